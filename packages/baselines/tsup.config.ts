@@ -1,0 +1,3 @@
+import { library } from '../../tsup.base.ts'
+
+export default library(['src/full.ts', 'src/window.ts', 'src/random.ts', 'src/oracle.ts'])

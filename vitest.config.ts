@@ -1,0 +1,27 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { defineConfig } from 'vitest/config'
+
+const folders = [
+  ...['packages', 'examples'].flatMap((parent) => readdirSync(parent).map((name) => `${parent}/${name}`)),
+  'bench',
+  'native',
+  'tools',
+].filter((folder) => existsSync(`${folder}/package.json`))
+
+// Tests run from sources: this condition leads from one workspace package to the src/ of another.
+const conditions = ['@kvasir/source', 'module', 'node', 'development|production']
+
+export default defineConfig({
+  test: {
+    projects: folders.map((folder) => ({
+      resolve: { conditions },
+      ssr: { resolve: { conditions } },
+      test: {
+        name: folder.split('/').pop()!,
+        root: folder,
+        include: ['**/*.test.ts'],
+        exclude: ['**/node_modules/**', '**/dist/**', '**/build/**'],
+      },
+    })),
+  },
+})
