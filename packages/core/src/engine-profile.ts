@@ -1,0 +1,26 @@
+import type { KvShape } from './kv-shape.ts'
+import type { Scope } from './scope.ts'
+
+/**
+ * What an engine can do, as dotted names. `select.runs`: reads run lists a KV head; `select.native:KIND`: runs that
+ * native selector inside a step; `observe.query`: queries in StepView; `observe.keys`: KvReader; `retain.evict`: frees
+ * rows; `kv.fork`, `kv.rewind`, `kv.adopt`, `kv.export`, `prefill.partial-rows`, `observe.attention-mass`, `observe.embeddings`.
+ */
+export type Capability = string
+
+export interface EngineProfile {
+  readonly name: string
+  readonly shape: KvShape
+  readonly capabilities: ReadonlySet<Capability>
+  /** Largest number of tokens a sequence may hold. */
+  readonly contextTokens: number
+  /** The kernels that the engine runs on, for policies that build native indexes; see `kernelsOf` of @kvasir/kernels. */
+  readonly kernels?: object
+}
+
+/** What a policy learns when a sequence is opened. */
+export interface SequenceContext {
+  readonly id: string
+  readonly profile: EngineProfile
+  readonly scope: Scope
+}

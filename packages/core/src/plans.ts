@@ -1,0 +1,58 @@
+import type { Provenance } from './provenance.ts'
+import type { RunList } from './run-list.ts'
+import type { Scope } from './scope.ts'
+import type { Span } from './segment.ts'
+
+/** Which rows attention may read at a step. The current token's own row must be among them. */
+export type Selection =
+  | { readonly kind: 'all' }
+  /** One row of the list a KV head of the layer. At scope `step` the list serves every layer. */
+  | { readonly kind: 'runs'; readonly runs: RunList }
+  /** Chosen inside the step by a native selector; the engine must list the capability `select.native:${selector.kind}`. */
+  | { readonly kind: 'native'; readonly selector: NativeSelector }
+
+/** A selector that the engine's kernels run; made by @kvasir/kernels. */
+export interface NativeSelector {
+  readonly kind: string
+}
+
+/** What to keep of the rows that stand. Absent `evict`: everything. */
+export interface RetainPlan {
+  /** Index spans to forget in all layers, ascending, not overlapping. Needs `retain.evict`. */
+  readonly evict?: readonly Span[]
+  readonly reason?: string
+}
+
+/** Rows of a prompt, ascending. */
+export interface RowSet {
+  readonly rows: Int32Array
+}
+
+/** Borrowed KV: target rows [start, end) take the donor's rows from donorStart on, keys moved to their new positions. */
+export interface ReusePlan {
+  readonly kind: 'reuse'
+  readonly pieces: readonly (Span & { readonly donor: string; readonly donorStart: number })[]
+  /** Rows computed at the first layer; everything that no piece covers is among them. */
+  readonly recompute: RowSet
+  readonly provenance: Provenance
+  readonly reason: string
+}
+
+/** No reuse, and why. */
+export interface Decline {
+  readonly kind: 'decline'
+  readonly reason: string
+}
+
+/** Moves between tiers, by index span. */
+export interface PlacePlan {
+  readonly moves: readonly (Span & { readonly tier: string })[]
+  readonly reason: string
+}
+
+/** What becomes a donor. Approximate KV is refused. */
+export interface PublishPlan {
+  readonly spans: readonly Span[]
+  readonly scope: Scope
+  readonly provenance: Provenance
+}

@@ -1,0 +1,60 @@
+import type { EngineProfile, SequenceContext } from './engine-profile.ts'
+import type { Decline, PlacePlan, PublishPlan, RetainPlan, ReusePlan, RowSet, Selection } from './plans.ts'
+import type { LayerReport, PrefillView, PressureView, PromptView, SequenceView, StepView, TokenView } from './views.ts'
+
+/** The moments of a sequence's life at which an engine asks. */
+export type Slot = 'reuse' | 'recompute' | 'retain' | 'select' | 'append' | 'place' | 'publish'
+
+/** What a policy may do, declared before it runs. Engines and `compose` read this, never the policy's name or class. */
+export interface Effects {
+  readonly slots: readonly Slot[]
+  /** lossy: answers may differ from the full cache's. */
+  readonly fidelity: 'exact' | 'lossy'
+  /** step: one selection serves all layers of a step, asked before it runs. layer: asked at each layer, with its queries. */
+  readonly selectScope?: 'step' | 'layer'
+}
+
+/** A frozen configuration, shared by many sequences. It decides; it owns no KV and moves none. */
+export interface CachePolicy {
+  readonly name: string
+  readonly effects: Effects
+  /** Throws a CapabilityError that names what the engine lacks and what supplies it. */
+  bind(engine: EngineProfile): void
+  /** All mutable state lives in the session, one a sequence. */
+  open(sequence: SequenceContext): PolicySession
+}
+
+/** Hooks of the slots that the policy's effects name; the others stay absent. A hook that throws quarantines the session. */
+export interface PolicySession extends AsyncDisposable {
+  /** Before prefill: which stored KV can be borrowed. */
+  reuse?(prompt: PromptView): Promise<ReusePlan | Decline>
+  /** During a partial prefill: the rows of the next layer, nested in those of this one. */
+  recompute?(report: LayerReport): RowSet
+  /** After each prefill chunk: what to keep; indexes are built here. */
+  retain?(view: PrefillView): Promise<RetainPlan>
+  /** Each decode step (and layer, by `selectScope`): which rows attention may read. */
+  select?(step: StepView): Selection
+  /** After each decoded token whose KV row stands: extend indexes. */
+  append?(token: TokenView): void | Promise<void>
+  /** A tier is over budget, or a prefetch is possible. */
+  place?(pressure: PressureView): PlacePlan
+  /** At the end: what becomes a donor, under which scope. */
+  publish?(done: SequenceView): PublishPlan
+  /** State for a fork of the sequence at its present length. Absent: the policy cannot be forked. */
+  fork?(sequence: SequenceContext): PolicySession
+  /** The sequence was cut back to its first numTokens tokens. Absent: the policy cannot be rewound. */
+  rewind?(numTokens: number): void
+  /** Counters for reports, summed over the session's life. */
+  counts?(): PolicyCounts
+}
+
+/** A count of tokens is summed over KV heads and layers and steps; bytes are of this moment. */
+export interface PolicyCounts {
+  readonly steps: number
+  /** Rows that attention read exactly. */
+  readonly attendedTokens: number
+  /** Keys read exactly only to choose among them. */
+  readonly pooledTokens: number
+  /** Bytes of indexes held beside the KV. */
+  readonly indexBytes: number
+}

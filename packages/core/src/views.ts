@@ -1,0 +1,71 @@
+import type { RowSet } from './plans.ts'
+
+/** Read-only access to the KV rows of one sequence. Every call copies; keys are as stored (rotated). */
+export interface KvReader {
+  readonly numTokens: number
+  /** [end - start][headDim] */
+  keys(layer: number, kvHead: number, start: number, end: number): Float32Array
+  /** [end - start][headDim] */
+  values(layer: number, kvHead: number, start: number, end: number): Float32Array
+  /** The sequence's KV as the engine's kernels see it, for native indexes; see `nativeKvOf` of @kvasir/kernels. */
+  readonly native?: object
+}
+
+export interface PromptView {
+  readonly tokens: Int32Array
+  readonly pieces: readonly string[]
+}
+
+/** What a layer of a partial prefill saw, for choosing the next layer's rows. */
+export interface LayerReport {
+  readonly layer: number
+  readonly rows: RowSet
+  /** Per row of `rows`: distance between the recomputed and the borrowed KV, relative to the recomputed norm. */
+  readonly deviations: Float32Array
+}
+
+/** A prefill chunk whose KV rows stand. */
+export interface PrefillView {
+  /** Ids of the chunk's tokens. */
+  readonly tokens: Int32Array
+  /** The text that each token adds; '' for a token that only opens a multi-byte character. */
+  readonly pieces: readonly string[]
+  /** Index of the chunk's first token. */
+  readonly start: number
+  /** The prompt ends with this chunk. */
+  readonly last: boolean
+  readonly kv: KvReader
+  readonly signal?: AbortSignal
+}
+
+/** One decode step, or one layer of it. */
+export interface StepView {
+  /** null where one selection serves all layers. */
+  readonly layer: number | null
+  /** KV rows held, the current token's included: it is row numTokens - 1 (at scope `step` it is not yet written). */
+  readonly numTokens: number
+  /** [numHeads][headDim], rotated; null at scope `step`. */
+  readonly queries: Float32Array | null
+  readonly kv: KvReader
+}
+
+/** A decoded token whose KV row stands. */
+export interface TokenView {
+  readonly token: number
+  readonly piece: string
+  readonly index: number
+  readonly kv: KvReader
+  readonly signal?: AbortSignal
+}
+
+export interface PressureView {
+  readonly tier: string
+  readonly heldBytes: number
+  readonly budgetBytes: number
+}
+
+/** A finished sequence. */
+export interface SequenceView {
+  readonly tokens: Int32Array
+  readonly kv: KvReader
+}
