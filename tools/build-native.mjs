@@ -1,0 +1,143 @@
+// Builds native/build/Release/kvasir.node: with CMake (through cmake-js) where there is one, else with the C++ compiler alone.
+// Both read native/sources.json. Exit codes: 0 built, 1 did not compile, 3 a tool is missing (one line says which).
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { findProgram } from './find-program.mjs'
+
+const nativeDir = fileURLToPath(new URL('../native/', import.meta.url))
+const requireFromNative = createRequire(join(nativeDir, 'package.json'))
+
+export const addonPath = join(nativeDir, 'build', 'Release', 'kvasir.node')
+
+/**
+ * Names what is missing to build the addon.
+ * @returns {string | null} one line with the remedy, or null if it can be built
+ */
+export function missingTool() {
+  if (findCompiler()) return null
+  return 'no C++ compiler found, so the plain TypeScript kernels are used (slow). Remedy: apt-get install g++ make cmake'
+}
+
+/**
+ * Builds the addon.
+ * @returns {Promise<{ ok: boolean, log: string }>} what the build printed
+ */
+export async function buildNative() {
+  const cmake = findProgram('cmake')
+  const generator = findProgram('ninja') ?? findProgram('make')
+  return cmake && generator ? buildWithCmake() : buildWithCompiler(findCompiler())
+}
+
+function findCompiler() {
+  return [process.env.CXX, 'g++', 'clang++', 'c++'].filter(Boolean).map(findProgram).find(Boolean)
+}
+
+async function buildWithCmake() {
+  const cmakeJs = join(dirname(requireFromNative.resolve('cmake-js/package.json')), 'bin', 'cmake-js')
+  const args = [cmakeJs, 'build', '--config', 'Release', '--log-level', 'warn', '--parallel', String(availableParallelism())]
+  return runProgram(process.execPath, args)
+}
+
+async function buildWithCompiler(compiler) {
+  const spec = JSON.parse(readFileSync(join(nativeDir, 'sources.json'), 'utf8'))
+  const units = listUnits(spec)
+  const objectDir = join(nativeDir, 'build', 'direct')
+  mkdirSync(objectDir, { recursive: true })
+  mkdirSync(dirname(addonPath), { recursive: true })
+
+  const headersHash = hashOf(headerFiles().map((file) => readFileSync(file)))
+  const objects = []
+  const jobs = units.map((unit) => async () => {
+    const args = [...unit.args, '-c', unit.source]
+    const key = hashOf([compiler, ...args, readFileSync(unit.source), headersHash])
+    const object = join(objectDir, `${unit.name}-${key}.o`)
+    objects.push(object)
+    return existsSync(object) ? { ok: true, log: '' } : compileAside(compiler, args, object)
+  })
+  const results = await runPooled(jobs, availableParallelism())
+  const log = results.map((result) => result.log).join('')
+  if (results.some((result) => !result.ok)) return { ok: false, log }
+
+  const linkFlags = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : ['-Wl,--gc-sections']
+  const link = await compileAside(compiler, ['-shared', '-pthread', ...objects.sort(), ...linkFlags], addonPath)
+  return { ok: link.ok, log: log + link.log }
+}
+
+/** Compiles to a neighbour and renames it, so that a half-written file is never taken for a whole one. */
+async function compileAside(compiler, args, output) {
+  const result = await runProgram(compiler, [...args, '-o', `${output}.part`])
+  if (result.ok) renameSync(`${output}.part`, output)
+  return result
+}
+
+function listUnits(spec) {
+  const includes = [
+    ...spec.includeDirs.map((dir) => join(nativeDir, dir)),
+    requireFromNative('node-api-headers').include_dir,
+    dirname(requireFromNative.resolve('node-addon-api/package.json')),
+  ].map((dir) => `-I${dir}`)
+  const common = ['-std=c++17', '-fPIC', '-pthread', '-DNDEBUG', ...spec.defines.map((name) => `-D${name}`), ...includes]
+  return spec.groups
+    .filter((group) => group.cpu === 'any' || group.cpu === process.arch)
+    .flatMap((group) =>
+      group.sources.map((source) => ({
+        name: source.replaceAll('/', '-'),
+        source: join(nativeDir, source),
+        args: [...common, ...spec.flags, ...group.flags],
+      })),
+    )
+}
+
+function headerFiles() {
+  return readdirSync(nativeDir, { recursive: true })
+    .filter((file) => /\.(h|hpp|inl)$/.test(file) && !/^(build|node_modules)[/\\]/.test(file))
+    .sort()
+    .map((file) => join(nativeDir, file))
+}
+
+function hashOf(parts) {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part).update('\0')
+  return hash.digest('hex').slice(0, 16)
+}
+
+async function runPooled(jobs, width) {
+  const results = []
+  const queue = jobs.values()
+  const lanes = Array.from({ length: width }, async () => {
+    for (const job of queue) results.push(await job())
+  })
+  await Promise.all(lanes)
+  return results
+}
+
+function runProgram(command, args) {
+  return new Promise((done) => {
+    const child = spawn(command, args, { cwd: nativeDir, stdio: ['ignore', 'pipe', 'pipe'] })
+    let log = ''
+    const collect = (chunk) => {
+      log += chunk
+    }
+    child.stdout.on('data', collect)
+    child.stderr.on('data', collect)
+    child.on('error', (error) => done({ ok: false, log: `${log}${error.message}\n` }))
+    child.on('close', (code) => done({ ok: code === 0, log }))
+  })
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(resolve(process.argv[1])).href) {
+  const missing = missingTool()
+  if (missing) {
+    console.error(`kvasir: ${missing}`)
+    process.exitCode = 3
+  } else {
+    const { ok, log } = await buildNative()
+    process.stderr.write(log)
+    process.exitCode = ok ? 0 : 1
+  }
+}
