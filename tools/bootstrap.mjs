@@ -38,12 +38,24 @@ await targets[target](args)
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
   if (major > minimumNode[0] || (major === minimumNode[0] && minor >= minimumNode[1])) return
-  fail(`Node ${minimumNode.join('.')} or newer is needed, this is ${process.versions.node}. Remedy: install a newer Node`)
+  fail(
+    `Node ${minimumNode.join('.')} or newer is needed, this is ${process.versions.node}. Remedy: install a newer Node`,
+  )
 }
 
 function installPackages() {
   const key = fileKey(
-    ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', 'packages', 'native', 'models', 'bench', 'examples', 'tools'],
+    [
+      'pnpm-lock.yaml',
+      'pnpm-workspace.yaml',
+      'package.json',
+      'packages',
+      'native',
+      'models',
+      'bench',
+      'examples',
+      'tools',
+    ],
     (path) => /(^|\/)(package\.json|pnpm-[a-z]+\.yaml)$/.test(path),
   )
   if (readStamp('install') === key && existsSync('node_modules')) return
@@ -76,7 +88,10 @@ async function buildTypeScript() {
 
 async function buildAddon() {
   const { addonPath, buildNative, missingTool } = await import('./build-native.mjs')
-  const key = fileKey(['native', 'tools/build-native.mjs', 'pnpm-lock.yaml'], (path) => !path.startsWith('native/build/'))
+  const key = fileKey(
+    ['native', 'tools/build-native.mjs', 'pnpm-lock.yaml'],
+    (path) => !path.startsWith('native/build/'),
+  )
   if (readStamp('addon') === key && existsSync(addonPath)) return
   const missing = missingTool()
   if (missing) return say(missing)

@@ -2,7 +2,7 @@
 // Both read native/sources.json. Exit codes: 0 built, 1 did not compile, 3 a tool is missing (one line says which).
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -39,7 +39,16 @@ function findCompiler() {
 
 async function buildWithCmake() {
   const cmakeJs = join(dirname(requireFromNative.resolve('cmake-js/package.json')), 'bin', 'cmake-js')
-  const args = [cmakeJs, 'build', '--config', 'Release', '--log-level', 'warn', '--parallel', String(availableParallelism())]
+  const args = [
+    cmakeJs,
+    'build',
+    '--config',
+    'Release',
+    '--log-level',
+    'warn',
+    '--parallel',
+    String(availableParallelism()),
+  ]
   return runProgram(process.execPath, args)
 }
 
@@ -81,7 +90,14 @@ function listUnits(spec) {
     requireFromNative('node-api-headers').include_dir,
     dirname(requireFromNative.resolve('node-addon-api/package.json')),
   ].map((dir) => `-I${dir}`)
-  const common = ['-std=c++17', '-fPIC', '-pthread', '-DNDEBUG', ...spec.defines.map((name) => `-D${name}`), ...includes]
+  const common = [
+    '-std=c++17',
+    '-fPIC',
+    '-pthread',
+    '-DNDEBUG',
+    ...spec.defines.map((name) => `-D${name}`),
+    ...includes,
+  ]
   return spec.groups
     .filter((group) => group.cpu === 'any' || group.cpu === process.arch)
     .flatMap((group) =>
