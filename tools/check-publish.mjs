@@ -35,7 +35,8 @@ async function checkPackage(root, { name, folder, manifest }) {
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return []
   const scratch = mkdtempSync(join(tmpdir(), 'kvasir-pack-'))
   try {
-    await runFile('pnpm', ['pack', '--pack-destination', scratch], {
+    const pnpm = join(root, '.tools', 'node_modules', '.bin', 'pnpm')
+    await runFile(pnpm, ['pack', '--pack-destination', scratch], {
       cwd: folder,
       env: { ...process.env, npm_config_ignore_scripts: 'true' },
     })
