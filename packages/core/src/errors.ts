@@ -53,10 +53,12 @@ export class DisposedError extends KvasirError {}
 
 function describeValue(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value)
-  if (Array.isArray(value)) return `[${value.slice(0, 8).map(describeValue).join(', ')}${value.length > 8 ? ', ...' : ''}]`
+  if (Array.isArray(value))
+    return `[${value.slice(0, 8).map(describeValue).join(', ')}${value.length > 8 ? ', ...' : ''}]`
   if (value instanceof Error) return `${value.name} (${value.message})`
   if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`
   if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
-  if (typeof value === 'object' && value !== null) return `an object with keys ${Object.keys(value).slice(0, 8).join(', ')}`
+  if (typeof value === 'object' && value !== null)
+    return `an object with keys ${Object.keys(value).slice(0, 8).join(', ')}`
   return String(value)
 }

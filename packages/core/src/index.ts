@@ -11,6 +11,7 @@ export {
   ScopeError,
   ShapeError,
 } from './errors.ts'
+export { type GuardedSession, type GuardOptions, openGuarded, type QuarantineEvent } from './guard.ts'
 export { type KvShape, kvBytesPerToken, type LayerShape } from './kv-shape.ts'
 export { checkInteger, checkKeys, checkNumber, checkOneOf } from './options.ts'
 export type {
@@ -24,11 +25,32 @@ export type {
   Selection,
 } from './plans.ts'
 export type { CachePolicy, Effects, PolicyCounts, PolicySession, Slot } from './policy.ts'
-export type { Loss, Provenance } from './provenance.ts'
+export { exact, isExact, type Loss, type Provenance, withLoss } from './provenance.ts'
 export type { RopeScaling, RopeSpec, RopeStamp } from './rope-spec.ts'
-export { countRunTokens, indicesOfRow, pageTokens, type RunList, runsOfIndices, runsOfSpans } from './run-list.ts'
-export type { Scope } from './scope.ts'
+export {
+  countRunTokens,
+  indicesOfRow,
+  pageTokens,
+  type RunList,
+  type RunListRules,
+  runsOfIndices,
+  runsOfSpans,
+  runsWithoutSpans,
+  validateRunList,
+} from './run-list.ts'
+export { encodeScope, isPrivateScope, privateScope, type Scope, sameScope, validateScope } from './scope.ts'
 export type { Segment, Span } from './segment.ts'
+export { complementSpans, mergeSpans, validateSpans } from './spans.ts'
+export {
+  type SelectionRules,
+  validatePlacePlan,
+  validatePublishPlan,
+  validateRetainPlan,
+  validateReusePlan,
+  validateRowSet,
+  validateSelection,
+} from './validate-plan.ts'
+export { validateKvShape, validateRopeSpec } from './validate-shape.ts'
 export type {
   KvReader,
   LayerReport,

@@ -18,7 +18,7 @@ export interface NativeSelector {
 
 /** What to keep of the rows that stand. Absent `evict`: everything. */
 export interface RetainPlan {
-  /** Index spans to forget in all layers, ascending, not overlapping. Needs `retain.evict`. */
+  /** Index spans to forget in all layers, ascending, not overlapping; other rows keep their indices. Needs `retain.evict`. */
   readonly evict?: readonly Span[]
   readonly reason?: string
 }

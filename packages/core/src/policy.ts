@@ -12,6 +12,10 @@ export interface Effects {
   readonly fidelity: 'exact' | 'lossy'
   /** step: one selection serves all layers of a step, asked before it runs. layer: asked at each layer, with its queries. */
   readonly selectScope?: 'step' | 'layer'
+  /** select narrows `StepView.chosen`, so it may stand after a selector in a stack. @default false */
+  readonly refines?: boolean
+  /** select hands over native selectors, which nothing can refine. @default false */
+  readonly selectsNatively?: boolean
 }
 
 /** A frozen configuration, shared by many sequences. It decides; it owns no KV and moves none. */

@@ -1,3 +1,6 @@
+import { PlanError } from './errors.ts'
+import type { Span } from './segment.ts'
+
 /** Tokens of a page. */
 export const pageTokens = 16
 
@@ -14,7 +17,7 @@ export interface RunList {
 }
 
 /** The list of a few index spans, the same for every row. Spans ascend and do not overlap. */
-export function runsOfSpans(spans: readonly { readonly start: number; readonly end: number }[], numRows: number): RunList {
+export function runsOfSpans(spans: readonly Span[], numRows: number): RunList {
   const one: number[] = []
   for (const { start, end } of spans) appendSpan(one, start, end)
   const numRuns = one.length / 3
@@ -30,7 +33,7 @@ export function runsOfIndices(rows: readonly ArrayLike<number>[]): RunList {
   rows.forEach((indices, row) => {
     let at = 0
     while (at < indices.length) {
-      const start = indices[at] as number
+      const start = indices[at]
       let end = start + 1
       for (at++; at < indices.length && indices[at] === end; at++) end++
       appendSpan(runs, start, end)
@@ -43,9 +46,9 @@ export function runsOfIndices(rows: readonly ArrayLike<number>[]): RunList {
 /** The indices that row `row` of the list names, ascending. */
 export function indicesOfRow(list: RunList, row: number): number[] {
   const indices: number[] = []
-  for (let run = list.rowStarts[row] as number; run < (list.rowStarts[row + 1] as number); run++) {
-    const first = (list.runs[run * 3] as number) * pageTokens + (list.runs[run * 3 + 1] as number)
-    for (let offset = 0; offset < (list.runs[run * 3 + 2] as number); offset++) indices.push(first + offset)
+  for (let run = list.rowStarts[row]; run < list.rowStarts[row + 1]; run++) {
+    const first = list.runs[run * 3] * pageTokens + list.runs[run * 3 + 1]
+    for (let offset = 0; offset < list.runs[run * 3 + 2]; offset++) indices.push(first + offset)
   }
   return indices
 }
@@ -53,8 +56,75 @@ export function indicesOfRow(list: RunList, row: number): number[] {
 /** Tokens that the list names, summed over its rows. */
 export function countRunTokens(list: RunList): number {
   let tokens = 0
-  for (let run = 0; run < list.runs.length; run += 3) tokens += list.runs[run + 2] as number
+  for (let run = 0; run < list.runs.length; run += 3) tokens += list.runs[run + 2]
   return tokens
+}
+
+/** The list without the indices of `spans`, which ascend and do not overlap. */
+export function runsWithoutSpans(list: RunList, spans: readonly Span[]): RunList {
+  const rowStarts = new Int32Array(list.rowStarts.length)
+  const runs: number[] = []
+  for (let row = 0; row + 1 < list.rowStarts.length; row++) {
+    let next = 0
+    for (let run = list.rowStarts[row]; run < list.rowStarts[row + 1]; run++) {
+      let at = list.runs[run * 3] * pageTokens + list.runs[run * 3 + 1]
+      const end = at + list.runs[run * 3 + 2]
+      while (next < spans.length && spans[next].end <= at) next++
+      for (let cut = next; cut < spans.length && spans[cut].start < end; cut++) {
+        appendSpan(runs, at, spans[cut].start)
+        at = spans[cut].end
+      }
+      appendSpan(runs, at, end)
+    }
+    rowStarts[row + 1] = runs.length / 3
+  }
+  return { rowStarts, runs: Int32Array.from(runs) }
+}
+
+export interface RunListRules {
+  /** An index that every row must name, such as the current token's. */
+  readonly mustHold?: number
+}
+
+/** Throws a PlanError unless the list is as RunList says, with numRows rows of indices in [0, numTokens). O(runs). */
+export function validateRunList(list: RunList, numRows: number, numTokens: number, rules: RunListRules = {}): void {
+  const { rowStarts, runs } = list ?? {}
+  if (!(rowStarts instanceof Int32Array) || rowStarts.length !== numRows + 1 || rowStarts[0] !== 0) {
+    throw refusal('rowStarts', `an Int32Array of ${numRows + 1} values that starts with 0`, rowStarts)
+  }
+  if (!(runs instanceof Int32Array) || runs.length !== rowStarts[numRows] * 3) {
+    throw refusal('runs', `an Int32Array of ${rowStarts[numRows]} runs of 3 values`, runs)
+  }
+  const mustHold = rules.mustHold ?? -1
+  for (let row = 0; row < numRows; row++) {
+    if (rowStarts[row + 1] < rowStarts[row] || rowStarts[row + 1] > rowStarts[numRows]) {
+      throw refusal(`rowStarts[${row + 1}]`, 'ascending values', Array.from(rowStarts))
+    }
+    let at = 0
+    let holds = mustHold < 0
+    for (let run = rowStarts[row] * 3; run < rowStarts[row + 1] * 3; run += 3) {
+      const page = runs[run]
+      const first = runs[run + 1]
+      const len = runs[run + 2]
+      if (page < 0 || first < 0 || len < 1 || first + len > pageTokens) {
+        const expected = `page >= 0, first >= 0, len >= 1, first + len <= ${pageTokens}`
+        throw refusal(`runs[${run / 3}]`, expected, [page, first, len])
+      }
+      const start = page * pageTokens + first
+      const end = start + len
+      if (start < at || end > numTokens) {
+        throw refusal(`runs[${run / 3}]`, `indices in [${at}, ${numTokens})`, [start, end])
+      }
+      if (mustHold >= start && mustHold < end) holds = true
+      at = end
+    }
+    if (!holds) throw refusal(`row ${row}`, `index ${mustHold} among its runs`, 'a row without it')
+  }
+}
+
+function refusal(parameter: string, expected: string, got: unknown): PlanError {
+  const remedy = 'Make lists with runsOfIndices or runsOfSpans, from indices that ascend and include the current token.'
+  return new PlanError({ parameter: `RunList ${parameter}`, expected, got, remedy })
 }
 
 function appendSpan(runs: number[], start: number, end: number): void {

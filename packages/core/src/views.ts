@@ -1,8 +1,14 @@
-import type { RowSet } from './plans.ts'
+import type { RowSet, Selection } from './plans.ts'
+import type { Span } from './segment.ts'
 
-/** Read-only access to the KV rows of one sequence. Every call copies; keys are as stored (rotated). */
+/**
+ * Read-only access to the KV rows of one sequence. Every call copies; keys are as stored (rotated). An index keeps its
+ * meaning for the sequence's whole life: evicting rows leaves a gap, and moves no other row.
+ */
 export interface KvReader {
   readonly numTokens: number
+  /** Rows that were evicted, ascending: attention reads none of them whatever is selected, and they read as zeros. @default none */
+  readonly evicted?: readonly Span[]
   /** [end - start][headDim] */
   keys(layer: number, kvHead: number, start: number, end: number): Float32Array
   /** [end - start][headDim] */
@@ -42,10 +48,12 @@ export interface PrefillView {
 export interface StepView {
   /** null where one selection serves all layers. */
   readonly layer: number | null
-  /** KV rows held, the current token's included: it is row numTokens - 1 (at scope `step` it is not yet written). */
+  /** KV rows, evicted ones counted; the current token's is row numTokens - 1 (at scope `step` it is not yet written). */
   readonly numTokens: number
   /** [numHeads][headDim], rotated; null at scope `step`. */
   readonly queries: Float32Array | null
+  /** What the policies before this one in a stack chose; absent: everything. For policies that declare `refines`. */
+  readonly chosen?: Selection
   readonly kv: KvReader
 }
 

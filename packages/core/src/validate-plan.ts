@@ -1,0 +1,162 @@
+import type { Capability } from './engine-profile.ts'
+import { PlanError, ProvenanceError, ScopeError } from './errors.ts'
+import type { PlacePlan, PublishPlan, RetainPlan, ReusePlan, RowSet, Selection } from './plans.ts'
+import { validateRunList } from './run-list.ts'
+import { type Scope, sameScope } from './scope.ts'
+import type { Span } from './segment.ts'
+import { validateSpans } from './spans.ts'
+
+export interface SelectionRules {
+  /** Rows of the sequence; the current token's is the last. */
+  readonly numTokens: number
+  readonly numKvHeads: number
+  readonly capabilities: ReadonlySet<Capability>
+  /** Evicted rows; native selectors need every row. @default [] */
+  readonly evicted?: readonly Span[]
+}
+
+/** Throws a PlanError unless the engine can read this selection, and the current token is in it. */
+export function validateSelection(selection: Selection, rules: SelectionRules): void {
+  switch (selection?.kind) {
+    case 'all':
+      return
+    case 'runs':
+      requireCapability('select.runs', rules.capabilities)
+      return validateRunList(selection.runs, rules.numKvHeads, rules.numTokens, { mustHold: rules.numTokens - 1 })
+    case 'native':
+      requireCapability(`select.native:${selection.selector?.kind}`, rules.capabilities)
+      if (!rules.evicted?.length) return
+      throw new PlanError({
+        parameter: 'selection.kind',
+        expected: 'all or runs, once rows are evicted',
+        got: 'native',
+      })
+    default:
+      throw new PlanError({ parameter: 'selection.kind', expected: 'all, runs or native', got: selection })
+  }
+}
+
+/** Throws a PlanError unless the spans to evict are in order and the engine can evict. */
+export function validateRetainPlan(
+  plan: RetainPlan,
+  rules: { readonly numTokens: number; readonly capabilities: ReadonlySet<Capability> },
+): void {
+  if (typeof plan !== 'object' || plan === null)
+    throw new PlanError({ parameter: 'plan', expected: 'a RetainPlan', got: plan })
+  if (plan.evict === undefined) return
+  validateSpans('plan.evict', plan.evict, rules.numTokens)
+  if (plan.evict.length > 0) requireCapability('retain.evict', rules.capabilities)
+}
+
+/** Throws a PlanError unless rows ascend in [0, numTokens) and, where `within` is given, are among its rows. */
+export function validateRowSet(set: RowSet, rules: { readonly numTokens: number; readonly within?: RowSet }): void {
+  if (!(set?.rows instanceof Int32Array))
+    throw new PlanError({ parameter: 'rows', expected: 'an Int32Array', got: set?.rows })
+  const outer = rules.within?.rows
+  let at = 0
+  let last = -1
+  for (const row of set.rows) {
+    if (row <= last || row >= rules.numTokens) {
+      throw new PlanError({
+        parameter: 'rows',
+        expected: `ascending rows in [0, ${rules.numTokens})`,
+        got: [last, row],
+      })
+    }
+    last = row
+    if (outer === undefined) continue
+    while (at < outer.length && outer[at] < row) at++
+    if (outer[at] === row) continue
+    const remedy = 'A row that a layer skipped has no input for the next one.'
+    throw new PlanError({ parameter: 'rows', expected: 'rows among those of the layer before', got: row, remedy })
+  }
+}
+
+/**
+ * Throws a PlanError unless pieces ascend without overlap, and every row that none covers and the last one (its logits
+ * are needed) is recomputed. Throws a ProvenanceError if anything but an unmoved prefix is called exact.
+ */
+export function validateReusePlan(plan: ReusePlan, rules: { readonly numTokens: number }): void {
+  if (plan?.kind !== 'reuse') throw new PlanError({ parameter: 'plan.kind', expected: 'reuse', got: plan?.kind })
+  validateSpans('plan.pieces', plan.pieces, rules.numTokens)
+  plan.pieces.forEach(({ donor, donorStart }, index) => {
+    if (typeof donor === 'string' && donor !== '' && Number.isSafeInteger(donorStart) && donorStart >= 0) return
+    const expected = 'a donor id and donorStart >= 0'
+    throw new PlanError({ parameter: `plan.pieces[${index}]`, expected, got: [donor, donorStart] })
+  })
+  validateRowSet(plan.recompute, rules)
+  checkCover(plan, rules.numTokens)
+  const borrowed = plan.pieces.some(({ start, donorStart }) => start !== 0 || donorStart !== 0)
+  if (plan.provenance?.kind === 'approximate' || (plan.provenance?.kind === 'exact' && !borrowed)) return
+  throw new ProvenanceError({
+    parameter: 'plan.provenance',
+    expected: 'approximate with its losses, where a piece is not an unmoved prefix',
+    got: plan.provenance?.kind,
+    remedy: "Use withLoss(provenance, 'borrowed') or withLoss(provenance, 'moved').",
+  })
+}
+
+function checkCover(plan: ReusePlan, numTokens: number): void {
+  const { rows } = plan.recompute
+  let piece = 0
+  let at = 0
+  for (let row = 0; row < numTokens; row++) {
+    while (piece < plan.pieces.length && plan.pieces[piece].end <= row) piece++
+    const covered = row < numTokens - 1 && piece < plan.pieces.length && plan.pieces[piece].start <= row
+    if (rows[at] === row) at++
+    else if (!covered) {
+      const expected = 'every row that no piece covers, and the last row'
+      throw new PlanError({ parameter: 'plan.recompute', expected, got: `a set without row ${row}` })
+    }
+  }
+}
+
+/** Throws a PlanError unless the moves ascend without overlap and name tiers that exist. */
+export function validatePlacePlan(
+  plan: PlacePlan,
+  rules: { readonly numTokens: number; readonly tiers: readonly string[] },
+): void {
+  validateSpans('plan.moves', plan?.moves, rules.numTokens)
+  plan.moves.forEach(({ tier }, index) => {
+    if (rules.tiers.includes(tier)) return
+    const expected = `one of ${rules.tiers.join(', ')}`
+    throw new PlanError({ parameter: `plan.moves[${index}].tier`, expected, got: tier })
+  })
+}
+
+/**
+ * Throws a ProvenanceError unless the KV is exact, a ScopeError unless the plan has the scope of the sequence that
+ * computed it, a PlanError unless the spans are in order and hold no evicted row.
+ */
+export function validatePublishPlan(
+  plan: PublishPlan,
+  rules: { readonly numTokens: number; readonly scope: Scope; readonly evicted?: readonly Span[] },
+): void {
+  validateSpans('plan.spans', plan?.spans, rules.numTokens)
+  for (const gone of rules.evicted ?? []) {
+    if (!plan.spans.some(({ start, end }) => start < gone.end && end > gone.start)) continue
+    throw new PlanError({ parameter: 'plan.spans', expected: 'rows that are held', got: [gone.start, gone.end] })
+  }
+  if (plan.provenance?.kind !== 'exact') {
+    throw new ProvenanceError({
+      parameter: 'plan.provenance',
+      expected: 'exact: only fully computed KV may be a donor',
+      got: plan.provenance,
+      remedy: 'Publish no spans of a sequence whose KV was pruned, quantised, moved or borrowed.',
+    })
+  }
+  if (typeof plan.scope !== 'object' || plan.scope === null || !sameScope(plan.scope, rules.scope)) {
+    const remedy = 'Pass on the scope of the SequenceContext; policies never widen it.'
+    throw new ScopeError({ parameter: 'plan.scope', expected: 'the scope of the sequence', got: plan.scope, remedy })
+  }
+}
+
+function requireCapability(capability: Capability, capabilities: ReadonlySet<Capability>): void {
+  if (capabilities.has(capability)) return
+  throw new PlanError({
+    parameter: 'plan',
+    expected: `one of what the engine can do: ${[...capabilities].join(', ')}`,
+    got: capability,
+    remedy: 'Check the profile in bind and throw a CapabilityError there.',
+  })
+}
