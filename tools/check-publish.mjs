@@ -41,7 +41,7 @@ async function checkPackage(root, { name, folder, manifest }) {
       env: { ...process.env, npm_config_ignore_scripts: 'true' },
     })
     const tarball = join(scratch, readdirSync(scratch)[0])
-    const problems = [...(await askPublint(folder, tarball)), ...(await askAttw(root, manifest, tarball))]
+    const problems = [...(await askPublint(tarball)), ...(await askAttw(root, manifest, tarball))]
     if (problems.length === 0) {
       mkdirSync(cache, { recursive: true })
       writeFileSync(stamp, key)
@@ -52,10 +52,10 @@ async function checkPackage(root, { name, folder, manifest }) {
   }
 }
 
-async function askPublint(folder, tarball) {
+async function askPublint(tarball) {
   const data = readFileSync(tarball)
   const buffer = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength)
-  const { messages, pkg } = await publint({ pkgDir: folder, pack: { tarball: buffer }, strict: true })
+  const { messages, pkg } = await publint({ pack: { tarball: buffer }, strict: true })
   return messages.map((message) => `publint ${message.type}: ${formatMessage(message, pkg, { color: false })}`)
 }
 
