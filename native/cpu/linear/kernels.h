@@ -1,0 +1,67 @@
+// The table of inner loops that each instruction set fills in. Everything else is shared.
+//
+// Sums over columns run in one fixed order for each output, whatever the tile it falls in: float tiles add one
+// column after the other, integer tiles and both decode loops one block after the other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "layout.h"
+
+namespace kvasir::lin {
+
+// 32 activations in 8 bits: x = scale * code.
+struct ActBlock {
+  float scale;
+  float sum;             // scale * (sum of the codes)
+  std::int16_t half[2];  // sums of codes 0..15 and 16..31
+  std::int8_t codes[blockCols];
+};
+
+struct LinearKernels {
+  int panelGroups;    // groups of 16 output rows side by side in a prefill panel
+  int tileRowsExact;  // most input rows of one tile call
+  int tileRowsFast;
+  int decodeRows;     // most input rows of one decode call
+
+  // x [blocks * 32] -> out [blocks]
+  void (*quantise)(const float* x, int blocks, ActBlock* out);
+  // x [blocks * 32] -> out [blocks], the sum of each block
+  void (*blockSums)(const float* x, int blocks, float* out);
+
+  // One group's columns as float32 into panel [cols][panelGroups * 16], at group `place` of the panel.
+  void (*unpackExact)(WeightType type, const std::uint8_t* group, int cols, int place, float* panel);
+  // tile [rows][panelGroups * 16] = (first ? 0 : tile) + x [rows][xStride] * panel
+  void (*tileExact)(int rows, const float* x, std::size_t xStride, const float* panel, int cols, bool first,
+                    float* tile);
+
+  // One group's blocks as bytes: for each block scales [subs][panelGroups * 16] f32, minima alike where the type
+  // has them, codes [8 steps][panelGroups * 16][4] u8.
+  void (*unpackFast)(WeightType type, const std::uint8_t* group, int cols, int place, std::uint8_t* panel);
+  // tile [rows][panelGroups * 16] as above, x [rows][xStride] in blocks
+  void (*tileFast)(WeightType type, int rows, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel,
+                   int cols, bool first, float* tile);
+
+  // out [rows][16] = x * one group; sums [rows][cols / 32] from blockSums (read by types with a min)
+  void (*decodeExact)(WeightType type, const std::uint8_t* group, int cols, int rows, const float* x,
+                      std::size_t xStride, const float* sums, float* out);
+  // out [rows][16] = x [rows][cols / 32] * one group
+  void (*decodeFast)(WeightType type, const std::uint8_t* group, int cols, int rows, const ActBlock* x, float* out);
+};
+
+extern const LinearKernels scalarKernels;
+extern const LinearKernels avx2Kernels;
+extern const LinearKernels avx512Kernels;
+extern const LinearKernels vnniKernels;
+extern const LinearKernels neonKernels;
+
+const LinearKernels& kernelsOf(Isa isa);
+
+// Bytes of one block in a fast panel.
+static inline std::size_t fastPanelBlockBytes(const Layout& layout, int panelGroups) {
+  const int width = panelGroups * groupRows;
+  return static_cast<std::size_t>(width) * static_cast<std::size_t>(4 * layout.subs() * (layout.hasMin ? 2 : 1) + blockCols);
+}
+
+}  // namespace kvasir::lin

@@ -1,0 +1,236 @@
+// Cuts a linear layer into tasks. Who runs which task never shows in the result: a task owns its outputs, and
+// the order of every sum is the kernels'.
+#include "kvasir/linear.h"
+
+#include "kernels.h"
+
+namespace kvasir {
+
+using namespace lin;
+
+namespace {
+
+std::size_t size(int n) { return static_cast<std::size_t>(n); }
+int ceilDiv(int a, int b) { return (a + b - 1) / b; }
+int atMost(int a, int b) { return a < b ? a : b; }
+std::size_t aligned(std::size_t bytes) { return (bytes + 63) & ~std::size_t{63}; }
+
+// Columns unpacked at a time: keeps a panel in the second-level cache. A multiple of the K-quants' 256.
+constexpr int panelCols = 2048;
+// Bytes of input rows that one prefill task runs a panel over: the panel's unpacking is paid once per task.
+constexpr int inputBytesPerTask = 768 * 1024;
+constexpr int weightBytesPerDecodeTask = 48 * 1024;
+constexpr int rowsPerPrepareTask = 16;
+
+struct Call {
+  Context& context;
+  const LinearKernels& kernels;
+  const float* x;
+  std::size_t xStride;
+  int rows;
+  int cols;
+  const LinearPart* parts;
+  int numParts;
+  const ActBlock* quantised;  // [rows][cols / 32], or null
+  const float* sums;          // [rows][cols / 32], or null
+};
+
+bool usesBytes(const LinearPart& part, LinearMode mode) {
+  return mode == LinearMode::fast && !layoutOf(part.weight->type).isFloat();
+}
+
+// y [16] of one input row and one group -> out, bias and sum included; the last group may be cut.
+void store(const LinearPart& part, int row, int group, const float* y) {
+  const int first = group * groupRows;
+  const int count = atMost(groupRows, part.weight->rows - first);
+  float* out = part.out + size(row) * part.outStride + first;
+  for (int i = 0; i < count; ++i) {
+    const float value = part.bias ? y[i] + part.bias[first + i] : y[i];
+    out[i] = part.accumulate ? out[i] + value : value;
+  }
+}
+
+// Calls body(first, end) over the input rows, forked when there are many.
+template <class Body>
+void overRows(Context& context, int rows, Body body) {
+  if (rows <= rowsPerPrepareTask) return body(0, rows);
+  context.forEach(ceilDiv(rows, rowsPerPrepareTask), [&](int task, int) {
+    if (!context.cancelled()) body(task * rowsPerPrepareTask, atMost(rows, (task + 1) * rowsPerPrepareTask));
+  });
+}
+
+// Finds the part that piece `index` belongs to, where part p has count(p) pieces; index becomes the piece in it.
+template <class Count>
+const LinearPart& partOf(const Call& call, int& index, Count count) {
+  const LinearPart* part = call.parts;
+  while (index >= count(*part)) index -= count(*part++);
+  return *part;
+}
+
+int groupsOf(const LinearPart& part) { return ceilDiv(part.weight->rows, groupRows); }
+
+const std::uint8_t* groupAt(const Weight& weight, int group) {
+  return weight.data + size(group) * layoutOf(weight.type).groupBytes(weight.cols);
+}
+
+// One task: a panel of output rows times a run of input rows.
+class PanelTask {
+ public:
+  PanelTask(const Call& call, const LinearPart& part, int panel, bool bytes)
+      : call(call), part(part), firstGroup(panel * call.kernels.panelGroups), bytes(bytes),
+        layout(layoutOf(part.weight->type)), width(call.kernels.panelGroups * groupRows) {}
+
+  void run(int worker, int firstRow, int endRow) {
+    const int chunk = atMost(call.cols, panelCols);
+    const std::size_t panelBytes = aligned(bytes ? size(chunk / blockCols) * fastPanelBlockBytes(layout, call.kernels.panelGroups)
+                                                 : size(chunk) * size(width) * 4);
+    std::byte* scratch = call.context.scratch(worker, panelBytes + size(endRow - firstRow) * size(width) * 4);
+    float* sums = reinterpret_cast<float*>(scratch + panelBytes);  // [endRow - firstRow][width]
+    const int tileRows = bytes ? call.kernels.tileRowsFast : call.kernels.tileRowsExact;
+    const int tiles = ceilDiv(endRow - firstRow, tileRows);
+    for (int k = 0; k < call.cols; k += panelCols) {
+      const int cols = atMost(panelCols, call.cols - k);
+      unpack(k, cols, scratch);
+      for (int t = 0; t < tiles; ++t) {  // of nearly equal height
+        const int from = firstRow + tileFrom(t, tiles, endRow - firstRow);
+        const int to = firstRow + tileFrom(t + 1, tiles, endRow - firstRow);
+        float* tile = sums + size(from - firstRow) * size(width);
+        multiply(k, cols, scratch, from, to - from, tile);
+        if (k + cols == call.cols) storeTile(from, to, tile);
+      }
+    }
+  }
+
+ private:
+  static int tileFrom(int t, int tiles, int rows) { return t * (rows / tiles) + atMost(t, rows % tiles); }
+
+  void unpack(int k, int cols, std::byte* panel) const {
+    for (int place = 0; place < call.kernels.panelGroups; ++place) {
+      const int group = atMost(firstGroup + place, groupsOf(part) - 1);  // past the end: repeated, never stored
+      const std::uint8_t* source = groupAt(*part.weight, group) + layout.groupBytes(k);
+      if (bytes) call.kernels.unpackFast(part.weight->type, source, cols, place, reinterpret_cast<std::uint8_t*>(panel));
+      else call.kernels.unpackExact(part.weight->type, source, cols, place, reinterpret_cast<float*>(panel));
+    }
+  }
+
+  void multiply(int k, int cols, const std::byte* panel, int row, int rows, float* tile) const {
+    if (bytes) {
+      const std::size_t blocks = size(call.cols / blockCols);
+      call.kernels.tileFast(part.weight->type, rows, call.quantised + size(row) * blocks + k / blockCols, blocks,
+                            reinterpret_cast<const std::uint8_t*>(panel), cols, k == 0, tile);
+    } else {
+      call.kernels.tileExact(rows, call.x + size(row) * call.xStride + k, call.xStride,
+                             reinterpret_cast<const float*>(panel), cols, k == 0, tile);
+    }
+  }
+
+  void storeTile(int from, int to, const float* tile) const {
+    const int groups = atMost(call.kernels.panelGroups, groupsOf(part) - firstGroup);
+    for (int row = from; row < to; ++row, tile += width)
+      for (int place = 0; place < groups; ++place) store(part, row, firstGroup + place, tile + place * groupRows);
+  }
+
+  const Call& call;
+  const LinearPart& part;
+  int firstGroup;
+  bool bytes;
+  Layout layout;
+  int width;
+};
+
+void prefill(const Call& call, LinearMode mode) {
+  const auto panelsOf = [&](const LinearPart& part) { return ceilDiv(groupsOf(part), call.kernels.panelGroups); };
+  int panels = 0;
+  for (int p = 0; p < call.numParts; ++p) panels += panelsOf(call.parts[p]);
+  const int tileRows = call.kernels.tileRowsExact;
+  const int wantedRows = inputBytesPerTask / (4 * call.cols);
+  const int runs = ceilDiv(call.rows, wantedRows > 4 * tileRows ? wantedRows : 4 * tileRows);
+  const int runRows = ceilDiv(call.rows, runs * tileRows) * tileRows;
+  call.context.forEach(panels * ceilDiv(call.rows, runRows), [&](int task, int worker) {
+    if (call.context.cancelled()) return;
+    int panel = task % panels;
+    const int row = task / panels * runRows;
+    const LinearPart& part = partOf(call, panel, panelsOf);
+    PanelTask(call, part, panel, usesBytes(part, mode)).run(worker, row, atMost(call.rows, row + runRows));
+  });
+}
+
+void decodeGroup(const Call& call, const LinearPart& part, int group, bool bytes) {
+  alignas(64) float y[16 * groupRows];
+  const Weight& weight = *part.weight;
+  const std::uint8_t* data = groupAt(weight, group);
+  const std::size_t blocks = size(call.cols / blockCols);
+  for (int row = 0; row < call.rows; row += call.kernels.decodeRows) {
+    const int rows = atMost(call.kernels.decodeRows, call.rows - row);
+    if (bytes) {
+      call.kernels.decodeFast(weight.type, data, call.cols, rows, call.quantised + size(row) * blocks, y);
+    } else {
+      call.kernels.decodeExact(weight.type, data, call.cols, rows, call.x + size(row) * call.xStride, call.xStride,
+                               call.sums ? call.sums + size(row) * blocks : nullptr, y);
+    }
+    for (int r = 0; r < rows; ++r) store(part, row + r, group, y + r * groupRows);
+  }
+}
+
+void decode(const Call& call, LinearMode mode) {
+  const auto groupsPerTask = [&](const LinearPart& part) {
+    const int fit = static_cast<int>(size(weightBytesPerDecodeTask) / layoutOf(part.weight->type).groupBytes(call.cols));
+    return fit > 1 ? fit : 1;
+  };
+  const auto tasksOf = [&](const LinearPart& part) { return ceilDiv(groupsOf(part), groupsPerTask(part)); };
+  int tasks = 0;
+  for (int p = 0; p < call.numParts; ++p) tasks += tasksOf(call.parts[p]);
+  call.context.forEach(tasks, [&](int task, int) {
+    const LinearPart& part = partOf(call, task, tasksOf);
+    const int end = atMost(groupsOf(part), (task + 1) * groupsPerTask(part));
+    for (int group = task * groupsPerTask(part); group < end; ++group) {
+      if (call.context.cancelled()) return;
+      decodeGroup(call, part, group, usesBytes(part, mode));
+    }
+  });
+}
+
+// An empty product: a linear layer without input columns.
+void storeZeros(const Call& call) {
+  const float zeros[groupRows] = {};
+  for (int p = 0; p < call.numParts; ++p)
+    for (int row = 0; row < call.rows; ++row)
+      for (int group = 0; group < groupsOf(call.parts[p]); ++group) store(call.parts[p], row, group, zeros);
+}
+
+}  // namespace
+
+void linear(Context& context, const float* x, std::size_t xStride, int rows, const LinearPart* parts, int numParts,
+            LinearPath path, LinearMode mode) {
+  if (rows == 0 || numParts == 0) return;
+  Call call{context, kernelsOf(context.isa()), x, xStride, rows, parts[0].weight->cols, parts, numParts, nullptr, nullptr};
+  if (call.cols == 0) return storeZeros(call);
+
+  bool needsBytes = false, needsSums = false;
+  for (int p = 0; p < numParts; ++p) {
+    const bool bytes = usesBytes(parts[p], mode);
+    needsBytes |= bytes;
+    needsSums |= !bytes && path == LinearPath::decode && layoutOf(parts[p].weight->type).hasMin;
+  }
+  const int blocks = call.cols / blockCols;
+  const std::size_t quantisedBytes = needsBytes ? aligned(size(rows) * size(blocks) * sizeof(ActBlock)) : 0;
+  const std::size_t sumBytes = needsSums ? size(rows) * size(blocks) * sizeof(float) : 0;
+  if (needsBytes || needsSums) {
+    std::byte* shared = context.shared(quantisedBytes + sumBytes);
+    ActBlock* quantised = reinterpret_cast<ActBlock*>(shared);
+    float* sums = reinterpret_cast<float*>(shared + quantisedBytes);
+    overRows(context, rows, [&](int first, int end) {
+      for (int row = first; row < end; ++row) {
+        const float* in = x + size(row) * xStride;
+        if (needsBytes) call.kernels.quantise(in, blocks, quantised + size(row) * size(blocks));
+        if (needsSums) call.kernels.blockSums(in, blocks, sums + size(row) * size(blocks));
+      }
+    });
+    call.quantised = needsBytes ? quantised : nullptr;
+    call.sums = needsSums ? sums : nullptr;
+  }
+  if (path == LinearPath::prefill) prefill(call, mode);
+  else decode(call, mode);
+}
+
+}  // namespace kvasir
