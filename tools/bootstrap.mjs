@@ -1,7 +1,7 @@
 // The one entry after a clone: `npm run demo`, `npm test`, `npm run kvasir`. Plain Node, no dependency.
 // Each step (install, TypeScript, addon) leaves a stamp with a key of its inputs, and is skipped while the key holds.
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fileKey, readStamp, writeStamp } from './stamps.mjs'
@@ -94,10 +94,11 @@ async function buildAddon() {
   )
   if (readStamp('addon') === key && existsSync(addonPath)) return
   const missing = missingTool()
-  if (missing) return say(missing)
+  if (missing) return say(existsSync(addonPath) ? `${missing}. The addon built earlier stays in use` : missing)
   say('building the native addon')
   const { ok, log } = await buildNative()
   if (ok) return writeStamp('addon', key)
+  rmSync(addonPath, { force: true })
   // A demo still runs without the addon; a test run must not pass over code that does not compile.
   const report = `the native addon did not compile\n${lastLines(log, 60)}`
   if (target === 'test' || target === 'check' || target === 'build') fail(report)

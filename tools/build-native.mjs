@@ -20,7 +20,7 @@ export const addonPath = join(nativeDir, 'build', 'Release', 'kvasir.node')
  */
 export function missingTool() {
   if (findCompiler()) return null
-  return 'no C++ compiler found, so the plain TypeScript kernels are used (slow). Remedy: apt-get install g++ make cmake'
+  return 'no C++ compiler found, the native core is not built and plain TypeScript is slow. Remedy: apt-get install g++ make cmake'
 }
 
 /**
