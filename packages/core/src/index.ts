@@ -1,3 +1,4 @@
+export { compose } from './compose.ts'
 export type { Capability, EngineProfile, SequenceContext } from './engine-profile.ts'
 export {
   CapabilityError,
@@ -11,6 +12,7 @@ export {
   ScopeError,
   ShapeError,
 } from './errors.ts'
+export { fixedSelection } from './fixed-selection.ts'
 export { type GuardedSession, type GuardOptions, openGuarded, type QuarantineEvent } from './guard.ts'
 export { type KvShape, kvBytesPerToken, type LayerShape } from './kv-shape.ts'
 export { checkInteger, checkKeys, checkNumber, checkOneOf } from './options.ts'
@@ -26,6 +28,7 @@ export type {
 } from './plans.ts'
 export type { CachePolicy, Effects, PolicyCounts, PolicySession, Slot } from './policy.ts'
 export { exact, isExact, type Loss, type Provenance, withLoss } from './provenance.ts'
+export { requireCapabilities } from './require-capabilities.ts'
 export type { RopeScaling, RopeSpec, RopeStamp } from './rope-spec.ts'
 export {
   countRunTokens,
@@ -39,6 +42,7 @@ export {
   validateRunList,
 } from './run-list.ts'
 export { encodeScope, isPrivateScope, privateScope, type Scope, sameScope, validateScope } from './scope.ts'
+export { type ScorerOptions, type ScorerView, scorer } from './scorer.ts'
 export type { Segment, Span } from './segment.ts'
 export { complementSpans, mergeSpans, validateSpans } from './spans.ts'
 export {

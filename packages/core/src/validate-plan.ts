@@ -22,7 +22,8 @@ export function validateSelection(selection: Selection, rules: SelectionRules): 
       return
     case 'runs':
       requireCapability('select.runs', rules.capabilities)
-      return validateRunList(selection.runs, rules.numKvHeads, rules.numTokens, { mustHold: rules.numTokens - 1 })
+      validateRunList(selection.runs, rules.numKvHeads, rules.numTokens, { mustHold: rules.numTokens - 1 })
+      return
     case 'native':
       requireCapability(`select.native:${selection.selector?.kind}`, rules.capabilities)
       if (!rules.evicted?.length) return
