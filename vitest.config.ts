@@ -21,6 +21,8 @@ export default defineConfig({
         name: folder.split('/').pop()!,
         root: folder,
         include: ['**/*.test.ts'],
+        testTimeout: 30_000,
+        hookTimeout: 60_000,
         exclude: ['**/node_modules/**', '**/dist/**', '**/build/**'],
       },
     })),

@@ -1,12 +1,11 @@
 // The one entry after a clone: `npm run demo`, `npm test`, `npm run kvasir`. Plain Node, no dependency.
 // Each step (install, TypeScript, addon) leaves a stamp with a key of its inputs, and is skipped while the key holds.
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fileKey, readStamp, writeStamp } from './stamps.mjs'
 
-const pnpmVersion = '10.34.9'
 const minimumNode = [20, 19]
 const root = fileURLToPath(new URL('../', import.meta.url))
 const toolsBin = join(root, '.tools', 'node_modules', '.bin')
@@ -60,8 +59,9 @@ function installPackages() {
   )
   if (readStamp('install') === key && existsSync('node_modules')) return
   say('installing packages')
-  if (!existsSync(join(root, '.tools', 'node_modules', 'pnpm', 'package.json'))) {
-    runOrFail('npm', ['install', '--prefix', '.tools', '--no-audit', '--no-fund', '--silent', `pnpm@${pnpmVersion}`])
+  const { packageManager } = readManifest('.')
+  if (`pnpm@${readManifest('.tools/node_modules/pnpm')?.version}` !== packageManager) {
+    runOrFail('npm', ['install', '--prefix', '.tools', '--no-audit', '--no-fund', '--silent', packageManager])
   }
   runOrFail(join(toolsBin, 'pnpm'), [
     'install',
@@ -71,6 +71,11 @@ function installPackages() {
     '--config.confirmModulesPurge=false',
   ])
   writeStamp('install', key)
+}
+
+function readManifest(folder) {
+  const path = join(root, folder, 'package.json')
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined
 }
 
 async function buildTypeScript() {
