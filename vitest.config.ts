@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
 
 const folders = [
-  ...['packages', 'examples'].flatMap((parent) => readdirSync(parent).map((name) => `${parent}/${name}`)),
+  ...['packages', 'models', 'examples'].flatMap((parent) => readdirSync(parent).map((name) => `${parent}/${name}`)),
   'bench',
   'native',
   'tools',
