@@ -1,0 +1,2 @@
+#include "kernels.h"
+namespace kvasir::lin { const LinearKernels avx2Kernels = scalarKernels; }
