@@ -1,0 +1,49 @@
+/** Only lines up to this length (UTF-16 units) are looked at as code or as a table row; longer ones are prose. */
+export const maxCodeLine = 400
+
+const codePatterns: readonly RegExp[] = [
+  /[{}]\s*[;,)]*\s*$/, // a block opens or closes
+  /^\s*[\])}]+[;,]*\s*$/, // only closing brackets
+  /(?:\w\(.*|\s=\s.*|->.*|::.*|\w\+\+|^\s*(?:break|continue))\s*;\s*$/, // a statement
+  /^\s*(?:async\s+)?(?:def|class)\s+\w+\s*[(:]/,
+  /^\s*(?:else|try|finally|except\b[^:]*)\s*:\s*$/,
+  /^\s*(?:if|elif|while|for|with)\b.*[()[\]=<>_].*:\s*$|^\s*for\s+\w+\s+in\s+[\w.]+:\s*$/,
+  /^\s*import\s+[\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+)*\s*;?\s*$/,
+  /^\s*import\s+.*\bfrom\s+['"][^'"]+['"];?\s*$/,
+  /^\s*from\s+[\w.]+\s+import\s+\S/,
+  /^\s*#\s*(?:include|define|ifn?def|endif|pragma)\b/,
+  /^\s*(?:const|let|var|export|public|private|protected|static|fn|func|function|type|interface|struct|enum|impl)\s.*(?:\s=\s|\{|\w\(|\w<\w)/,
+  /^\s*(?:package|using|namespace)\s+[\w.:]+\s*;\s*$/,
+  /^\s*return\s+.*[()[\]{}=]|^\s*return\s*;?\s*$/,
+  /^\s*[A-Za-z_$][\w.$[\]'"]*(?:\s*:\s*[\w.[\], |]+)?\s*(?:[-+*/|&]?=|:=)\s*[^=\s]/, // an assignment
+  /^\s*[A-Za-z_$][\w.$]*\([^()]*(?:\([^()]*\)[^()]*)*\)\s*;?\s*$/, // nothing but a call
+  /^\s*(?:\/\/|\/\*|\*\/|<!--|#!)/,
+  /^\s*@[A-Za-z_][\w.]*(?:\(.*\))?\s*$/,
+  /^\s*<\/?[A-Za-z][^<>]*>.*>?\s*$/, // markup
+  /^\s*"[^"]+"\s*:\s*\S.*,?\s*$/, // JSON
+]
+
+/** True if `line` (without its newline) reads as program text. Of two readings prose wins: books must not turn into code. */
+export function isCodeLine(line: string): boolean {
+  return hasSign(line) && codePatterns.some((pattern) => pattern.test(line))
+}
+
+/** True if `line` has cells: at least two bars or two tabs with text around them. */
+export function isTableLine(line: string): boolean {
+  return /[|\t]/.test(line) && (/\S *\| .*\S *\| *\S/.test(line) || /\S\t.*\S\t+\S/.test(line))
+}
+
+/** What `line` adds to the bracket depth; strings and comments are not told apart, a blank line resets the depth. */
+export function bracketDepth(line: string): number {
+  let depth = 0
+  for (let i = 0; i < line.length; i++) {
+    const c = line.charCodeAt(i)
+    if (c === 40 || c === 91) depth++
+    else if (c === 41 || c === 93) depth--
+  }
+  return depth
+}
+
+/** A quick no for prose. */
+const hasSign = (line: string): boolean =>
+  /[=(){}<>[\]_;@#*/\\]|":|^\s*(?:import|else|try|finally|return|break|continue)\b/.test(line)

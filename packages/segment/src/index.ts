@@ -1,0 +1,7 @@
+export type { Language } from './lexicon.ts'
+export type { SegmentOptions } from './segment-options.ts'
+export { segmentTokens, type TokenizedText } from './segment-tokens.ts'
+export type { Sentence, SentenceKind, SentenceOptions } from './sentence.ts'
+export { type ClosedSentence, SentenceStream } from './sentence-stream.ts'
+export { sentences } from './sentences.ts'
+export { TokenSegmenter } from './token-segmenter.ts'

@@ -1,0 +1,227 @@
+import { DisposedError, OptionError } from '@kvasir/core'
+import { isNewline, isNotable, isSpace } from './characters.ts'
+import { maxCodeLine } from './code-line.ts'
+import { type Language, type Lexicon, lexiconFor } from './lexicon.ts'
+import { blockOf, type LineEnd, type LineState, readLineEnd, splitsAtLine } from './line-state.ts'
+import { classifyLine, isUnderTitle, readFence } from './lines.ts'
+import { resolveSentenceOptions, type Sentence, type SentenceKind, type SentenceOptions } from './sentence.ts'
+import { judgeTerminator } from './terminators.ts'
+import { Window } from './window.ts'
+
+/** A closed sentence, with the kind that was known when it began: the kind of its pieces if it is cut before its end is known. */
+export interface ClosedSentence extends Sentence {
+  readonly openedAs: SentenceKind
+}
+
+/** A run of white space that holds a newline, or the beginning of the text, while it is read. */
+interface Gap {
+  /** The line above; null at the beginning of the text. */
+  readonly above: LineEnd | null
+  readonly numNewlines: number
+  /** Where the line below begins. */
+  readonly nextLine: number
+}
+
+// How much text behind the scanner is kept: a line that may turn out to be code, and the word before a period.
+const maxBehind = maxCodeLine + 112
+const trimEvery = 4096
+
+/**
+ * Cuts text into sentences while it arrives. A sentence closes as soon as the characters after it prove its end, and the closed
+ * sentences are those of `sentences()` on the whole text, wherever it was cut into pieces. The state is a few kB at any length.
+ */
+export class SentenceStream {
+  readonly #languages: readonly Language[]
+  readonly #lexicon: Lexicon
+  #window = new Window()
+  /** The next character to look at. */
+  #position = 0
+  #sentenceStart = 0
+  /** The beginning of the line that the open sentence begins with; -1 if it begins inside of a line. */
+  #openedLine = 0
+  #openedAs: SentenceKind = 'prose'
+  #line: LineState = { start: 0, kind: 'text', isFirst: true, block: 'prose', fence: null, depth: 0 }
+  #gap: Gap | null = { above: null, numNewlines: 2, nextLine: 0 }
+  /** A terminator has decided that the sentence ends with its line. */
+  #endsWithLine = false
+  #hasEnded = false
+
+  constructor(options: SentenceOptions = {}) {
+    this.#languages = resolveSentenceOptions(options).languages
+    this.#lexicon = lexiconFor(this.#languages)
+  }
+
+  /** No later sentence begins before this offset: text before it lies in a closed sentence or in the open one. */
+  get decidedEnd(): number {
+    return Math.min(this.#position, this.#gap?.nextLine ?? this.#position)
+  }
+
+  /** The kind of the open sentence as far as its first line tells. */
+  get openedAs(): SentenceKind {
+    return this.#openedAs
+  }
+
+  /** Takes the next piece of text and returns the sentences that it closes. */
+  push(text: string): ClosedSentence[] {
+    if (typeof text !== 'string') throw new OptionError({ parameter: 'text', expected: 'a string', got: text })
+    this.#refuseEnded('push')
+    const closed: ClosedSentence[] = []
+    this.#window.text += text
+    this.#scan(closed)
+    if (this.#position - this.#window.base > trimEvery) this.#window.drop(this.#position - maxBehind)
+    return closed
+  }
+
+  /** Says that the text ends here and returns the sentences that were still open. */
+  end(): ClosedSentence[] {
+    this.#refuseEnded('end')
+    const closed: ClosedSentence[] = []
+    this.#hasEnded = true
+    this.#window.isFinal = true
+    this.#scan(closed)
+    const end = this.#window.end
+    if (end > this.#sentenceStart) {
+      const line = this.#gap === null ? this.#readLineEnd(end) : this.#gap.above
+      this.#close(closed, end, this.#kindAtLineEnd(line, false))
+    }
+    return closed
+  }
+
+  /** A copy that goes on by itself. */
+  clone(): SentenceStream {
+    const copy = new SentenceStream({ languages: this.#languages })
+    Object.assign(copy.#window, this.#window)
+    copy.#position = this.#position
+    copy.#sentenceStart = this.#sentenceStart
+    copy.#openedLine = this.#openedLine
+    copy.#openedAs = this.#openedAs
+    copy.#line = this.#line
+    copy.#gap = this.#gap
+    copy.#endsWithLine = this.#endsWithLine
+    copy.#hasEnded = this.#hasEnded
+    return copy
+  }
+
+  /** Goes as far as the text that has arrived allows. */
+  #scan(closed: ClosedSentence[]): void {
+    this.#window.starved = false
+    let goesOn = true
+    while (goesOn) {
+      if (this.#gap !== null) goesOn = this.#crossGap(this.#gap, closed)
+      else goesOn = this.#findNotable() && this.#judge(closed)
+    }
+  }
+
+  /** Moves to the next terminator or newline; false if there is none yet. */
+  #findNotable(): boolean {
+    const { text, base } = this.#window
+    let index = this.#position - base
+    while (index < text.length && !isNotable(text.charCodeAt(index))) index++
+    this.#position = base + index
+    return index < text.length
+  }
+
+  /** Judges the terminator or newline at the position; false if more text is needed. */
+  #judge(closed: ClosedSentence[]): boolean {
+    const position = this.#position
+    if (isNewline(this.#window.at(position))) {
+      this.#gap = { above: this.#readLineEnd(position), numNewlines: 1, nextLine: position + 1 }
+      this.#position++
+      return true
+    }
+    const { kind } = this.#line
+    if (kind !== 'text' && kind !== 'item' && kind !== 'weakItem' && kind !== 'turn') {
+      this.#position++ // the whole line is one piece
+      return true
+    }
+    const verdict = judgeTerminator(this.#window, position, this.#sentenceStart, this.#lexicon)
+    if (this.#window.starved) return false
+    this.#position = verdict.resume
+    if (verdict.split === 'line') this.#endsWithLine = true
+    if (verdict.split === 'here') {
+      this.#close(closed, verdict.resume, this.#openedAs)
+      this.#openedLine = -1
+      this.#openedAs = this.#line.block
+    }
+    return true
+  }
+
+  /** Reads white space up to the next line's first visible character and decides what begins there; false if more text is needed. */
+  #crossGap(gap: Gap, closed: ClosedSentence[]): boolean {
+    const { text, base } = this.#window
+    let { numNewlines, nextLine } = gap
+    let index = this.#position - base
+    for (; index < text.length; index++) {
+      const c = text.charCodeAt(index)
+      if (isNewline(c)) {
+        numNewlines++
+        nextLine = base + index + 1
+      } else if (!isSpace(c)) break
+    }
+    this.#position = base + index
+    this.#gap = { above: gap.above, numNewlines, nextLine }
+    if (index === text.length) return false
+    return this.#beginLine(this.#gap, closed)
+  }
+
+  #beginLine(gap: Gap, closed: ClosedSentence[]): boolean {
+    const { above } = gap
+    const line = this.#line
+    const isBlank = gap.numNewlines > 1
+    const mayBeCode = above !== null && (above.endsInColon || above.shape === 'code')
+    const shape = classifyLine(this.#window, this.#position, line.fence, mayBeCode)
+    let isUnder = false
+    let splits = above !== null && (isBlank || splitsAtLine(line, above, shape, this.#endsWithLine))
+    const kind = shape === 'weakItem' && above !== null && !splits ? 'text' : shape // 12. in the middle of a wrapped sentence
+    if (above?.isShort && !splits && kind === 'text')
+      splits = isUnder = isUnderTitle(this.#window, this.#position, above.length)
+    if (this.#window.starved) return false
+
+    const isFirst = above === null || isBlank || isUnder || line.kind === 'heading' || line.kind === 'rule'
+    const block = blockOf(kind, line.block, isFirst)
+    if (splits) this.#close(closed, gap.nextLine, this.#kindAtLineEnd(above, isBlank || isUnder))
+    if (splits || above === null) {
+      this.#openedLine = gap.nextLine
+      this.#openedAs = block
+    }
+    const fence = kind === 'fenceOpen' ? readFence(this.#window, this.#position) : kind === 'fenced' ? line.fence : null
+    this.#line = {
+      start: gap.nextLine,
+      kind,
+      isFirst,
+      block,
+      fence,
+      depth: isBlank || above === null ? 0 : above.depth,
+    }
+    this.#gap = null
+    this.#endsWithLine = false
+    return true
+  }
+
+  #readLineEnd(end: number): LineEnd {
+    return readLineEnd(this.#window, this.#line, end, this.#openedLine === this.#line.start)
+  }
+
+  /** The kind of a sentence that ends with its line. */
+  #kindAtLineEnd(above: LineEnd | null, standsAlone: boolean): SentenceKind {
+    const isWhole = this.#openedLine === this.#line.start
+    if (above?.shape === 'code' && (isWhole || this.#line.depth > 0)) return 'code'
+    if (above?.shape === 'table' && isWhole) return 'table'
+    return above?.shape === 'title' && isWhole && standsAlone ? 'heading' : this.#openedAs
+  }
+
+  #close(closed: ClosedSentence[], end: number, kind: SentenceKind): void {
+    closed.push({ start: this.#sentenceStart, end, kind, openedAs: this.#openedAs })
+    this.#sentenceStart = end
+  }
+
+  #refuseEnded(method: string): void {
+    if (!this.#hasEnded) return
+    throw new DisposedError({
+      parameter: `SentenceStream.${method}`,
+      expected: 'a stream that has not ended',
+      got: 'an ended one',
+      remedy: 'Open a new SentenceStream for the next text.',
+    })
+  }
+}
