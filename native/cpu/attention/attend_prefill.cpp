@@ -1,0 +1,64 @@
+// Cuts prefill attention into tasks of (sequence, block of rows, KV head).
+#include "kernels.h"
+
+namespace kvasir {
+namespace {
+
+struct RowBlock {
+  std::int32_t sequence;
+  std::int32_t first;  // row of the batch
+  std::int32_t rows;
+};
+
+}  // namespace
+
+void attendPrefill(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
+                   int windowTokens, const Batch& batch, float* out) {
+  const attention::Kernels& kernels = attention::kernelsFor(context.isa());
+  const int group = numHeads / kv.numKvHeads;
+  const int blockRows = group < attention::kPrefillLanes ? attention::kPrefillLanes / group : 1;
+
+  const int batchRows = batch.rowStarts[batch.numSequences] - batch.rowStarts[0];
+  const std::size_t mostBlocks = static_cast<std::size_t>(batchRows / blockRows + batch.numSequences);
+  RowBlock* blocks = reinterpret_cast<RowBlock*>(context.shared(mostBlocks * sizeof(RowBlock)));
+  int numBlocks = 0;
+  for (int s = 0; s < batch.numSequences; ++s) {
+    // The last block reads most keys: it starts first, so that no worker is left with it at the end.
+    const int begin = batch.rowStarts[s], end = batch.rowStarts[s + 1];
+    for (int block = (end - begin + blockRows - 1) / blockRows - 1; block >= 0; --block) {
+      const int first = begin + block * blockRows;
+      blocks[numBlocks++] = {s, first, end - first < blockRows ? end - first : blockRows};
+    }
+  }
+
+  const std::size_t headDim = static_cast<std::size_t>(kv.headDim);
+  const std::size_t rowStride = static_cast<std::size_t>(numHeads) * headDim;
+  const std::size_t scratchBytes = kernels.prefillScratchBytes(kv.headDim, blockRows, group);
+  auto attend = [&](int number, int worker) {
+    if (context.cancelled()) return;
+    const RowBlock& block = blocks[number / kv.numKvHeads];
+    const std::size_t kvHead = static_cast<std::size_t>(number % kv.numKvHeads);
+    const std::size_t from = static_cast<std::size_t>(block.first) * rowStride + kvHead * group * headDim;
+    attention::PrefillTask task;
+    task.kv = {kv.base + static_cast<std::size_t>(layer) * kv.layerStride + kvHead * kv.headStride,
+               kv.pageStride,
+               kv.valueStride,
+               batch.pages + batch.pageStarts[block.sequence],
+               kv.type,
+               kv.headDim};
+    task.q = q + from;
+    task.out = out + from;
+    task.rowStride = rowStride;
+    task.rows = block.rows;
+    task.group = group;
+    task.position = batch.contextTokens[block.sequence] - (batch.rowStarts[block.sequence + 1] - block.first);
+    task.windowTokens = windowTokens;
+    task.scale = scale;
+    task.context = &context;
+    task.scratch = context.scratch(worker, scratchBytes);
+    kernels.prefill(task);
+  };
+  if (numBlocks > 0) context.forEach(numBlocks * kv.numKvHeads, attend);
+}
+
+}  // namespace kvasir

@@ -1,0 +1,77 @@
+// What an instruction set supplies for attention. Everything else (tasks, runs, merging) is shared.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kvasir/attention.h"
+
+namespace kvasir::attention {
+
+constexpr int kTileTokens = 16;    // decode: rows that share one rescale
+constexpr int kSplitTokens = 512;  // decode: rows of one task
+constexpr int kPrefillLanes = 192; // prefill: queries (rows x heads of a group) of one task, at least one row
+
+// The K rows of one KV head in the pages of one sequence; V rows lie valueStride bytes behind them.
+struct HeadRows {
+  const std::uint8_t* base;
+  std::size_t pageStride;
+  std::size_t valueStride;
+  const std::int32_t* pages;
+  KvType type;
+  int headDim;
+
+  std::size_t rowBytes() const { return static_cast<std::size_t>(headDim) * (type == KvType::f16 ? 2 : 4); }
+  const std::uint8_t* key(int index) const {
+    return base + static_cast<std::size_t>(pages[index / kPageTokens]) * pageStride +
+           static_cast<std::size_t>(index % kPageTokens) * rowBytes();
+  }
+};
+
+// Rows [position, position + rows) of a sequence against one KV head, all `group` query heads of it.
+struct PrefillTask {
+  HeadRows kv;
+  const float* q;  // row r, head h of the group at q[r * rowStride + h * headDim], out alike
+  float* out;
+  std::size_t rowStride;
+  int rows;
+  int group;
+  int position;
+  int windowTokens;  // 0: none
+  float scale;
+  const Context* context;
+  std::byte* scratch;  // prefillScratchBytes
+};
+
+// Unfinished attention over `count` rows: out = sum of 2^(s - max) v, sum = sum of 2^(s - max), s in log2 units.
+struct RunsTask {
+  const std::uint8_t* const* keys;  // [count rounded up to kTileTokens, plus one tile]; the tail repeats the last row
+  int count;                        // 1..kSplitTokens
+  std::size_t valueStride;
+  KvType type;
+  int headDim;
+  int group;
+  const float* q;  // [group][headDim]
+  float scale;
+  float* out;  // [group][headDim]
+  float* max;  // [group]
+  float* sum;  // [group]
+  std::byte* scratch;  // runsScratchBytes
+};
+
+struct Kernels {
+  std::size_t (*prefillScratchBytes)(int headDim, int rows, int group);
+  void (*prefill)(const PrefillTask& task);
+  std::size_t (*runsScratchBytes)(int headDim, int group);
+  void (*runs)(const RunsTask& task);
+  void (*storeHalf)(const float* in, int count, std::uint16_t* out);
+};
+
+extern const Kernels kernelsScalar;
+extern const Kernels kernelsAvx2;
+extern const Kernels kernelsAvx512;
+extern const Kernels kernelsNeon;
+
+const Kernels& kernelsFor(Isa isa);
+
+}  // namespace kvasir::attention

@@ -1,0 +1,62 @@
+// The table of one instruction set; its leaf has included the right `Vec` before. Only the table has external linkage.
+#pragma once
+
+#include "../simd/exp.inl"
+#include "kernels.h"
+#include "rotate.inl"
+
+namespace kvasir::rows {
+namespace {
+
+// Calls op(at, n) for each vector of [0, count): n = kLanes but for the last, which may be shorter.
+template <class Op>
+inline void eachVector(int count, Op op) {
+  int at = 0;
+  for (; at + Vec::kLanes <= count; at += Vec::kLanes) op(at, Vec::kLanes);
+  if (at < count) op(at, count - at);
+}
+
+inline Vec::F loadUpTo(const float* p, int n) { return n == Vec::kLanes ? Vec::load(p) : Vec::loadPart(p, n); }
+inline void storeUpTo(float* p, Vec::F x, int n) {
+  if (n == Vec::kLanes) Vec::store(p, x);
+  else Vec::storePart(p, x, n);
+}
+
+void rmsNorm(const float* x, const float* weight, float eps, int dim, float* out) {
+  constexpr int kChains = 4;  // hides the latency of the additions
+  Vec::F squares[kChains] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
+  int at = 0;
+  for (; at + kChains * Vec::kLanes <= dim; at += kChains * Vec::kLanes) {
+    for (int c = 0; c < kChains; ++c) {
+      const Vec::F value = Vec::load(x + at + c * Vec::kLanes);
+      squares[c] = Vec::fma(value, value, squares[c]);
+    }
+  }
+  eachVector(dim - at, [&](int i, int n) {
+    const Vec::F value = loadUpTo(x + at + i, n);
+    squares[0] = Vec::fma(value, value, squares[0]);
+  });
+  const float sum = Vec::sum(Vec::add(Vec::add(squares[0], squares[1]), Vec::add(squares[2], squares[3])));
+  const Vec::F inverse = Vec::set(1.0f / __builtin_sqrtf(sum / static_cast<float>(dim) + eps));
+  eachVector(dim, [&](int i, int n) {
+    storeUpTo(out + i, Vec::mul(Vec::mul(loadUpTo(x + i, n), inverse), loadUpTo(weight + i, n)), n);
+  });
+}
+
+// x * sigmoid(x) from exp(-|x|) <= 1, so that nothing overflows.
+inline Vec::F silu(Vec::F x) {
+  const Vec::F fade = expNonPositive(Vec::sub(Vec::zero(), Vec::abs(x)));
+  const Vec::F one = Vec::set(1.0f);
+  return Vec::mul(x, Vec::div(Vec::select(Vec::negative(x), fade, one), Vec::add(one, fade)));
+}
+
+void siluGate(const float* gate, const float* up, int count, float* out) {
+  eachVector(count, [&](int i, int n) {
+    storeUpTo(out + i, Vec::mul(silu(loadUpTo(gate + i, n)), loadUpTo(up + i, n)), n);
+  });
+}
+
+constexpr Kernels kTable = {rmsNorm, rotateHalf, rotateInterleaved, siluGate};
+
+}  // namespace
+}  // namespace kvasir::rows

@@ -1,0 +1,104 @@
+// The KV cache as the ops see it, and attention over it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kvasir/context.h"
+
+namespace kvasir {
+
+constexpr int kPageTokens = 16;
+
+enum class KvType : int { f16 = 0, f32 = 1 };
+
+// Canonical pages [page][layer][kvHead][K|V][16 tokens][headDim], seen through strides in bytes.
+struct KvView {
+  std::uint8_t* base;
+  std::size_t pageStride;
+  std::size_t layerStride;
+  std::size_t headStride;
+  std::size_t valueStride;  // from a head's K rows to its V rows
+  KvType type;
+  int numKvHeads;
+  int headDim;
+};
+
+// A ragged batch. Sequence s owns rows [rowStarts[s], rowStarts[s + 1]); its last row sees the first
+// contextTokens[s] KV rows (its own included), the row before it one less, and so on. KV row `index` lies in
+// physical page pages[pageStarts[s] + index / 16] at index % 16.
+struct Batch {
+  int numSequences;
+  const std::int32_t* rowStarts;      // [numSequences + 1]
+  const std::int32_t* contextTokens;  // [numSequences]
+  const std::int32_t* pageStarts;     // [numSequences + 1]
+  const std::int32_t* pages;
+};
+
+// `page` counts the pages of the sequence in order (logical); a run never crosses a page.
+struct KvRun {
+  std::int32_t page;
+  std::int32_t first;
+  std::int32_t len;
+};
+
+// CSR of runs, one row a (sequence, KV head); runs of a row ascend and do not overlap.
+struct RunRows {
+  const std::int32_t* rowStarts;  // [numSequences * numKvHeads + 1]
+  const KvRun* runs;
+};
+
+// K and V rows [rows][numKvHeads][headDim] float32 -> slot = physicalPage * 16 + offset, converted to the view's type.
+// Float16 conversion rounds to nearest even and saturates to the largest finite value.
+void writeKv(Context& context, const KvView& kv, int layer, const float* keys, const float* values,
+             const std::int32_t* slots, int rows);
+
+// out [end - start][headDim]: rows [start, end) of one (layer, KV head), K or V, as float32.
+void readKv(const KvView& kv, int layer, int kvHead, bool values, const std::int32_t* pages, int start, int end,
+            float* out);
+
+// Causal attention of prefilled rows, fused (no score matrix): q, out [rows][numHeads][headDim] float32.
+// windowTokens > 0: row at index i reads indices in (i - windowTokens, i]. A row's bits depend on its own q and the
+// KV rows that it sees only: not on the chunk, the batch, the number of threads.
+void attendPrefill(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
+                   int windowTokens, const Batch& batch, float* out);
+
+// Decode attention over ragged runs: one row a sequence (row s = sequence s). q, out [numSequences][numHeads][headDim].
+// lse [numSequences][numHeads] natural log, or null. An empty list gives out = 0, lse = -inf.
+// Bits of a row depend on its q and its own runs only; splits are cut by the row's own token count.
+void attendRuns(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
+                const Batch& batch, const RunRows& rows, float* out, float* lse);
+
+// Runs chosen for one sequence, one row a KV head, grown by a selector.
+struct ChosenRuns {
+  std::vector<std::int32_t> rowStarts;  // [numKvHeads + 1]
+  std::vector<KvRun> runs;
+};
+
+struct SelectInput {
+  KvView kv;
+  int layer;
+  const float* q;             // [numHeads][headDim], rotated
+  int numHeads;
+  float scale;
+  int numTokens;              // KV rows held, the current token's included
+  const std::int32_t* pages;  // page table of the sequence
+};
+
+// Sums over the calls since the last reset; a count is tokens times KV heads.
+struct SelectCounts {
+  double calls = 0;
+  double attended = 0;  // read exactly by attention
+  double pooled = 0;    // keys read exactly to choose among
+};
+
+// A native selector of one sequence: which KV rows may attention read at this layer and step.
+class Selector {
+ public:
+  virtual ~Selector() = default;
+  virtual void select(Context& context, const SelectInput& input, ChosenRuns& out) = 0;
+  SelectCounts counts;
+};
+
+}  // namespace kvasir

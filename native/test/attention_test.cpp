@@ -1,0 +1,330 @@
+// Attention against float64 on the stored bits, for each instruction set, and the bitwise promises of attention.h.
+#include "attention_cache.h"
+#include "attention_check.h"
+#include "test_context.h"
+
+using namespace kvasir;
+using namespace kvasir::test;
+
+namespace {
+
+constexpr double kDecodeError = 5e-6;
+constexpr double kPrefillError = 1e-5;
+constexpr double kLseError = 1e-4;
+
+Checks check;
+
+// Few values may cancel to nearly nothing, which leaves a relative error little to stand on.
+double allowed(double error, int headDim) { return headDim < 8 ? 8 * error : error; }
+
+const int kHeadDims[] = {64, 128, 32, 80, 96, 256, 8, 16, 40, 72, 1, 7, 20};
+const int kGroups[] = {3, 4, 1, 2, 7, 5, 8, 9};
+
+Shape drawShape(Random& random) {
+  return {drawInt(random, 1, 3), kGroups[drawInt(random, 0, 7)], kHeadDims[drawInt(random, 0, 12)],
+          drawInt(random, 0, 3) == 0 ? KvType::f32 : KvType::f16};
+}
+
+float scaleOf(const Shape& shape) { return 1.0f / std::sqrt(static_cast<float>(shape.headDim)); }
+
+// Ascending runs, one row a (sequence, KV head).
+struct Lists {
+  std::vector<std::int32_t> rowStarts{0};
+  std::vector<KvRun> runs;
+  RunRows view() const { return {rowStarts.data(), runs.data()}; }
+  void close() { rowStarts.push_back(static_cast<std::int32_t>(runs.size())); }
+  std::vector<int> indices(int row) const {
+    std::vector<int> all;
+    for (int run = rowStarts[row]; run < rowStarts[row + 1]; ++run) {
+      for (int i = 0; i < runs[run].len; ++i) all.push_back(runs[run].page * kPageTokens + runs[run].first + i);
+    }
+    return all;
+  }
+};
+
+// Each index is kept with the given chance; consecutive kept indices of a page form a run of at most `longest`.
+void addRow(Lists& lists, Random& random, int tokens, double keep, int longest) {
+  std::bernoulli_distribution kept(keep);
+  bool open = false;
+  for (int index = 0; index < tokens; ++index) {
+    const bool takes = kept(random);
+    if (takes && open && index % kPageTokens != 0 && lists.runs.back().len < longest) ++lists.runs.back().len;
+    else if (takes) lists.runs.push_back({index / kPageTokens, index % kPageTokens, 1});
+    open = takes;
+  }
+  lists.close();
+}
+
+Lists splitRuns(const Lists& lists) {
+  Lists split;
+  for (std::size_t row = 0; row + 1 < lists.rowStarts.size(); ++row) {
+    for (int i = lists.rowStarts[row]; i < lists.rowStarts[row + 1]; ++i) {
+      const KvRun run = lists.runs[i];
+      const int half = run.len / 2;
+      if (half > 0) split.runs.push_back({run.page, run.first, half});
+      split.runs.push_back({run.page, run.first + half, run.len - half});
+    }
+    split.close();
+  }
+  return split;
+}
+
+struct Attended {
+  std::vector<float> out, lse;
+};
+
+Attended runs(Context& context, const Cache& cache, const std::vector<float>& q, const Lists& lists, float scale) {
+  const float poison = std::numeric_limits<float>::quiet_NaN();
+  const std::size_t heads = cache.contextTokens.size() * static_cast<std::size_t>(cache.shape.numHeads());
+  Attended got{std::vector<float>(heads * cache.shape.headDim, poison), std::vector<float>(heads, poison)};
+  attendRuns(context, cache.view, cache.shape.layer, q.data(), cache.shape.numHeads(), scale, cache.batch({}), lists.view(),
+             got.out.data(), got.lse.data());
+  return got;
+}
+
+void checkRunsAgainstExact(const char* name, const Cache& cache, const std::vector<float>& q, const Lists& lists, float scale,
+                           const Attended& got) {
+  const Shape& shape = cache.shape;
+  std::vector<double> want;
+  for (int s = 0; s < static_cast<int>(cache.contextTokens.size()); ++s) {
+    for (int head = 0; head < shape.numHeads(); ++head) {
+      const int at = s * shape.numHeads() + head, kvHead = head / shape.group;
+      const std::vector<int> indices = lists.indices(s * shape.numKvHeads + kvHead);
+      const double lse = attendExactly(cache, s, kvHead, q.data() + at * shape.headDim, scale, indices, want);
+      const double error = relativeError(got.out.data() + at * shape.headDim, want);
+      check(error <= allowed(kDecodeError, shape.headDim), "decode error", name, error);
+      const bool sameLse = indices.empty() ? got.lse[at] == static_cast<float>(lse) : std::fabs(got.lse[at] - lse) <= kLseError;
+      check(sameLse, "decode lse", name, got.lse[at] - lse);
+    }
+  }
+}
+
+void testRunsOfRandomShapes(const NamedIsa& isa, Random& random) {
+  TestContext one(isa.isa, 1), two(isa.isa, 2), seven(isa.isa, 7);
+  for (int round = 0; round < 110; ++round) {
+    const Shape shape = drawShape(random);
+    std::vector<int> tokens;
+    for (int s = drawInt(random, 0, 3); s > 0; --s) tokens.push_back(drawInt(random, 0, 4) == 0 ? drawInt(random, 0, 1) : drawInt(random, 1, 300));
+    if (round % 20 == 0) tokens.assign(1, drawInt(random, 1500, 2500));
+    const Cache cache(one, random, shape, tokens);
+    const double chances[] = {0.1, 0.5, 0.97, 1.0};
+    Lists lists;
+    for (int count : tokens) {
+      const double keep = chances[drawInt(random, 0, 3)];
+      for (int head = 0; head < shape.numKvHeads; ++head) addRow(lists, random, count, drawInt(random, 0, 9) == 0 ? 0.0 : keep, drawInt(random, 1, 16));
+    }
+    const std::vector<float> q = drawNormal(random, tokens.size() * static_cast<std::size_t>(shape.numHeads() * shape.headDim));
+    const float scale = scaleOf(shape);
+    const Attended got = runs(one, cache, q, lists, scale);
+    checkRunsAgainstExact(isa.name, cache, q, lists, scale, got);
+    const Attended halved = runs(one, cache, q, splitRuns(lists), scale);
+    check(sameBits(halved.out, got.out) && sameBits(halved.lse, got.lse), "runs cut in two give the same bits", isa.name);
+    for (Context* context : {static_cast<Context*>(&two), static_cast<Context*>(&seven)}) {
+      const Attended again = runs(*context, cache, q, lists, scale);
+      check(sameBits(again.out, got.out) && sameBits(again.lse, got.lse), "threads give the same bits", isa.name, context->workers());
+    }
+  }
+}
+
+std::vector<float> prefill(Context& context, const Cache& cache, const std::vector<float>& q, const std::vector<std::int32_t>& rowStarts,
+                           float scale, int window) {
+  std::vector<float> out(q.size(), std::numeric_limits<float>::quiet_NaN());
+  attendPrefill(context, cache.view, cache.shape.layer, q.data(), cache.shape.numHeads(), scale, window, cache.batch(rowStarts), out.data());
+  return out;
+}
+
+// The same rows in calls of their own: one sequence at a time, cut at random places.
+std::vector<float> prefillInPieces(Context& context, Random& random, const Cache& cache, const std::vector<float>& q,
+                                   const std::vector<std::int32_t>& rowStarts, float scale, int window) {
+  const std::size_t rowValues = static_cast<std::size_t>(cache.shape.numHeads() * cache.shape.headDim);
+  std::vector<float> out(q.size());
+  for (std::size_t s = 0; s + 1 < rowStarts.size(); ++s) {
+    for (int row = rowStarts[s]; row < rowStarts[s + 1];) {
+      const int left = rowStarts[s + 1] - row, rows = drawInt(random, 1, std::min(left, drawInt(random, 0, 1) ? 5 : left));
+      const std::int32_t starts[] = {0, rows}, context_[] = {cache.contextTokens[s] - left + rows};
+      const Batch batch = {1, starts, context_, cache.pageStarts.data() + s, cache.pages.data()};
+      attendPrefill(context, cache.view, cache.shape.layer, q.data() + row * rowValues, cache.shape.numHeads(), scale, window, batch,
+                    out.data() + row * rowValues);
+      row += rows;
+    }
+  }
+  return out;
+}
+
+void checkPrefillAgainstExact(const char* name, Random& random, const Cache& cache, const std::vector<float>& q,
+                              const std::vector<std::int32_t>& rowStarts, float scale, int window, const std::vector<float>& got) {
+  const Shape& shape = cache.shape;
+  std::vector<double> want;
+  for (std::size_t s = 0; s + 1 < rowStarts.size(); ++s) {
+    const int rows = rowStarts[s + 1] - rowStarts[s];
+    for (int r = 0; r < rows; r += drawInt(random, 1, 1 + rows / 8)) {
+      const int last = cache.contextTokens[s] - rows + r, head = drawInt(random, 0, shape.numHeads() - 1);
+      std::vector<int> indices;
+      for (int index = window > 0 ? std::max(0, last - window + 1) : 0; index <= last; ++index) indices.push_back(index);
+      const std::size_t at = (static_cast<std::size_t>(rowStarts[s] + r) * shape.numHeads() + head) * shape.headDim;
+      attendExactly(cache, static_cast<int>(s), head / shape.group, q.data() + at, scale, indices, want);
+      const double error = relativeError(got.data() + at, want);
+      check(error <= allowed(kPrefillError, shape.headDim), "prefill error", name, error);
+    }
+  }
+}
+
+void testPrefillOfRandomShapes(const NamedIsa& isa, Random& random) {
+  TestContext one(isa.isa, 1), two(isa.isa, 2), seven(isa.isa, 7);
+  for (int round = 0; round < 110; ++round) {
+    const Shape shape = drawShape(random);
+    std::vector<int> tokens;
+    std::vector<std::int32_t> rowStarts = {0};
+    for (int s = drawInt(random, 0, 3); s > 0; --s) {
+      tokens.push_back(drawInt(random, 1, drawInt(random, 0, 5) == 0 ? 500 : 150));
+      rowStarts.push_back(rowStarts.back() + drawInt(random, 0, tokens.back()));
+    }
+    const int window = drawInt(random, 0, 2) == 0 ? drawInt(random, 1, 200) : 0;
+    const Cache cache(one, random, shape, tokens);
+    const std::vector<float> q = drawNormal(random, static_cast<std::size_t>(rowStarts.back() * shape.numHeads() * shape.headDim));
+    const float scale = scaleOf(shape);
+    const std::vector<float> got = prefill(one, cache, q, rowStarts, scale, window);
+    checkPrefillAgainstExact(isa.name, random, cache, q, rowStarts, scale, window, got);
+    check(sameBits(prefillInPieces(one, random, cache, q, rowStarts, scale, window), got), "pieces give the same bits", isa.name);
+    check(sameBits(prefill(two, cache, q, rowStarts, scale, window), got), "two threads give the same bits", isa.name);
+    check(sameBits(prefill(seven, cache, q, rowStarts, scale, window), got), "seven threads give the same bits", isa.name);
+  }
+}
+
+// What a row does not see may hold anything: later rows of the same call are NaN, infinity and zero in turn.
+void testPrefillIgnoresLaterRows(const NamedIsa& isa, Random& random) {
+  TestContext context(isa.isa, 1);
+  for (int seen : {1, 15, 37, 64, 100}) {
+    const Shape shape = {1, 3, 64, KvType::f32};
+    Cache cache(context, random, shape, {130});
+    const std::size_t seenValues = static_cast<std::size_t>(seen * shape.numHeads() * shape.headDim);
+    const std::vector<float> q = drawNormal(random, static_cast<std::size_t>(130 * shape.numHeads() * shape.headDim));
+    std::vector<float> before = prefill(context, cache, q, {0, 130}, scaleOf(shape), 0);
+    before.resize(seenValues);
+    for (float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 0.0f, -0.0f}) {
+      for (std::size_t i = static_cast<std::size_t>(seen * shape.headDim); i < cache.keys[0].size(); ++i) cache.keys[0][i] = cache.values[0][i] = poison;
+      cache.write(context, 0, seen, 130);
+      std::vector<float> after = prefill(context, cache, q, {0, 130}, scaleOf(shape), 0);
+      after.resize(seenValues);
+      check(sameBits(before, after), "later rows do not leak", isa.name, poison);
+    }
+  }
+}
+
+Lists everything(const Shape& shape, int tokens) {
+  Lists lists;
+  for (int head = 0; head < shape.numKvHeads; ++head) {
+    for (int page = 0; page * kPageTokens < tokens; ++page) lists.runs.push_back({page, 0, std::min(kPageTokens, tokens - page * kPageTokens)});
+    lists.close();
+  }
+  return lists;
+}
+
+void testOneTokenIsReturnedExactly(const NamedIsa& isa, Random& random) {
+  TestContext context(isa.isa, 1);
+  for (int headDim : kHeadDims) {
+    const Shape shape = {2, 3, headDim, KvType::f16};
+    const Cache cache(context, random, shape, {1});
+    const std::vector<float> q = drawNormal(random, static_cast<std::size_t>(shape.numHeads() * headDim));
+    const std::vector<float> decoded = runs(context, cache, q, everything(shape, 1), scaleOf(shape)).out;
+    const std::vector<float> prefilled = prefill(context, cache, q, {0, 1}, scaleOf(shape), 0);
+    for (int i = 0; i < shape.numHeads() * headDim; ++i) {
+      const float value = cache.at(true, 0, 0, i / headDim / shape.group, i % headDim);
+      check(decoded[i] == value && prefilled[i] == value, "one token is returned exactly", isa.name, headDim);
+    }
+  }
+}
+
+// Scores of +-1e4: the largest one wins alone. All equal: the mean. Both in decode and prefill.
+void testExtremeScores(const NamedIsa& isa, Random& random) {
+  TestContext context(isa.isa, 1);
+  const Shape shape = {1, 3, 64, KvType::f32};
+  const int tokens = 150;
+  Cache cache(context, random, shape, {tokens});
+  std::vector<float> q(static_cast<std::size_t>(shape.numHeads() * shape.headDim), 1.0f);
+  std::vector<double> want;
+  for (const bool equal : {false, true}) {
+    for (int t = 0; t < tokens; ++t) {
+      const float score = equal ? 5.0f : (t % 2 ? -1e4f : 1e4f - static_cast<float>(t));
+      std::fill_n(cache.keys[0].begin() + t * shape.headDim, shape.headDim, score / static_cast<float>(shape.headDim));
+    }
+    cache.write(context, 0, 0, tokens);
+    std::vector<int> all;
+    for (int t = 0; t < tokens; ++t) all.push_back(t);
+    attendExactly(cache, 0, 0, q.data(), 1.0, all, want);
+    const std::vector<float> decoded = runs(context, cache, q, everything(shape, tokens), 1.0f).out;
+    const std::vector<float> prefilled = prefill(context, cache, q, {0, 1}, 1.0f, 0);
+    // A score of 1e4 is rounded to 5e-4 in float32, and so are the weights.
+    const double tolerance = equal ? kDecodeError : 4e-3;
+    for (int h = 0; h < 3; ++h) {
+      check(relativeError(decoded.data() + h * shape.headDim, want) <= tolerance, "extreme scores, decode", isa.name, equal);
+      check(relativeError(prefilled.data() + h * shape.headDim, want) <= tolerance, "extreme scores, prefill", isa.name, equal);
+    }
+  }
+}
+
+void testDecodeAgreesWithPrefill(const NamedIsa& isa, Random& random) {
+  TestContext context(isa.isa, 2);
+  for (int tokens : {1, 16, 63, 512, 513, 1200}) {
+    const Shape shape = {3, 3, 64, KvType::f16};
+    const Cache cache(context, random, shape, {tokens});
+    const std::vector<float> q = drawNormal(random, static_cast<std::size_t>(shape.numHeads() * shape.headDim));
+    const std::vector<float> decoded = runs(context, cache, q, everything(shape, tokens), scaleOf(shape)).out;
+    const std::vector<float> prefilled = prefill(context, cache, q, {0, 1}, scaleOf(shape), 0);
+    const double error = relativeError(decoded.data(), std::vector<double>(prefilled.begin(), prefilled.end()));
+    check(error <= 2e-6, "decode agrees with prefill", isa.name, error);
+  }
+}
+
+void testAbortedOpsReturn(const NamedIsa& isa, Random& random) {
+  TestContext context(isa.isa, 2);
+  const Shape shape = {3, 3, 64, KvType::f16};
+  const Cache cache(context, random, shape, {700});
+  const std::vector<float> q = drawNormal(random, static_cast<std::size_t>(700 * shape.numHeads() * shape.headDim));
+  context.abort(true);
+  const std::vector<float> out = prefill(context, cache, q, {0, 700}, scaleOf(shape), 0);
+  check(std::isnan(out[0]) && std::isnan(out.back()), "an aborted prefill returns before it has written", isa.name);
+  runs(context, cache, q, everything(shape, 700), scaleOf(shape));
+}
+
+// Every float16 and every boundary between two of them, through writeKv and readKv.
+void testStoredRowsRoundAndSaturate(const NamedIsa& isa, Random& random) {
+  TestContext context(isa.isa, 2);
+  std::vector<float> inputs = {0.0f, -0.0f, 65504.0f, 65519.9f, 65520.0f, 1e9f, -1e9f, 3.4e38f, INFINITY, -INFINITY, 0x1p-24f, 0x1p-25f, 0x1.8p-25f, 0x1p-26f, 6.1e-5f};
+  for (int i = 0; i < 40000; ++i) inputs.push_back(std::ldexp(drawNormal(random, 1)[0], drawInt(random, -27, 18)));
+  for (int i = 0; i < 2048; ++i) inputs.push_back((1.0f + (static_cast<float>(i) + 0.5f) * 0x1p-10f) * 0x1p-3f);
+  const Shape shape = {1, 1, 7, KvType::f16};
+  inputs.resize(inputs.size() / 7 * 7);
+  const int tokens = static_cast<int>(inputs.size()) / 7;
+  Cache cache(context, random, shape, {tokens});
+  cache.keys[0] = inputs;
+  cache.write(context, 0, 0, tokens);
+  std::vector<float> got(inputs.size());
+  readKv(cache.view, shape.layer, 0, false, cache.pages.data(), 0, tokens, got.data());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const float want = toHalfAndBack(inputs[i]);
+    check(std::memcmp(&want, &got[i], 4) == 0, "stored half", isa.name, inputs[i]);
+  }
+  std::vector<float> part(7 * 5);
+  readKv(cache.view, shape.layer, 0, false, cache.pages.data(), 13, 18, part.data());
+  check(std::memcmp(part.data(), got.data() + 13 * 7, part.size() * 4) == 0, "a part of the rows", isa.name);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const unsigned seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : 1u;
+  for (const NamedIsa& isa : availableIsas()) {
+    Random random(seed);
+    testStoredRowsRoundAndSaturate(isa, random);
+    testRunsOfRandomShapes(isa, random);
+    testPrefillOfRandomShapes(isa, random);
+    testPrefillIgnoresLaterRows(isa, random);
+    testOneTokenIsReturnedExactly(isa, random);
+    testExtremeScores(isa, random);
+    testDecodeAgreesWithPrefill(isa, random);
+    testAbortedOpsReturn(isa, random);
+    std::printf("%s done\n", isa.name);
+  }
+  return check.report("attention");
+}
