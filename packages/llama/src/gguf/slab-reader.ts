@@ -20,7 +20,9 @@ export class SlabReader {
   readonly path: string
   readonly fileBytes: number
   readonly #handle: FileHandle
-  #slab: Buffer = Buffer.alloc(0)
+  #memory = Buffer.alloc(0)
+  /** The part of the memory that holds bytes of the file. */
+  #slab = this.#memory
   /** Place of slab[0] in the file. */
   #slabStart = 0
   /** Place of the next field inside the slab. */
@@ -54,7 +56,10 @@ export class SlabReader {
     if (bytes > this.remaining) this.failCutOff(what, `${bytes} more bytes`, this.remaining)
     const tail = this.#slab.subarray(this.#cursor)
     const start = this.position
-    const slab = Buffer.alloc(Math.min(Math.max(SLAB_BYTES, bytes), this.fileBytes - start))
+    const length = Math.min(Math.max(SLAB_BYTES, bytes), this.fileBytes - start)
+    if (this.#memory.length < length) this.#memory = Buffer.alloc(length)
+    const slab = this.#memory.subarray(0, length)
+    // Within one memory the tail moves down over itself, which copy allows.
     tail.copy(slab)
     await readFully(this.#handle, this.path, slab.subarray(tail.length), start + tail.length)
     this.#slab = slab

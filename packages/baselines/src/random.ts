@@ -1,0 +1,125 @@
+import {
+  type CachePolicy,
+  checkInteger,
+  checkKeys,
+  OptionError,
+  type PolicySession,
+  type PrefillView,
+  type RetainPlan,
+  type RunList,
+  runsOfIndices,
+  type Segment,
+  type Selection,
+  type SequenceContext,
+  type StepView,
+  type TokenView,
+} from '@kvasir/core'
+import { TokenSegmenter } from '@kvasir/segment'
+
+export interface RandomSentencesOptions {
+  /** Tokens that attention reads at a step. Required. */
+  readonly budgetTokens: number
+  /** First tokens of the sequence, always read. @default 4 */
+  readonly sinkTokens?: number
+  /** Last tokens, always read. @default 16 */
+  readonly recentTokens?: number
+  /** @default 0 */
+  readonly seed?: number
+}
+
+type Resolved = Required<RandomSentencesOptions>
+
+/** Sinks, recent tokens and sentences drawn at random each step, one draw a KV head: the floor of every comparison. */
+export function randomSentences(options: RandomSentencesOptions): CachePolicy {
+  checkKeys('RandomSentencesOptions', options, ['budgetTokens', 'sinkTokens', 'recentTokens', 'seed'])
+  const resolved: Resolved = {
+    budgetTokens: checkInteger('budgetTokens', options.budgetTokens, 1),
+    sinkTokens: checkInteger('sinkTokens', options.sinkTokens ?? 4, 0),
+    recentTokens: checkInteger('recentTokens', options.recentTokens ?? 16, 1),
+    seed: checkInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1),
+  }
+  const always = resolved.sinkTokens + resolved.recentTokens
+  if (resolved.budgetTokens < always) {
+    const remedy = 'Raise the budget, or lower sinkTokens and recentTokens.'
+    throw new OptionError({
+      parameter: 'budgetTokens',
+      expected: `at least ${always}, what is always read`,
+      got: resolved.budgetTokens,
+      remedy,
+    })
+  }
+  return Object.freeze({
+    name: 'random',
+    effects: { slots: ['retain', 'append', 'select'], fidelity: 'lossy', selectScope: 'step' } as const,
+    bind: () => {},
+    open: ({ profile }: SequenceContext) =>
+      new RandomSession(resolved, profile.shape.layers[0].numKvHeads, new TokenSegmenter(), []),
+  })
+}
+
+class RandomSession implements PolicySession {
+  readonly #options: Resolved
+  readonly #numKvHeads: number
+  readonly #segmenter: TokenSegmenter
+  readonly #segments: Segment[]
+
+  constructor(options: Resolved, numKvHeads: number, segmenter: TokenSegmenter, segments: Segment[]) {
+    this.#options = options
+    this.#numKvHeads = numKvHeads
+    this.#segmenter = segmenter
+    this.#segments = segments
+  }
+
+  async retain({ pieces }: PrefillView): Promise<RetainPlan> {
+    for (const piece of pieces) this.#segments.push(...this.#segmenter.push(piece))
+    return {}
+  }
+
+  append({ piece }: TokenView): void {
+    this.#segments.push(...this.#segmenter.push(piece))
+  }
+
+  select({ numTokens }: StepView): Selection {
+    const rows = Array.from({ length: this.#numKvHeads }, (_, head) => this.#draw(numTokens, head))
+    return { kind: 'runs', runs: runsOfIndices(rows) satisfies RunList }
+  }
+
+  fork(): RandomSession {
+    return new RandomSession(this.#options, this.#numKvHeads, this.#segmenter.clone(), [...this.#segments])
+  }
+
+  rewind(numTokens: number): void {
+    this.#segmenter.truncate(numTokens)
+    while ((this.#segments.at(-1)?.end ?? 0) > numTokens) this.#segments.pop()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  /** Indices of one KV head, ascending: the last sentence drawn is cut where the budget ends. */
+  #draw(numTokens: number, head: number): number[] {
+    const { budgetTokens, sinkTokens, recentTokens, seed } = this.#options
+    const chosen = new Set<number>()
+    for (let index = 0; index < Math.min(sinkTokens, numTokens); index++) chosen.add(index)
+    for (let index = Math.max(0, numTokens - recentTokens); index < numTokens; index++) chosen.add(index)
+    const random = xorshift(seed ^ Math.imul(numTokens, 0x9e3779b1) ^ Math.imul(head + 1, 0x85ebca6b))
+    const order = this.#segments.slice()
+    for (let left = order.length; left > 0 && chosen.size < budgetTokens; left--) {
+      const pick = Math.floor(random() * left)
+      const { start, end } = order[pick] as Segment
+      order[pick] = order[left - 1] as Segment
+      for (let index = start; index < end && chosen.size < budgetTokens; index++) chosen.add(index)
+    }
+    return [...chosen].sort((a, b) => a - b)
+  }
+}
+
+/** Marsaglia's 32-bit xorshift: numbers in [0, 1). */
+function xorshift(seed: number): () => number {
+  let state = seed | 0 || 1
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) / 2 ** 32
+  }
+}

@@ -1,0 +1,86 @@
+import { checkKeys, checkOneOf, OptionError, pageTokens, ShapeError } from '@kvasir/core'
+import { KernelError } from './errors.ts'
+import type { RunOptions } from './kernels.ts'
+import type { Extent } from './ops.ts'
+import { checkEach } from './page-arena.ts'
+import type { BatchUse, ProgramNeeds } from './program-needs.ts'
+import { KernelSelector } from './kernel-selector.ts'
+import { ownResource } from './resource.ts'
+
+/** What one run works on, complete and checked. */
+export interface Run {
+  readonly tokens: number
+  readonly outputs: number
+  readonly sequences: number
+  /** One a sequence. */
+  readonly selectors: readonly ('all' | 'given' | KernelSelector)[]
+  readonly signal: AbortSignal | undefined
+}
+
+/** Throws unless buffers, indices, batches and selectors are valid for this run. */
+export function checkRun(needs: ProgramNeeds, options: RunOptions): Run {
+  checkKeys('run', options, ['tokens', 'outputs', 'sequences', 'selectors', 'signal'])
+  const { tokens, outputs = 0, sequences = 0, signal } = options
+  for (const resource of needs.resources) resource.assertAlive('program')
+  needs.checkBuffers()
+  needs.checkExtent('tokens', tokens)
+  needs.checkExtent('outputs', outputs)
+  needs.checkExtent('sequences', sequences)
+
+  const counts = { tokens, outputs, sequences }
+  for (const use of needs.indices) checkEach(use.parameter, use.array, rowsOf(use.extent, counts), use.bound, use.what)
+  for (const use of needs.batches) checkBatch(use, counts)
+  return { ...counts, signal, selectors: checkSelectors(needs, options, sequences) }
+}
+
+export function rowsOf(extent: Extent, run: Pick<Run, 'tokens' | 'outputs' | 'sequences'>): number {
+  return typeof extent === 'number' ? extent : run[extent]
+}
+
+function checkBatch({ parameter, batch, arena }: BatchUse, run: { tokens: number; sequences: number }): void {
+  const { rowStarts, contextTokens, pageStarts, pages } = batch
+  checkStarts(`${parameter}.rowStarts`, rowStarts, run.sequences, run.tokens)
+  checkStarts(`${parameter}.pageStarts`, pageStarts, run.sequences, pages.length)
+  for (let s = 0; s < run.sequences; s++) {
+    const rows = (rowStarts[s + 1] as number) - (rowStarts[s] as number)
+    const pagesHeld = (pageStarts[s + 1] as number) - (pageStarts[s] as number)
+    const context = contextTokens[s] as number
+    if (context >= rows && context <= pagesHeld * pageTokens) continue
+    throw new KernelError({
+      parameter: `${parameter}.contextTokens[${s}]`,
+      expected: `in [${rows}, ${pagesHeld * pageTokens}]: at least its ${rows} rows, at most what its pages hold`,
+      got: context,
+    })
+  }
+  const numPages = pageStarts[run.sequences] as number
+  checkEach(`${parameter}.pages`, pages, run.sequences > 0 ? numPages : 0, arena.capacityPages, 'a page of the arena')
+}
+
+/** Throws unless starts[0 .. count] ascend from 0 and end at most at `end`. */
+function checkStarts(parameter: string, starts: Int32Array, count: number, end: number): void {
+  let last = 0
+  for (let i = 0; i <= count && count > 0; i++) {
+    const start = starts[i] as number
+    if (i === 0 ? start !== 0 : start < last || start > end) {
+      const expected = i === 0 ? '0' : `in [${last}, ${end}]`
+      throw new KernelError({ parameter: `${parameter}[${i}]`, expected, got: start })
+    }
+    last = start
+  }
+}
+
+function checkSelectors(needs: ProgramNeeds, options: RunOptions, sequences: number): Run['selectors'] {
+  const given = options.selectors ?? Array.from({ length: sequences }, () => 'all' as const)
+  if (given.length !== sequences) {
+    throw new ShapeError({ parameter: 'selectors', expected: `one for each of ${sequences} sequences`, got: given })
+  }
+  const selectors = given.map((selector, s): Run['selectors'][number] => {
+    if (typeof selector !== 'string') return ownResource(`selectors[${s}]`, selector, KernelSelector, needs.owner)
+    return checkOneOf(`selectors[${s}]`, selector, ['all', 'given'])
+  })
+  for (const lists of needs.lists) {
+    if (sequences <= lists.maxSequences) continue
+    throw new OptionError({ parameter: 'sequences', expected: `at most ${lists.maxSequences} lists`, got: sequences })
+  }
+  return selectors
+}

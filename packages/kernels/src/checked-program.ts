@@ -1,0 +1,36 @@
+import { checkOps } from './check-ops.ts'
+import { checkRun, type Run } from './check-run.ts'
+import type { Program, RunOptions } from './kernels.ts'
+import type { Op } from './ops.ts'
+import type { ProgramNeeds } from './program-needs.ts'
+import { Resource, type ResourceOwner } from './resource.ts'
+
+/** What programs of all backends share: checks, and holding everything that a run uses until it has ended. */
+export abstract class CheckedProgram extends Resource implements Program {
+  protected readonly ops: readonly Op[]
+  protected readonly needs: ProgramNeeds
+
+  constructor(owner: ResourceOwner, ops: readonly Op[]) {
+    const needs = checkOps(owner, ops)
+    super(owner)
+    this.needs = needs
+    this.ops = ops.map((op) => ({ ...op }))
+  }
+
+  async run(options: RunOptions): Promise<void> {
+    this.assertAlive('program')
+    const run = checkRun(this.needs, options)
+    run.signal?.throwIfAborted()
+    const held: Resource[] = [this, ...this.needs.resources]
+    for (const selector of run.selectors) if (typeof selector !== 'string') held.push(selector)
+    for (const resource of held) resource.hold()
+    try {
+      await this.execute(run)
+    } finally {
+      for (const resource of held) resource.letGo()
+    }
+  }
+
+  /** Starts the run before it returns; index arrays are read in the call. */
+  protected abstract execute(run: Run): Promise<void>
+}

@@ -1,0 +1,69 @@
+import type { RunList } from '@kvasir/core'
+
+/** An object of the addon; each kind carries its own type tag, so that a wrong one is refused. */
+export interface Handle {
+  readonly native: unique symbol
+}
+
+/** Which rows, pages or ids a native check refused. */
+export interface NativeFailure {
+  readonly parameter: string
+  readonly expected: string
+  readonly got: string
+}
+
+/** Called once for each job when it has ended: with nothing, or with what went wrong. */
+export type Settle = (job: number, failure: NativeFailure | undefined) => void
+
+/**
+ * The functions of the addon, as native/node/exports.cpp lists them; a test compares the two. Arguments are checked before
+ * they get here; the addon checks types and lengths once more and throws a plain Error, which no caller should see.
+ * Jobs run in the order of the calls, off this thread; `job` is the caller's number for one.
+ */
+export interface NativeBinding {
+  /** Instruction sets that this machine runs, worst first, and its physical cores. */
+  machine(): { readonly isas: readonly string[]; readonly physicalCores: number }
+
+  openRuntime(isa: string, numThreads: number, settle: Settle): Handle
+  /** Cancels what is queued, waits for what runs, stops the threads if nobody else uses them. */
+  closeRuntime(runtime: Handle): void
+  /** True if the job was still queued: it is gone and will not settle. Else it settles soon. */
+  cancelJob(runtime: Handle, job: number): boolean
+  /** Frees the memory of a handle; nothing may use it. */
+  release(handle: Handle): void
+  allocate(bytes: number): ArrayBuffer
+
+  createWeight(runtime: Handle, type: string, rows: number, cols: number): Handle
+  weightBytes(weight: Handle): number
+  packWeightRows(runtime: Handle, job: number, weight: Handle, first: number, count: number, rows: Uint8Array): void
+  readWeightRow(weight: Handle, row: number): Float32Array
+
+  createArena(numLayers: number, numKvHeads: number, headDim: number, capacityPages: number, type: string): Handle
+  copyPage(arena: Handle, from: number, to: number): void
+  readArenaRows(
+    arena: Handle,
+    values: boolean,
+    layer: number,
+    kvHead: number,
+    pages: Int32Array,
+    start: number,
+    end: number,
+  ): Float32Array
+
+  createRunLists(maxSequences: number, numKvHeads: number): Handle
+  setRunList(lists: Handle, sequence: number, rowStarts: Int32Array, runs: Int32Array): void
+  getRunList(lists: Handle, sequence: number): RunList
+
+  /** Ops with handles in place of weights, arenas and lists. */
+  createProgram(ops: readonly object[]): Handle
+  /** Copies the index arrays in the call. Selectors: null for `all`, false for `given`, a handle else. */
+  runProgram(
+    runtime: Handle,
+    job: number,
+    program: Handle,
+    tokens: number,
+    outputs: number,
+    sequences: number,
+    selectors: readonly (Handle | null | false)[],
+  ): void
+}

@@ -1,0 +1,7 @@
+import { KvasirError } from '@kvasir/core'
+
+/** A backend or instruction set was asked for by name and is not there; `remedy` says how to get it. */
+export class BackendError extends KvasirError {}
+
+/** Rows, pages, slots or ids that do not exist, buffers in use, or a failure inside a kernel. */
+export class KernelError extends KvasirError {}

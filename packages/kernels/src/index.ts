@@ -1,0 +1,39 @@
+export { availableBackends, type Backend, type LoadOptions, loadKernels } from './backends.ts'
+export { BackendError, KernelError } from './errors.ts'
+export type {
+  Kernels,
+  KvArena,
+  KvArenaOptions,
+  Program,
+  RunLists,
+  RunOptions,
+  Weight,
+  WeightType,
+} from './kernels.ts'
+export type {
+  AttendPrefillOp,
+  AttendRunsOp,
+  Batch,
+  EmbedRowsOp,
+  Extent,
+  GatherRowsOp,
+  LinearOp,
+  LinearPart,
+  Op,
+  RmsNormOp,
+  RopeOp,
+  SelectRunsOp,
+  SiluGateOp,
+  WriteKvOp,
+} from './ops.ts'
+export { kernelsOf, nativeKvOf } from './profile.ts'
+export { rowBytes } from './reference/formats/weight-formats.ts'
+export type {
+  BudgetOptions,
+  ExactSelectorOptions,
+  SegmentIndex,
+  SegmentIndexOptions,
+  SegmentSelectorOptions,
+  SequenceKv,
+} from './selection.ts'
+export type { CountingSelector, SelectorCounts } from './selector-counts.ts'

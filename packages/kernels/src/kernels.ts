@@ -1,0 +1,97 @@
+import type { NativeSelector, RunList } from '@kvasir/core'
+import type { Op } from './ops.ts'
+import type { CountingSelector } from './selector-counts.ts'
+import type { SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions, ExactSelectorOptions } from './selection.ts'
+
+/** GGUF's names of weight formats. */
+export type WeightType =
+  | 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1'
+  | 'Q2_K' | 'Q3_K' | 'Q4_K' | 'Q5_K' | 'Q6_K' | 'IQ4_NL'
+
+/** A matrix [rows = out features][cols = in features], packed for one backend. */
+export interface Weight {
+  readonly type: WeightType
+  readonly rows: number
+  readonly cols: number
+  readonly bytes: number
+  dispose(): void
+}
+
+export interface KvArenaOptions {
+  readonly numLayers: number
+  readonly numKvHeads: number
+  readonly headDim: number
+  /** Pages of 16 tokens over all layers. Memory is reserved, and taken as rows are written. */
+  readonly capacityPages: number
+  /** @default 'f16' */
+  readonly type?: 'f16' | 'f32'
+}
+
+/** Canonical KV pages [page][layer][kvHead][K|V][16 tokens][headDim]. */
+export interface KvArena extends Required<KvArenaOptions> {
+  readonly pageBytes: number
+  /** Copies one page over another, all layers. */
+  copyPage(from: number, to: number): void
+  /** Rows [start, end) of a sequence with this page table, as float32 [end - start][headDim]. */
+  readRows(part: 'keys' | 'values', layer: number, kvHead: number, pages: Int32Array, start: number, end: number): Float32Array
+  dispose(): void
+}
+
+/** One run list a sequence of a batch, for one layer at a time. */
+export interface RunLists {
+  readonly maxSequences: number
+  readonly numKvHeads: number
+  /** Sets the list of one sequence: a row a KV head. */
+  set(sequence: number, list: RunList): void
+  /** The list as the last run left it (a copy). */
+  get(sequence: number): RunList
+  dispose(): void
+}
+
+export interface RunOptions {
+  readonly tokens: number
+  /** @default 0 */
+  readonly outputs?: number
+  /** @default 0 */
+  readonly sequences?: number
+  /** One a sequence, for selectRuns ops. @default all `all` */
+  readonly selectors?: readonly ('all' | 'given' | NativeSelector)[]
+  readonly signal?: AbortSignal
+}
+
+/** Ops compiled once, run many times. Buffers are held by reference: a run reads what they hold when it starts. */
+export interface Program {
+  /** Runs off the calling thread; runs of one Kernels are executed in the order of the calls. */
+  run(options: RunOptions): Promise<void>
+  dispose(): void
+}
+
+/** One face over all backends. */
+export interface Kernels {
+  readonly backend: 'reference' | 'cpu'
+  /** Instruction set in use: scalar, avx2, avx512, vnni, neon; `js` for the reference. */
+  readonly isa: string
+  readonly numThreads: number
+  /** Zeroed 64-byte aligned memory outside V8's heap, taken from the system as it is touched. */
+  allocate(bytes: number): ArrayBuffer
+  /** Packs rows read piece by piece: read(firstRow, numRows) gives those rows as they stand in a GGUF file. */
+  loadWeight(
+    type: WeightType,
+    rows: number,
+    cols: number,
+    read: (firstRow: number, numRows: number) => Promise<Uint8Array>,
+  ): Promise<Weight>
+  /** Row `row` of a weight as float32 [cols]. */
+  weightRow(weight: Weight, row: number): Float32Array
+  createArena(options: KvArenaOptions): KvArena
+  createRunLists(maxSequences: number, numKvHeads: number): RunLists
+  createProgram(ops: readonly Op[]): Program
+  /** Index of segments and token codes of one sequence. */
+  createSegmentIndex(options: SegmentIndexOptions): SegmentIndex
+  /** Chooses by estimates from a segment index. */
+  createSegmentSelector(options: SegmentSelectorOptions): CountingSelector & { readonly kind: 'segment-codes' }
+  /** Chooses by true scores of every row: the oracle of comparisons. */
+  createExactSelector(options: ExactSelectorOptions): CountingSelector & { readonly kind: 'exact-scores' }
+  /** Waits for queued runs, then frees threads and memory. */
+  dispose(): Promise<void>
+}

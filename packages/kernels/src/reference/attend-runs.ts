@@ -1,0 +1,36 @@
+import { indicesOfRow, type RunList } from '@kvasir/core'
+import { KernelError } from '../errors.ts'
+import type { AttendRunsOp } from '../ops.ts'
+import { attend } from './attend.ts'
+import type { PlainArena } from './plain-arena.ts'
+import type { PlainRunLists } from './plain-run-lists.ts'
+import { type ReferenceOp, sequenceOf } from './reference-op.ts'
+
+/** Each query head attends to the indices that the list of its KV head names. */
+export const attendRuns: ReferenceOp<AttendRunsOp> = (op, start, end, run) => {
+  const { layer, q, numHeads, scale, out, lse } = op
+  const arena = op.arena as PlainArena
+  const headsPerKvHead = numHeads / arena.numKvHeads
+  for (let s = start; s < end; s++) {
+    const { contextTokens, pages } = sequenceOf(op.batch, s, run)
+    const list = (op.lists as PlainRunLists).lists[s] as RunList
+    for (let head = 0; head < numHeads; head++) {
+      const kvHead = Math.floor(head / headsPerKvHead)
+      const indices = indicesOfRow(list, kvHead)
+      checkEnd(indices, contextTokens, s)
+      const at = (s * numHeads + head) * arena.headDim
+      const logSum = attend({ arena, layer, kvHead, pages, scale }, indices, q, out, at)
+      if (lse !== undefined) lse[s * numHeads + head] = logSum
+    }
+  }
+}
+
+function checkEnd(indices: readonly number[], contextTokens: number, sequence: number): void {
+  const end = (indices.at(-1) ?? -1) + 1
+  if (end <= contextTokens) return
+  throw new KernelError({
+    parameter: `lists[${sequence}]`,
+    expected: `runs that end at or before token ${contextTokens}, the end of the sequence`,
+    got: end,
+  })
+}

@@ -1,0 +1,70 @@
+import { checkInteger, DisposedError } from '@kvasir/core'
+import type { KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
+import type { Op } from '../ops.ts'
+import { type ReadRows, readPieces } from '../packed-weight.ts'
+import { ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
+import { decodeRows } from './formats/weight-formats.ts'
+import { PlainArena } from './plain-arena.ts'
+import { PlainRunLists } from './plain-run-lists.ts'
+import { PlainWeight } from './plain-weight.ts'
+import { ReferenceProgram } from './reference-program.ts'
+
+/** Every op as its formula, in TypeScript: the yardstick of the others, and what runs where nothing can be compiled. */
+export class ReferenceKernels implements ResourceOwner {
+  readonly backend = 'reference'
+  readonly isa = 'js'
+  readonly numThreads = 1
+  readonly resources = new ResourceRegistry()
+  #tail: Promise<unknown> = Promise.resolve()
+  #disposed = false
+
+  allocate(bytes: number): ArrayBuffer {
+    return new ArrayBuffer(checkInteger('bytes', bytes, 0))
+  }
+
+  async loadWeight(type: WeightType, rows: number, cols: number, read: ReadRows): Promise<Weight> {
+    this.assertAlive()
+    const weight = new PlainWeight(this, type, rows, cols)
+    await readPieces(weight, read, (first, _, piece) => decodeRows(type, piece, weight.values, first * cols))
+    return weight
+  }
+
+  weightRow(weight: Weight, row: number): Float32Array {
+    const { values, rows, cols } = ownResource('weight', weight, PlainWeight, this)
+    checkInteger('row', row, 0, rows - 1)
+    return values.slice(row * cols, (row + 1) * cols)
+  }
+
+  createArena(options: KvArenaOptions): KvArena {
+    this.assertAlive()
+    return new PlainArena(this, options)
+  }
+
+  createRunLists(maxSequences: number, numKvHeads: number): RunLists {
+    this.assertAlive()
+    return new PlainRunLists(this, maxSequences, numKvHeads)
+  }
+
+  createProgram(ops: readonly Op[]): Program {
+    this.assertAlive()
+    return new ReferenceProgram(this, ops)
+  }
+
+  /** Does `job` once all earlier ones have ended. */
+  enqueue<T>(job: () => Promise<T>): Promise<T> {
+    const done = this.#tail.then(job)
+    this.#tail = done.catch(() => {})
+    return done
+  }
+
+  async dispose(): Promise<void> {
+    this.#disposed = true
+    await this.#tail
+    this.resources.disposeAll()
+  }
+
+  private assertAlive(): void {
+    if (!this.#disposed) return
+    throw new DisposedError({ parameter: 'kernels', expected: 'Kernels that are not disposed', got: 'disposed ones' })
+  }
+}

@@ -1,0 +1,67 @@
+import { setImmediate } from 'node:timers/promises'
+import { type Run, rowsOf } from '../check-run.ts'
+import { CheckedProgram } from '../checked-program.ts'
+import type { Extent, Op } from '../ops.ts'
+import { attendPrefill } from './attend-prefill.ts'
+import { attendRuns } from './attend-runs.ts'
+import { embedRows } from './embed-rows.ts'
+import { gatherRows } from './gather-rows.ts'
+import { linear } from './linear.ts'
+import type { ReferenceKernels } from './reference-kernels.ts'
+import type { ReferenceOp, ReferenceRun } from './reference-op.ts'
+import { rmsNorm } from './rms-norm.ts'
+import { rope } from './rope.ts'
+import { selectRuns } from './select-runs.ts'
+import { siluGate } from './silu-gate.ts'
+import { writeKv } from './write-kv.ts'
+
+const bodies: { readonly [K in Op['kind']]: ReferenceOp<Extract<Op, { kind: K }>> } = {
+  embedRows,
+  rmsNorm,
+  linear,
+  rope,
+  writeKv,
+  attendPrefill,
+  selectRuns,
+  attendRuns,
+  siluGate,
+  gatherRows,
+}
+
+/** Other work of the event loop gets its turn after this long. */
+const sliceMs = 4
+
+export class ReferenceProgram extends CheckedProgram {
+  protected execute(run: Run): Promise<void> {
+    const copies = new Map<Int32Array, Int32Array>()
+    for (const buffer of this.needs.buffers.keys()) {
+      if (buffer instanceof Int32Array) copies.set(buffer, buffer.slice())
+    }
+    const copyOf = (indices: Int32Array) => copies.get(indices) as Int32Array
+    return (this.owner as ReferenceKernels).enqueue(() => runOps(this.ops, { ...run, copyOf }))
+  }
+
+  protected free(): void {}
+}
+
+async function runOps(ops: readonly Op[], run: ReferenceRun): Promise<void> {
+  let sliceStart = performance.now()
+  for (const op of ops) {
+    const body = bodies[op.kind] as ReferenceOp<Op>
+    const rows = rowsOf(extentOf(op), run)
+    for (let row = 0; row < rows; row++) {
+      if (performance.now() - sliceStart > sliceMs) {
+        await setImmediate()
+        sliceStart = performance.now()
+      }
+      run.signal?.throwIfAborted()
+      body(op, row, row + 1, run)
+    }
+  }
+}
+
+function extentOf(op: Op): Extent {
+  if (op.kind === 'attendPrefill') return 'tokens'
+  if (op.kind === 'selectRuns' || op.kind === 'attendRuns') return 'sequences'
+  return op.rows
+}

@@ -1,0 +1,16 @@
+import type { WriteKvOp } from '../ops.ts'
+import type { PlainArena } from './plain-arena.ts'
+import type { ReferenceOp } from './reference-op.ts'
+
+export const writeKv: ReferenceOp<WriteKvOp> = ({ arena, layer, keys, values, slots }, start, end, run) => {
+  const { numKvHeads, headDim } = arena
+  for (let r = start; r < end; r++) {
+    const slot = run.copyOf(slots)[r] as number
+    for (let head = 0; head < numKvHeads; head++) {
+      const at = (r * numKvHeads + head) * headDim
+      const plain = arena as PlainArena
+      plain.writeRow('keys', layer, head, slot, keys, at)
+      plain.writeRow('values', layer, head, slot, values, at)
+    }
+  }
+}

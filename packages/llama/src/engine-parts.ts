@@ -1,0 +1,32 @@
+import type { EngineProfile } from '@kvasir/core'
+import type { Kernels, KvArena, Program, RunLists } from '@kvasir/kernels'
+import type { LlamaConfig } from './config.ts'
+import type { PagePool } from './page-pool.ts'
+import type { PrefixCache } from './prefix-cache.ts'
+import type { Workspace } from './workspace.ts'
+
+/** The compiled graph. */
+export interface Programs {
+  readonly prefill: Program
+  readonly decode: Program
+  readonly head: Program
+  /** The decode step cut at each layer's attention; compiled when a policy first needs it. */
+  readonly cuts: () => readonly Program[]
+  readonly dispose: () => void
+}
+
+/** What prefill and decode work with; one a loaded model. */
+export interface EngineParts {
+  readonly config: LlamaConfig
+  readonly profile: EngineProfile
+  readonly kernels: Kernels
+  readonly arena: KvArena
+  readonly lists: RunLists
+  readonly pool: PagePool
+  readonly prefixCache: PrefixCache
+  readonly workspace: Workspace
+  readonly programs: Programs
+  readonly chunkTokens: number
+  /** Largest number of tokens a sequence may hold. */
+  readonly contextTokens: number
+}

@@ -1,0 +1,161 @@
+import type { KvArena, LinearOp, LinearPart, Op, RunLists, Weight } from '@kvasir/kernels'
+import type { LlamaConfig } from './config.ts'
+import type { LayerWeights, LlamaWeights } from './weights.ts'
+import type { Workspace } from './workspace.ts'
+
+/** prefill: many rows of few sequences, dense causal attention. decode: one row a sequence, attention over run lists. */
+export type Path = 'prefill' | 'decode'
+
+/** Everything that the ops of one model refer to. */
+export interface GraphParts {
+  readonly config: LlamaConfig
+  readonly weights: LlamaWeights
+  readonly arena: KvArena
+  readonly lists: RunLists
+  readonly workspace: Workspace
+  readonly mode: 'exact' | 'fast'
+}
+
+/** Token ids -> residual stream. */
+export function embed({ weights, workspace: { ids, hidden } }: GraphParts, path: Path): Op[] {
+  return [{ kind: 'embedRows', table: weights.embedding, ids, out: hidden, rows: rowsOf(path) }]
+}
+
+/** Norm, q, k, v, (head norms,) rotation; the new KV rows are stored before attention reads them. */
+export function projectHeads(graph: GraphParts, layer: number, path: Path): Op[] {
+  const { config, arena, workspace } = graph
+  const { numHeads, numKvHeads, headDim, rmsEps: eps } = config
+  const { hidden, normed, q, k, v, cos, sin, slots } = workspace
+  const weights = graph.weights.layers[layer] as LayerWeights
+  const rows = rowsOf(path)
+  const { pairing, rotaryDim } = config.rope
+  const headNorm = (x: Float32Array, weight: Float32Array | undefined, groups: number): Op[] =>
+    weight ? [{ kind: 'rmsNorm', x, weight, eps, groups, dim: headDim, out: x, rows }] : []
+  const rotate = (x: Float32Array, heads: number): Op => ({
+    kind: 'rope',
+    x,
+    cos,
+    sin,
+    pairing,
+    numHeads: heads,
+    headDim,
+    rotaryDim,
+    rows,
+  })
+  return [
+    {
+      kind: 'rmsNorm',
+      x: hidden,
+      weight: weights.attentionNorm,
+      eps,
+      groups: 1,
+      dim: config.hiddenDim,
+      out: normed,
+      rows,
+    },
+    linear(graph, path, normed, [
+      part(weights.q, q, weights.qBias),
+      part(weights.k, k, weights.kBias),
+      part(weights.v, v, weights.vBias),
+    ]),
+    ...headNorm(q, weights.qNorm, numHeads),
+    ...headNorm(k, weights.kNorm, numKvHeads),
+    rotate(q, numHeads),
+    rotate(k, numKvHeads),
+    { kind: 'writeKv', arena, layer, keys: k, values: v, slots, rows },
+  ]
+}
+
+/** Softmax attention: every earlier row in prefill, the rows of the run lists in decode. */
+export function attend({ config, arena, lists, workspace }: GraphParts, layer: number, path: Path): Op[] {
+  const { q, attended: out, batch } = workspace
+  const { numHeads } = config
+  const windowTokens = config.slidingWindow ?? 0
+  const shared = { arena, layer, q, numHeads, scale: 1 / Math.sqrt(config.headDim), batch }
+  if (path === 'prefill') return [{ kind: 'attendPrefill', ...shared, windowTokens, out }]
+  return [
+    { kind: 'selectRuns', ...shared, windowTokens, lists },
+    { kind: 'attendRuns', ...shared, lists, out },
+  ]
+}
+
+/** Attention output and the gated feed-forward block, each added to the residual stream. */
+export function feedForward(graph: GraphParts, layer: number, path: Path): Op[] {
+  const { config, workspace } = graph
+  const { hidden, normed, attended, gate, up } = workspace
+  const weights = graph.weights.layers[layer] as LayerWeights
+  const rows = rowsOf(path)
+  return [
+    linear(graph, path, attended, [{ weight: weights.attentionOutput, out: hidden, accumulate: true }]),
+    {
+      kind: 'rmsNorm',
+      x: hidden,
+      weight: weights.ffnNorm,
+      eps: config.rmsEps,
+      groups: 1,
+      dim: config.hiddenDim,
+      out: normed,
+      rows,
+    },
+    linear(graph, path, normed, [part(weights.gate, gate), part(weights.up, up)]),
+    { kind: 'siluGate', gate, up, dim: config.ffnDim, out: gate, rows },
+    linear(graph, path, gate, [{ weight: weights.down, out: hidden, accumulate: true }]),
+  ]
+}
+
+/** Residual rows `outputRows` -> logits. One body for both paths, so that a row's logits do not depend on where it was computed. */
+export function head({ config, weights, workspace, mode }: GraphParts): Op[] {
+  const { hidden, outputRows, outputHidden, logits } = workspace
+  const dim = config.hiddenDim
+  const rows = 'outputs'
+  return [
+    { kind: 'gatherRows', x: hidden, ids: outputRows, dim, out: outputHidden, rows },
+    {
+      kind: 'rmsNorm',
+      x: outputHidden,
+      weight: weights.outputNorm,
+      eps: config.rmsEps,
+      groups: 1,
+      dim,
+      out: outputHidden,
+      rows,
+    },
+    { kind: 'linear', x: outputHidden, parts: [{ weight: weights.output, out: logits }], rows, path: 'decode', mode },
+  ]
+}
+
+/** All layers: embed, then (heads, attention, feed-forward) times numLayers. */
+export function trunk(graph: GraphParts, path: Path): Op[] {
+  const layers = Array.from({ length: graph.config.numLayers }, (_, layer) => [
+    ...projectHeads(graph, layer, path),
+    ...attend(graph, layer, path),
+    ...feedForward(graph, layer, path),
+  ])
+  return [...embed(graph, path), ...layers.flat()]
+}
+
+/**
+ * The decode step cut before each layer's attention, for policies that choose in JavaScript by that layer's queries:
+ * cut 0 ends with layer 0's queries, cut l with layer l's, the last one with the logits.
+ */
+export function decodeCuts(graph: GraphParts): Op[][] {
+  const { numLayers } = graph.config
+  return Array.from({ length: numLayers + 1 }, (_, cut) => [
+    ...(cut === 0
+      ? embed(graph, 'decode')
+      : [...attend(graph, cut - 1, 'decode'), ...feedForward(graph, cut - 1, 'decode')]),
+    ...(cut === numLayers ? head(graph) : projectHeads(graph, cut, 'decode')),
+  ])
+}
+
+function linear({ mode }: GraphParts, path: Path, x: Float32Array, parts: LinearPart[]): LinearOp {
+  return { kind: 'linear', x, parts, rows: rowsOf(path), path, mode }
+}
+
+function part(weight: Weight, out: Float32Array, bias?: Float32Array): LinearPart {
+  return bias ? { weight, out, bias } : { weight, out }
+}
+
+function rowsOf(path: Path): 'tokens' | 'sequences' {
+  return path === 'prefill' ? 'tokens' : 'sequences'
+}

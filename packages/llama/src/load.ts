@@ -1,0 +1,87 @@
+import { pageTokens } from '@kvasir/core'
+import { type Kernels, loadKernels, type Program } from '@kvasir/kernels'
+import { readChatTemplate } from './chat.ts'
+import { type LlamaConfig, readConfig } from './config.ts'
+import type { EngineParts, Programs } from './engine-parts.ts'
+import { checkTensors } from './expected-tensors.ts'
+import { openGguf } from './gguf/gguf-file.ts'
+import { decodeCuts, type GraphParts, head, trunk } from './graph.ts'
+import { LlamaModel } from './model.ts'
+import { checkOptionKeys, type LlamaOptions, type ResolvedOptions, resolveOptions } from './options.ts'
+import { PagePool } from './page-pool.ts'
+import { PrefixCache } from './prefix-cache.ts'
+import { engineProfile } from './profile.ts'
+import { readTokenizer } from './tokenizer/read-tokenizer.ts'
+import { type LlamaWeights, loadWeights } from './weights.ts'
+import { createWorkspace } from './workspace.ts'
+
+/** Opens a GGUF model of the Llama family. Throws GgufError or ModelError with the reason why a file cannot be used. */
+export async function loadLlama(options: LlamaOptions): Promise<LlamaModel> {
+  checkOptionKeys(options)
+  await using file = await openGguf(options.model)
+  const config = await readConfig(file)
+  checkTensors(file, config)
+  const resolved = resolveOptions(options, config.contextTokens)
+  const tokenizer = readTokenizer(file)
+  const chatTemplate = readChatTemplate(file)
+  const kernels = options.kernels ?? (await loadKernels())
+  const weights = await loadWeights(file, config, kernels)
+  const parts = buildParts(config, resolved, kernels, weights)
+  return new LlamaModel({
+    parts,
+    weights,
+    tokenizer,
+    chatTemplate,
+    resolved,
+    ownsKernels: options.kernels === undefined,
+  })
+}
+
+function buildParts(
+  config: LlamaConfig,
+  options: ResolvedOptions,
+  kernels: Kernels,
+  weights: LlamaWeights,
+): EngineParts {
+  const { numLayers, numKvHeads, headDim } = config
+  const { contextTokens, maxBatch, chunkTokens, mode } = options
+  const capacityPages = Math.ceil(options.kvCapacityTokens / pageTokens)
+  const arena = kernels.createArena({ numLayers, numKvHeads, headDim, capacityPages, type: options.kvType })
+  const lists = kernels.createRunLists(maxBatch, numKvHeads)
+  const maxPages = Math.ceil(contextTokens / pageTokens)
+  const workspace = createWorkspace(kernels, config, Math.max(chunkTokens, maxBatch), maxBatch, maxPages)
+  const graph: GraphParts = { config, weights, arena, lists, workspace, mode }
+  const pool = new PagePool(capacityPages)
+  return {
+    config,
+    profile: engineProfile(config, kernels, contextTokens),
+    kernels,
+    arena,
+    lists,
+    pool,
+    prefixCache: new PrefixCache(pool),
+    workspace,
+    programs: compile(graph, kernels),
+    chunkTokens,
+    contextTokens,
+  }
+}
+
+function compile(graph: GraphParts, kernels: Kernels): Programs {
+  const prefill = kernels.createProgram(trunk(graph, 'prefill'))
+  const decode = kernels.createProgram([...trunk(graph, 'decode'), ...head(graph)])
+  const logits = kernels.createProgram(head(graph))
+  let cuts: readonly Program[] = []
+  return {
+    prefill,
+    decode,
+    head: logits,
+    cuts: () => {
+      if (cuts.length === 0) cuts = decodeCuts(graph).map((ops) => kernels.createProgram(ops))
+      return cuts
+    },
+    dispose: () => {
+      for (const program of [prefill, decode, logits, ...cuts]) program.dispose()
+    },
+  }
+}

@@ -1,0 +1,138 @@
+import {
+  type CachePolicy,
+  checkKeys,
+  type EngineProfile,
+  type GuardedSession,
+  OptionError,
+  openGuarded,
+  privateScope,
+  type Scope,
+} from '@kvasir/core'
+import type { ChatTemplate } from './chat.ts'
+import type { LlamaConfig } from './config.ts'
+import { type DecodeStep, decode } from './decode.ts'
+import type { EngineParts } from './engine-parts.ts'
+import type { ResolvedOptions } from './options.ts'
+import { askRetain } from './prefill.ts'
+import { Sequence, type SequenceHost } from './sequence.ts'
+import { newState, type SequenceState, shareRows } from './sequence-state.ts'
+import { TextStream } from './text-stream.ts'
+import type { Tokenizer } from './tokenizer/tokenizer.ts'
+import { Turnstile } from './turnstile.ts'
+import { disposeWeights, type LlamaWeights } from './weights.ts'
+
+export interface SequenceOptions {
+  /** @default the full cache */
+  readonly policy?: CachePolicy
+  /** Who may share exact prefixes with this sequence. @default nobody */
+  readonly scope?: Scope
+}
+
+interface LoadedModel {
+  readonly parts: EngineParts
+  readonly weights: LlamaWeights
+  readonly tokenizer: Tokenizer | null
+  readonly chatTemplate: ChatTemplate
+  readonly resolved: ResolvedOptions
+  readonly ownsKernels: boolean
+}
+
+/** A loaded model: makes sequences, and runs them one step or one batch at a time. */
+export class LlamaModel implements AsyncDisposable {
+  readonly #loaded: LoadedModel
+  readonly #host: SequenceHost
+  #sequences = 0
+
+  constructor(loaded: LoadedModel) {
+    this.#loaded = loaded
+    const turnstile = new Turnstile()
+    this.#host = { parts: loaded.parts, turnstile, fork: this.#fork.bind(this) }
+  }
+
+  get config(): LlamaConfig {
+    return this.#loaded.parts.config
+  }
+
+  /** What policies may ask of this engine. */
+  get profile(): EngineProfile {
+    return this.#loaded.parts.profile
+  }
+
+  /** null for models without text, which take ids only. */
+  get tokenizer(): Tokenizer | null {
+    return this.#loaded.tokenizer
+  }
+
+  /** Its `source` is null where the file has none. */
+  get chatTemplate(): ChatTemplate {
+    return this.#loaded.chatTemplate
+  }
+
+  /** Most tokens of a sequence. */
+  get contextTokens(): number {
+    return this.#loaded.parts.contextTokens
+  }
+
+  /** An empty sequence. Throws CapabilityError where the policy needs what this engine lacks. */
+  createSequence(options: SequenceOptions = {}): Sequence {
+    checkKeys('SequenceOptions', options, ['policy', 'scope'])
+    const id = `sequence-${++this.#sequences}`
+    const state = this.#newState(id, options.scope ?? privateScope(id), options.policy)
+    return new Sequence(this.#host, state, options.policy)
+  }
+
+  /**
+   * Appends one token to each of several sequences in one pass over the weights and returns the logits that follow
+   * each. Bit for bit what `sequence.decode` gives for each alone.
+   */
+  async decode(steps: readonly DecodeStep[], options: { readonly signal?: AbortSignal } = {}): Promise<Float32Array[]> {
+    const { maxBatch } = this.#loaded.resolved
+    if (steps.length > maxBatch || new Set(steps.map(({ state }) => state)).size < steps.length) {
+      throw new OptionError({
+        parameter: 'steps',
+        expected: `at most ${maxBatch} different sequences`,
+        got: steps.length,
+      })
+    }
+    return this.#host.turnstile.pass(() => decode(this.#loaded.parts, steps, options.signal))
+  }
+
+  /** Waits for the calls under way, then frees weights, KV and (if it made them) kernels. */
+  async dispose(): Promise<void> {
+    await this.#host.turnstile.idle()
+    const { parts, weights, ownsKernels } = this.#loaded
+    parts.programs.dispose()
+    parts.lists.dispose()
+    parts.arena.dispose()
+    disposeWeights(weights)
+    if (ownsKernels) await parts.kernels.dispose()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose()
+  }
+
+  #newState(id: string, scope: Scope, policy: CachePolicy | undefined, resumed?: GuardedSession): SequenceState {
+    const { parts, tokenizer, resolved } = this.#loaded
+    const { profile } = parts
+    const session =
+      resumed ?? (policy ? openGuarded(policy, { id, profile, scope }, { onQuarantine: resolved.onQuarantine }) : null)
+    const text = tokenizer ? new TextStream(tokenizer) : null
+    return newState({ id, scope, session, text, selectScope: policy?.effects.selectScope ?? 'step' })
+  }
+
+  async #fork(
+    from: SequenceState,
+    current: CachePolicy | undefined,
+    fresh: CachePolicy | undefined,
+  ): Promise<Sequence> {
+    const { parts } = this.#loaded
+    const id = `sequence-${++this.#sequences}`
+    const policy = fresh ?? current
+    const resumed = fresh ? undefined : from.session?.fork({ id, profile: parts.profile, scope: from.scope })
+    const state = this.#newState(id, from.scope, policy, resumed)
+    shareRows(from, state, parts.pool)
+    if (!resumed) await askRetain(parts, state, Int32Array.from(state.tokens), true)
+    return new Sequence(this.#host, state, policy)
+  }
+}

@@ -1,0 +1,126 @@
+import { isPrivateScope, pageTokens } from '@kvasir/core'
+import { type BatchSlice, commitBatch, fillBatch } from './batch.ts'
+import type { EngineParts } from './engine-parts.ts'
+import { readerOf, type SequenceState } from './sequence-state.ts'
+
+/** Tokens to append to one sequence. */
+export interface PrefillRequest {
+  readonly state: SequenceState
+  readonly tokens: Int32Array
+  /** Called with the logits of every token, in order; `logits` is a view that the next call overwrites. */
+  readonly onLogits?: (index: number, logits: Float32Array) => void
+}
+
+interface Pending extends PrefillRequest {
+  done: number
+  logits: Float32Array | null
+}
+
+/**
+ * Computes the KV rows of the requests' tokens, densely, in chunks that mix sequences, and returns the logits of each
+ * request's last token. After an abort or error a sequence holds the chunks that were finished.
+ */
+export async function prefill(
+  parts: EngineParts,
+  requests: readonly PrefillRequest[],
+  signal?: AbortSignal,
+): Promise<Float32Array[]> {
+  const pending: Pending[] = requests.map((request) => ({ ...request, done: 0, logits: null }))
+  for (const request of pending) await reusePrefix(parts, request, signal)
+  for (;;) {
+    signal?.throwIfAborted()
+    const chunk = nextChunk(pending, parts.chunkTokens, parts.workspace.maxSequences)
+    if (chunk.length === 0) break
+    await runChunk(parts, chunk, signal)
+  }
+  for (const { state } of pending) {
+    if (isPrivateScope(state.scope)) continue
+    parts.prefixCache.publish(state.scope, state.tokens, state.exactTokens, state.pages)
+  }
+  return pending.map(({ logits }) => logits as Float32Array)
+}
+
+/** Takes over the pages of a cached prefix where the sequence is empty and nobody asked for the skipped logits. */
+async function reusePrefix(parts: EngineParts, request: Pending, signal?: AbortSignal): Promise<void> {
+  const { state, tokens } = request
+  if (state.tokens.length > 0 || request.onLogits) return
+  const pages = parts.prefixCache.match(state.scope, tokens)
+  if (pages.length === 0) return
+  state.pages.push(...pages)
+  request.done = pages.length * pageTokens
+  state.counts.reusedTokens += request.done
+  const reused = tokens.subarray(0, request.done)
+  commitBatch([{ state, tokens: reused }], true)
+  await askRetain(parts, state, reused, false, signal)
+}
+
+interface ChunkSlice extends BatchSlice {
+  readonly request: Pending
+  readonly tokens: Int32Array
+}
+
+/** The next rows of the requests in order, at most chunkTokens in all. */
+function nextChunk(pending: readonly Pending[], chunkTokens: number, maxSequences: number): ChunkSlice[] {
+  const chunk: ChunkSlice[] = []
+  let room = chunkTokens
+  for (const request of pending) {
+    const count = Math.min(room, request.tokens.length - request.done)
+    if (count === 0) continue
+    chunk.push({ request, state: request.state, tokens: request.tokens.subarray(request.done, request.done + count) })
+    room -= count
+    if (room === 0 || chunk.length === maxSequences) break
+  }
+  return chunk
+}
+
+async function runChunk(parts: EngineParts, chunk: readonly ChunkSlice[], signal?: AbortSignal): Promise<void> {
+  const rows = fillBatch(parts, chunk)
+  await parts.programs.prefill.run({ tokens: rows, sequences: chunk.length, ...(signal && { signal }) })
+  await readLogits(parts, chunk, signal)
+  commitBatch(chunk, true)
+  for (const { request, state, tokens } of chunk) {
+    request.done += tokens.length
+    await askRetain(parts, state, tokens, request.done === request.tokens.length, signal)
+  }
+}
+
+/** Logits of the rows that somebody wants, as many rows at a time as the workspace holds. */
+async function readLogits(parts: EngineParts, chunk: readonly ChunkSlice[], signal?: AbortSignal): Promise<void> {
+  const { workspace, config, programs } = parts
+  const wanted: { row: number; index: number; request: Pending }[] = []
+  let row = 0
+  for (const { request, state, tokens } of chunk) {
+    const last = request.done + tokens.length === request.tokens.length ? tokens.length - 1 : -1
+    for (let i = 0; i < tokens.length; i++, row++) {
+      if (request.onLogits || i === last) wanted.push({ row, index: state.tokens.length + i, request })
+    }
+  }
+  for (let start = 0; start < wanted.length; start += workspace.maxSequences) {
+    const some = wanted.slice(start, start + workspace.maxSequences)
+    some.forEach(({ row }, output) => {
+      workspace.outputRows[output] = row
+    })
+    await programs.head.run({ tokens: 0, outputs: some.length, ...(signal && { signal }) })
+    some.forEach(({ index, request }, output) => {
+      const view = workspace.logits.subarray(output * config.vocabSize, (output + 1) * config.vocabSize)
+      request.onLogits?.(index, view)
+      request.logits = view.slice()
+    })
+  }
+}
+
+/** Shows the last rows of a sequence to its policy and keeps the sequence's text going. */
+export async function askRetain(
+  parts: EngineParts,
+  state: SequenceState,
+  tokens: Int32Array,
+  last: boolean,
+  signal?: AbortSignal,
+): Promise<void> {
+  const pieces = Array.from(tokens, (token) => state.text?.push(token) ?? '')
+  if (!state.session) return
+  const start = state.tokens.length - tokens.length
+  const kv = readerOf(state, state.tokens.length, parts.arena)
+  // Nothing to carry out: without the capability `retain.evict` a valid plan keeps every row.
+  await state.session.retain({ tokens, pieces, start, last, kv, ...(signal && { signal }) })
+}

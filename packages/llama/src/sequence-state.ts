@@ -1,0 +1,83 @@
+import { type GuardedSession, type KvReader, pageTokens, type Scope } from '@kvasir/core'
+import type { CountingSelector, KvArena } from '@kvasir/kernels'
+import type { PagePool } from './page-pool.ts'
+import type { TextStream } from './text-stream.ts'
+
+/** What one sequence holds. Plain data; the functions of this package change it, one at a time. */
+export interface SequenceState {
+  readonly id: string
+  readonly scope: Scope
+  readonly tokens: number[]
+  /** Physical page of each logical page. */
+  readonly pages: number[]
+  /** Rows from 0 on that were computed densely from exact rows: these may be reused by others. */
+  exactTokens: number
+  /** null without a policy: the full cache. */
+  readonly session: GuardedSession | null
+  readonly selectScope: 'step' | 'layer'
+  /** Native selectors that served this sequence; they count their own work. */
+  readonly selectors: Set<CountingSelector>
+  /** Text that each token adds; null for models without a tokenizer. */
+  text: TextStream | null
+  readonly counts: { decodeSteps: number; denseSteps: number; attendedTokens: number; reusedTokens: number }
+  disposed: boolean
+}
+
+/** A state that holds no rows yet. */
+export function newState(
+  fields: Pick<SequenceState, 'id' | 'scope' | 'session' | 'selectScope' | 'text'>,
+): SequenceState {
+  return {
+    ...fields,
+    tokens: [],
+    pages: [],
+    exactTokens: 0,
+    selectors: new Set(),
+    counts: { decodeSteps: 0, denseSteps: 0, attendedTokens: 0, reusedTokens: 0 },
+    disposed: false,
+  }
+}
+
+/** Gives the empty state `to` all rows of `from`; both own the pages until one of them writes. */
+export function shareRows(from: SequenceState, to: SequenceState, pool: PagePool): void {
+  for (const page of from.pages) pool.share(page)
+  to.pages.push(...from.pages)
+  to.tokens.push(...from.tokens)
+  to.exactTokens = from.exactTokens
+}
+
+/** Makes room for rows [tokens.length, tokens.length + count): takes pages, and a private copy of a shared last page. */
+export function reserveRows(state: SequenceState, count: number, pool: PagePool, arena: KvArena): void {
+  const numTokens = state.tokens.length
+  const last = Math.floor(numTokens / pageTokens)
+  const shared = state.pages[last]
+  if (count > 0 && shared !== undefined && pool.owners(shared) > 1) {
+    const own = pool.take()
+    arena.copyPage(shared, own)
+    pool.release(shared)
+    state.pages[last] = own
+  }
+  while (state.pages.length * pageTokens < numTokens + count) state.pages.push(pool.take())
+}
+
+/** Gives back the pages that hold none of the first numTokens rows. */
+export function releasePagesAfter(state: SequenceState, numTokens: number, pool: PagePool): void {
+  const keep = Math.ceil(numTokens / pageTokens)
+  for (const page of state.pages.splice(keep)) pool.release(page)
+}
+
+/** Physical row of an index of the sequence. */
+export function slotOf(state: SequenceState, index: number): number {
+  return (state.pages[Math.floor(index / pageTokens)] as number) * pageTokens + (index % pageTokens)
+}
+
+/** Read access for policies to the first numTokens rows. */
+export function readerOf(state: SequenceState, numTokens: number, arena: KvArena): KvReader {
+  const pages = Int32Array.from(state.pages)
+  return {
+    numTokens,
+    keys: (layer, kvHead, start, end) => arena.readRows('keys', layer, kvHead, pages, start, end),
+    values: (layer, kvHead, start, end) => arena.readRows('values', layer, kvHead, pages, start, end),
+    native: { arena, pages },
+  }
+}

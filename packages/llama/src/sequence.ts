@@ -1,0 +1,162 @@
+import { type CachePolicy, checkInteger, DisposedError } from '@kvasir/core'
+import { type DecodeStep, decode } from './decode.ts'
+import type { EngineParts } from './engine-parts.ts'
+import { prefill } from './prefill.ts'
+import { checkRequest } from './request-checks.ts'
+import { releasePagesAfter, type SequenceState } from './sequence-state.ts'
+import type { Turnstile } from './turnstile.ts'
+
+export interface PrefillOptions {
+  /** Called with the logits of every token; the view is overwritten by the next call. */
+  readonly onLogits?: (index: number, logits: Float32Array) => void
+  readonly signal?: AbortSignal
+}
+
+/** Totals of one sequence. Counts of tokens are summed over steps, layers and KV heads. */
+export interface SequenceReport {
+  readonly numTokens: number
+  readonly decodeSteps: number
+  /** Steps at which every layer read every row. */
+  readonly denseSteps: number
+  /** KV rows that decode attention read. */
+  readonly attendedTokens: number
+  /** Keys read exactly by selectors only to choose among them. */
+  readonly pooledTokens: number
+  /** Tokens taken over from the exact prefix cache. */
+  readonly reusedTokens: number
+  /** Memory of the rows held, as stored. */
+  readonly kvBytes: number
+  /** Memory of the policy's indexes beside the KV. */
+  readonly indexBytes: number
+}
+
+/** What sequences of one model share. */
+export interface SequenceHost {
+  readonly parts: EngineParts
+  readonly turnstile: Turnstile
+  /** `current` is the policy of `from`; `fresh`, if given, takes its place and starts anew. */
+  fork(from: SequenceState, current: CachePolicy | undefined, fresh: CachePolicy | undefined): Promise<Sequence>
+}
+
+/** A growing token sequence with its KV rows and its policy session. Calls are carried out in order, one at a time. */
+export class Sequence implements AsyncDisposable {
+  readonly #host: SequenceHost
+  readonly #state: SequenceState
+  readonly #policy: CachePolicy | undefined
+
+  constructor(host: SequenceHost, state: SequenceState, policy: CachePolicy | undefined) {
+    this.#host = host
+    this.#state = state
+    this.#policy = policy
+  }
+
+  get id(): string {
+    return this.#state.id
+  }
+
+  get numTokens(): number {
+    return this.#state.tokens.length
+  }
+
+  /** Ids of the tokens held (a copy). */
+  tokens(): Int32Array {
+    return Int32Array.from(this.#state.tokens)
+  }
+
+  /**
+   * Appends tokens densely and returns the logits [vocabSize] after the last. Longest exact prefix of the scope is
+   * reused first. Throws OptionError for no tokens or unknown ids, ContextError where they do not fit.
+   */
+  async prefill(tokens: ArrayLike<number>, options: PrefillOptions = {}): Promise<Float32Array> {
+    const { parts, turnstile } = this.#host
+    const { onLogits, signal } = options
+    const logits = await turnstile.pass(async () => {
+      const request = {
+        state: this.#alive(),
+        tokens: checkRequest(parts, this.#state, tokens),
+        ...(onLogits && { onLogits }),
+      }
+      return prefill(parts, [request], signal)
+    })
+    return logits[0] as Float32Array
+  }
+
+  /** Appends one token under the policy and returns the logits [vocabSize] that follow it. */
+  async decode(token: number, options: { readonly signal?: AbortSignal } = {}): Promise<Float32Array> {
+    const logits = await this.#host.turnstile.pass(() => decode(this.#host.parts, [this.step(token)], options.signal))
+    return logits[0] as Float32Array
+  }
+
+  /** A checked step for `LlamaModel.decode`. */
+  step(token: number): DecodeStep {
+    checkRequest(this.#host.parts, this.#alive(), [token])
+    return { state: this.#state, token }
+  }
+
+  /**
+   * A second sequence with the same rows, sharing their pages until one of the two writes. Without `policy` it goes on
+   * with a fork of this sequence's session; with one, that policy starts anew and is shown the rows as one chunk.
+   */
+  fork(options: { readonly policy?: CachePolicy } = {}): Promise<Sequence> {
+    return this.#host.turnstile.pass(() => this.#host.fork(this.#alive(), this.#policy, options.policy))
+  }
+
+  /** Forgets all but the first numTokens tokens. */
+  async rewind(numTokens: number): Promise<void> {
+    await this.#host.turnstile.pass(async () => {
+      const state = this.#alive()
+      checkInteger('numTokens', numTokens, 0, state.tokens.length)
+      state.session?.rewind(numTokens)
+      state.tokens.length = numTokens
+      state.exactTokens = Math.min(state.exactTokens, numTokens)
+      state.text?.reset()
+      releasePagesAfter(state, numTokens, this.#host.parts.pool)
+    })
+  }
+
+  report(): SequenceReport {
+    const { tokens, counts, selectors, session } = this.#state
+    const { arena } = this.#host.parts
+    let attendedTokens = counts.attendedTokens
+    let pooledTokens = 0
+    for (const selector of selectors) {
+      const native = selector.counts()
+      attendedTokens += native.attendedTokens
+      pooledTokens += native.pooledTokens
+    }
+    return {
+      numTokens: tokens.length,
+      decodeSteps: counts.decodeSteps,
+      denseSteps: counts.denseSteps,
+      attendedTokens,
+      pooledTokens,
+      reusedTokens: counts.reusedTokens,
+      kvBytes: tokens.length * (arena.pageBytes / 16),
+      indexBytes: session?.counts().indexBytes ?? 0,
+    }
+  }
+
+  /** Gives the pages back and closes the policy session. Safe to call twice. */
+  async dispose(): Promise<void> {
+    await this.#host.turnstile.pass(async () => {
+      const state = this.#state
+      if (state.disposed) return
+      state.disposed = true
+      releasePagesAfter(state, 0, this.#host.parts.pool)
+      await state.session?.[Symbol.asyncDispose]()
+    })
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose()
+  }
+
+  #alive(): SequenceState {
+    if (!this.#state.disposed) return this.#state
+    throw new DisposedError({
+      parameter: 'sequence',
+      expected: 'a sequence that is in use',
+      got: `${this.#state.id}, disposed`,
+    })
+  }
+}

@@ -1,0 +1,82 @@
+import { CapabilityError, type EngineProfile, type KvReader, type Segment } from '@kvasir/core'
+import { type CountingSelector, kernelsOf, nativeKvOf, type SegmentIndex } from '@kvasir/kernels'
+import type { SelectionRule } from './selection-rule.ts'
+
+/**
+ * Segment vectors and token codes of one sequence on the engine's kernels: a mean key, a deviation a channel and a code
+ * a token for each layer and KV head. It covers closed segments only; `select` treats later tokens as always visible.
+ */
+export class SemanticIndex {
+  readonly #index: SegmentIndex
+
+  private constructor(index: SegmentIndex) {
+    this.#index = index
+  }
+
+  /** An empty index for sequences of this engine. Throws CapabilityError where its kernels or layers do not suit. */
+  static open(profile: EngineProfile, codeBits: 1 | 2): SemanticIndex {
+    const { layers } = profile.shape
+    const { numKvHeads, headDim } = uniformLayer(profile)
+    return new SemanticIndex(
+      kernelsOf(profile).createSegmentIndex({ numLayers: layers.length, numKvHeads, headDim, codeBits }),
+    )
+  }
+
+  /** Tokens that closed segments cover. */
+  get numTokens(): number {
+    return this.#index.numTokens
+  }
+
+  get numSegments(): number {
+    return this.#index.numSegments
+  }
+
+  get bytes(): number {
+    return this.#index.bytes
+  }
+
+  /** Adds the next segments in order; their KV rows must stand. */
+  async extend(kv: KvReader, segments: readonly Segment[]): Promise<void> {
+    if (segments.length === 0) return
+    await this.#index.extend(
+      nativeKvOf(kv),
+      Int32Array.from(segments, ({ end }) => end),
+    )
+  }
+
+  /** A selector over this index, alive as long as it. */
+  selector(profile: EngineProfile, rule: SelectionRule): CountingSelector {
+    return kernelsOf(profile).createSegmentSelector({ ...rule, index: this.#index })
+  }
+
+  /** Forgets segments that end after numTokens. */
+  truncate(numTokens: number): void {
+    this.#index.truncate(numTokens)
+  }
+
+  clone(): SemanticIndex {
+    return new SemanticIndex(this.#index.clone())
+  }
+
+  dispose(): void {
+    this.#index.dispose()
+  }
+}
+
+/** Throws CapabilityError unless all layers are alike and see the whole context. */
+export function uniformLayer({ name, shape }: EngineProfile): {
+  numHeads: number
+  numKvHeads: number
+  headDim: number
+} {
+  const [first, ...rest] = shape.layers
+  const odd = rest.findIndex((layer) => layer.numKvHeads !== first?.numKvHeads || layer.headDim !== first.headDim)
+  const windowed = shape.layers.findIndex(({ windowTokens }) => windowTokens !== undefined)
+  if (first && odd < 0 && windowed < 0) return first
+  throw new CapabilityError({
+    parameter: `${name}.shape`,
+    expected: 'layers of one shape that see the whole context',
+    got: odd >= 0 ? `layer ${odd + 1} of another shape` : `layer ${windowed} with a sliding window`,
+    remedy: 'Use a policy that chooses by position, such as the window of @kvasir/baselines.',
+  })
+}

@@ -1,0 +1,2 @@
+export type { SentenceKvOptions } from './options.ts'
+export { sentenceKv } from './sentence-kv.ts'
