@@ -1,5 +1,5 @@
 // Builds native/build/Release/kvasir.node: with CMake (through cmake-js) where there is one, else with the C++ compiler alone.
-// Both read native/sources.json. Exit codes: 0 built, 1 did not compile, 3 a tool is missing (one line says which).
+// Both read native/build.json. Exit codes: 0 built, 1 did not compile, 3 a tool is missing (one line says which).
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
@@ -28,33 +28,42 @@ export function missingTool() {
  * @returns {Promise<{ ok: boolean, log: string }>} what the build printed
  */
 export async function buildNative() {
-  const cmake = findProgram('cmake')
-  const generator = findProgram('ninja') ?? findProgram('make')
-  return cmake && generator ? buildWithCmake() : buildWithCompiler(findCompiler())
+  return hasCmake() ? buildWithCmake('kvasir') : buildWithCompiler(findCompiler())
+}
+
+/** @returns {string[]} the names of the C++ test programs; none where they cannot be built */
+export function listNativeTests() {
+  if (!hasCmake() || !findCompiler()) return []
+  return readdirSync(join(nativeDir, 'test')).flatMap((file) => /^(\w+_test)\.cpp$/.exec(file)?.[1] ?? [])
+}
+
+/**
+ * Builds one C++ test program and runs it.
+ * @param {string} name as listNativeTests gives it
+ * @returns {Promise<{ ok: boolean, log: string }>} what the build or the program printed
+ */
+export async function runNativeTest(name) {
+  const build = await buildWithCmake(name)
+  return build.ok ? runProgram(join(nativeDir, 'build', 'tests', name), []) : build
+}
+
+function hasCmake() {
+  return Boolean(findProgram('cmake') && (findProgram('ninja') ?? findProgram('make')))
 }
 
 function findCompiler() {
   return [process.env.CXX, 'g++', 'clang++', 'c++'].filter(Boolean).map(findProgram).find(Boolean)
 }
 
-async function buildWithCmake() {
+/** Gives cmake-js, which configures first where that is due, one target to build. */
+function buildWithCmake(target) {
   const cmakeJs = join(dirname(requireFromNative.resolve('cmake-js/package.json')), 'bin', 'cmake-js')
-  const args = [
-    cmakeJs,
-    'build',
-    '--config',
-    'Release',
-    '--log-level',
-    'warn',
-    '--parallel',
-    String(availableParallelism()),
-  ]
-  return runProgram(process.execPath, args)
+  const options = ['--config', 'Release', '--log-level', 'warn', '--parallel', String(availableParallelism())]
+  return runProgram(process.execPath, [cmakeJs, 'build', ...options, '--target', target])
 }
 
 async function buildWithCompiler(compiler) {
-  const spec = JSON.parse(readFileSync(join(nativeDir, 'sources.json'), 'utf8'))
-  const units = listUnits(spec)
+  const units = listUnits()
   const objectDir = join(nativeDir, 'build', 'direct')
   mkdirSync(objectDir, { recursive: true })
   mkdirSync(dirname(addonPath), { recursive: true })
@@ -84,29 +93,42 @@ async function compileAside(compiler, args, output) {
   return result
 }
 
-function listUnits(spec) {
-  const includes = [
-    ...spec.includeDirs.map((dir) => join(nativeDir, dir)),
-    requireFromNative('node-api-headers').include_dir,
-    dirname(requireFromNative.resolve('node-addon-api/package.json')),
-  ].map((dir) => `-I${dir}`)
+/** The same files with the same flags as in native/CMakeLists.txt. */
+function listUnits() {
+  const spec = JSON.parse(readFileSync(join(nativeDir, 'build.json'), 'utf8'))
   const common = [
     '-std=c++17',
     '-fPIC',
     '-pthread',
     '-DNDEBUG',
-    ...spec.defines.map((name) => `-D${name}`),
-    ...includes,
+    ...spec.flags,
+    `-I${join(nativeDir, spec.includeFolder)}`,
   ]
-  return spec.groups
-    .filter((group) => group.cpu === 'any' || group.cpu === process.arch)
-    .flatMap((group) =>
-      group.sources.map((source) => ({
-        name: source.replaceAll('/', '-'),
-        source: join(nativeDir, source),
-        args: [...common, ...spec.flags, ...group.flags],
-      })),
-    )
+  const nodeHeaders = [
+    requireFromNative('node-api-headers').include_dir,
+    dirname(requireFromNative.resolve('node-addon-api/package.json')),
+  ]
+  const glue = [...nodeHeaders.map((folder) => `-I${folder}`), ...spec.addonDefines.map((name) => `-D${name}`)]
+  const levelOf = (source) => spec.levels.find(({ name }) => new RegExp(`[/_]${name}\\.cpp$`).test(source))
+  const unit = (source, flags) => ({
+    name: source.replaceAll('/', '-'),
+    source: join(nativeDir, source),
+    args: [...common, ...flags],
+  })
+  return [
+    ...spec.coreFolders
+      .flatMap((folder) => listSources(folder))
+      .filter((source) => (levelOf(source)?.cpu ?? process.arch) === process.arch)
+      .map((source) => unit(source, levelOf(source)?.flags ?? [])),
+    ...listSources(spec.addonFolder).map((source) => unit(source, glue)),
+  ]
+}
+
+function listSources(folder) {
+  return readdirSync(join(nativeDir, folder), { recursive: true })
+    .filter((file) => file.endsWith('.cpp'))
+    .sort()
+    .map((file) => `${folder}/${file}`)
 }
 
 function headerFiles() {
