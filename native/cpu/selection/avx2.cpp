@@ -1,0 +1,16 @@
+#if defined(__x86_64__)
+#include "../simd/vec_avx2.h"
+#include "codes_avx2.h"
+
+namespace kvasir::selection {
+namespace {
+using Codes = Codes256;
+}
+}  // namespace kvasir::selection
+
+#include "body.inl"
+
+namespace kvasir::selection {
+const Kernels avx2Kernels = kKernels;
+}
+#endif

@@ -1,0 +1,123 @@
+// Code kernels on AVX2: as codes_avx512.h, half as wide.
+#pragma once
+
+#include <immintrin.h>
+
+#include "layout.h"
+
+namespace kvasir::selection {
+namespace {
+
+struct Codes256 {
+  static __m256 loadBytes(const std::uint8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  static void storeRounded(std::int8_t* p, __m256 whole) {
+    const __m256i words = _mm256_cvtps_epi32(whole);
+    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(halves, halves));
+  }
+
+  static unsigned keysBetween(const float* values, std::int32_t low, std::int32_t high) {
+    const __m256i keys = _mm256_castps_si256(_mm256_loadu_ps(values));
+    const __m256i outside = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(low), keys), _mm256_cmpgt_epi32(keys, _mm256_set1_epi32(high)));
+    return ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(outside))) & 0xffu;
+  }
+  static void storeBuckets(const float* values, int shift, std::int32_t first, std::int32_t last, std::int32_t* out) {
+    const __m256i keys = _mm256_castps_si256(_mm256_loadu_ps(values));
+    const __m256i bucket = _mm256_sub_epi32(_mm256_srai_epi32(keys, shift), _mm256_set1_epi32(first));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
+                        _mm256_min_epi32(_mm256_max_epi32(bucket, _mm256_setzero_si256()), _mm256_set1_epi32(last)));
+  }
+
+  template <int kBits, int kHeads>
+  static void sums(const std::uint8_t* codes, std::size_t planeBytes, int units, int count, const std::int8_t* weights,
+                   int weightStride, const float* offset, const float* slope, float* out, std::size_t outStride) {
+    constexpr int kRow = 8 * kBits;
+    constexpr int kTokens = 32 / kRow;
+    constexpr int kLoads = 8 / kTokens;
+    constexpr int kTerms = 8 / kBits;
+    for (int at = 0; at < count; at += 8) {
+      const int left = count - at;
+      __m256i total[kHeads][kLoads];
+      for (int h = 0; h < kHeads; ++h) {
+        for (int n = 0; n < kLoads; ++n) total[h][n] = _mm256_setzero_si256();
+      }
+      for (int unit = 0; unit < units; ++unit) {
+        const std::uint8_t* rows = codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(at) * kRow;
+        const std::int8_t* unitWeights = weights + unit * kUnitChannels;
+#pragma GCC unroll 4
+        for (int n = 0; n < kLoads; ++n) {
+          if (n * kTokens >= left) break;
+          __m256i x[kTerms];
+          expand<kBits>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + n * 32)), x);
+          for (int h = 0; h < kHeads; ++h) {
+            // No 16-bit sum overflows: see MaddDots.
+            __m256i pairs = _mm256_maddubs_epi16(x[0], broadcast<kRow>(unitWeights + h * weightStride));
+            for (int k = 1; k < kTerms; ++k) {
+              pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(x[k], broadcast<kRow>(unitWeights + h * weightStride + k * kRow)));
+            }
+            total[h][n] = _mm256_add_epi32(total[h][n], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+          }
+        }
+      }
+      for (int h = 0; h < kHeads; ++h) {
+        const __m256 sum = _mm256_cvtepi32_ps(tokenSums<kBits>(total[h]));
+        const __m256 score = _mm256_fmadd_ps(sum, _mm256_set1_ps(slope[h]), _mm256_set1_ps(offset[h]));
+        float* target = out + static_cast<std::size_t>(h) * outStride + at;
+        if (left >= 8) {
+          _mm256_storeu_ps(target, score);
+        } else {
+          const __m256i valid = _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+          _mm256_maskstore_ps(target, valid, score);
+        }
+      }
+    }
+  }
+
+ private:
+  template <int kRow>
+  static __m256i broadcast(const std::int8_t* w) {
+    if constexpr (kRow == 16) return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
+    return _mm256_broadcastq_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w)));
+  }
+
+  template <int kBits>
+  static void expand(__m256i codes, __m256i* x) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    const __m256i low = _mm256_and_si256(codes, nibble);
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble);
+    if constexpr (kBits == 2) {
+      const __m256i first = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 7, 13, 20, 0, 7, 13, 20, 0, 7, 13, 20, 0, 7, 13, 20));
+      const __m256i second = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 7, 7, 7, 7, 13, 13, 13, 13, 20, 20, 20, 20));
+      x[0] = _mm256_shuffle_epi8(first, low);
+      x[1] = _mm256_shuffle_epi8(second, low);
+      x[2] = _mm256_shuffle_epi8(first, high);
+      x[3] = _mm256_shuffle_epi8(second, high);
+    } else {
+      const __m256i one = _mm256_set1_epi8(1);
+      for (int k = 0; k < 4; ++k) {
+        x[k] = _mm256_and_si256(_mm256_srli_epi16(low, k), one);
+        x[k + 4] = _mm256_and_si256(_mm256_srli_epi16(high, k), one);
+      }
+    }
+  }
+
+  template <int kBits>
+  static __m256i tokenSums(const __m256i* total) {
+    if constexpr (kBits == 2) {
+      const __m256i ab = _mm256_add_epi32(_mm256_unpacklo_epi32(total[0], total[1]), _mm256_unpackhi_epi32(total[0], total[1]));
+      const __m256i cd = _mm256_add_epi32(_mm256_unpacklo_epi32(total[2], total[3]), _mm256_unpackhi_epi32(total[2], total[3]));
+      const __m256i sums = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+      // Lane 0 has tokens 0 2 4 6, lane 1 tokens 1 3 5 7.
+      return _mm256_permutevar8x32_epi32(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    } else {
+      // Pairs of both loads side by side: lane 0 has tokens 0 1 4 5, lane 1 tokens 2 3 6 7.
+      const __m256i sums = _mm256_hadd_epi32(total[0], total[1]);
+      return _mm256_permutevar8x32_epi32(sums, _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace kvasir::selection

@@ -1,0 +1,72 @@
+// Code kernels in plain loops, four lanes wide: for NEON, where compilers vectorise them.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstring>
+
+#include "layout.h"
+
+namespace kvasir::selection {
+namespace {
+
+struct CodesPlain {
+  static float32x4_t loadBytes(const std::uint8_t* p) {
+    const float four[4] = {static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3])};
+    return vld1q_f32(four);
+  }
+  static void storeRounded(std::int8_t* p, float32x4_t whole) {
+    float four[4];
+    vst1q_f32(four, whole);
+    for (int i = 0; i < 4; ++i) p[i] = static_cast<std::int8_t>(four[i]);
+  }
+
+  static unsigned keysBetween(const float* values, std::int32_t low, std::int32_t high) {
+    std::int32_t keys[4];
+    std::memcpy(keys, values, sizeof keys);
+    unsigned found = 0;
+    for (int i = 0; i < 4; ++i) found |= (keys[i] >= low && keys[i] <= high ? 1u : 0u) << i;
+    return found;
+  }
+  static void storeBuckets(const float* values, int shift, std::int32_t first, std::int32_t last, std::int32_t* out) {
+    std::int32_t keys[4];
+    std::memcpy(keys, values, sizeof keys);
+    for (int i = 0; i < 4; ++i) {
+      const std::int32_t bucket = (keys[i] >> shift) - first;
+      out[i] = bucket < 0 ? 0 : bucket > last ? last : bucket;
+    }
+  }
+
+  template <int kBits, int kHeads>
+  static void sums(const std::uint8_t* codes, std::size_t planeBytes, int units, int count, const std::int8_t* weights,
+                   int weightStride, const float* offset, const float* slope, float* out, std::size_t outStride) {
+    constexpr int kRow = 8 * kBits;
+    constexpr int kTerms = 8 / kBits;
+    for (int token = 0; token < count; ++token) {
+      int total[kHeads] = {};
+      for (int unit = 0; unit < units; ++unit) {
+        const std::uint8_t* row = codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(token) * kRow;
+        std::int8_t steps[kUnitChannels];
+        for (int k = 0; k < kTerms; ++k) {
+          for (int b = 0; b < kRow; ++b) {
+            const int code = row[b] >> (k * kBits) & ((1 << kBits) - 1);
+            // 0 7 13 20 without a table.
+            steps[k * kRow + b] = static_cast<std::int8_t>(kBits == 2 ? 7 * code - (code >> 1) : code);
+          }
+        }
+        for (int h = 0; h < kHeads; ++h) {
+          const std::int8_t* w = weights + h * weightStride + unit * kUnitChannels;
+          int sum = 0;
+          for (int i = 0; i < kUnitChannels; ++i) sum += steps[i] * w[i];
+          total[h] += sum;
+        }
+      }
+      for (int h = 0; h < kHeads; ++h) {
+        out[static_cast<std::size_t>(h) * outStride + static_cast<std::size_t>(token)] = offset[h] + slope[h] * static_cast<float>(total[h]);
+      }
+    }
+  }
+};
+
+}  // namespace
+}  // namespace kvasir::selection

@@ -1,0 +1,16 @@
+#if defined(__aarch64__)
+#include "../simd/vec_neon.h"
+#include "codes_plain.h"
+
+namespace kvasir::selection {
+namespace {
+using Codes = CodesPlain;
+}
+}  // namespace kvasir::selection
+
+#include "body.inl"
+
+namespace kvasir::selection {
+const Kernels neonKernels = kKernels;
+}
+#endif
