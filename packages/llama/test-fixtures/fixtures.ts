@@ -23,6 +23,11 @@ export function dataPath(name: string): string | null {
   return present(join(process.env.KVASIR_DATA ?? join(repository, '../shared/data/open'), name))
 }
 
+/** A file of the reference outputs (`KVASIR_GOLDENS`), null where it is absent. */
+export function goldenPath(name: string): string | null {
+  return present(join(process.env.KVASIR_GOLDENS ?? join(repository, '../shared/goldens'), name))
+}
+
 function present(path: string): string | null {
   return existsSync(path) ? path : null
 }

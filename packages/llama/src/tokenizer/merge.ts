@@ -6,7 +6,8 @@ const RANK_STEP = 2 ** 31
 /**
  * Byte-pair encoding of one piece (Sennrich et al. 2016): while some neighbouring pair merges, join the pair of lowest
  * rank, the leftmost of equals. A linked list with a heap of candidate pairs, so a piece of n symbols takes
- * O(n log n): one long run of letters must not take quadratic time.
+ * O(n log n): one long run of letters must not take quadratic time. A negative symbol merges with nothing and is dropped.
+ * `symbols` is overwritten.
  */
 export function mergeSymbols(symbols: Int32Array, table: MergeTable): number[] {
   const { length } = symbols

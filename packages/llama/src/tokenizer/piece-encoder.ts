@@ -24,9 +24,8 @@ export function pieceEncoder(vocabulary: Vocabulary): PieceEncoder {
       const whole = vocabulary.index.find(Array.from(bytes, (byte) => characters[byte]).join(''))
       if (whole >= 0 && vocabulary.kinds[whole] === 'normal') return [whole]
     }
-    const symbols = Int32Array.from(bytes, (byte) => vocabulary.idOfByte[byte])
     return mergeSymbols(
-      symbols.filter((symbol) => symbol >= 0),
+      Int32Array.from(bytes, (byte) => vocabulary.idOfByte[byte]),
       vocabulary.merges,
     )
   }

@@ -1,0 +1,75 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { vocabularyMetadata } from '../test-fixtures/vocabulary.ts'
+import { TextStream } from './text-stream.ts'
+import { readTokenizer } from './tokenizer/read-tokenizer.ts'
+
+const MERGES = ['Ã ©', 'ð Ł', 'ĺ Ģ', 'a Ã']
+const tokenizer = readTokenizer({ metadata: vocabularyMetadata({ merges: MERGES, control: ['<s>'] }) })!
+
+function pieces(ids: Iterable<number>, stream = new TextStream(tokenizer)): string[] {
+  return [...Array.from(ids, (id) => stream.push(id)), stream.end()]
+}
+
+describe('TextStream', () => {
+  it('gives pieces that join to what decode gives, for any ids', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(tokenizer.vocabSize - 1), { maxLength: 40 }), (ids) => {
+        const bytes = Buffer.concat(
+          ids.filter((id) => tokenizer.tokenKind(id) === 'normal').map((id) => tokenizer.tokenBytes(id)),
+        )
+        const whole = bytes.toString('utf8')
+        expect(pieces(ids).join('')).toBe(whole)
+        expect(tokenizer.decode(ids)).toBe(whole)
+      }),
+      { numRuns: 3000 },
+    )
+  })
+
+  it('never gives half a character', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 30 }), (text) => {
+        const parts = pieces(tokenizer.encode(text))
+        expect(parts.join('')).toBe(text)
+        for (const part of parts) expect(part).not.toMatch(/\p{Surrogate}/u)
+        if (!text.includes('\ufffd')) expect(parts.some((part) => part.includes('\ufffd'))).toBe(false)
+      }),
+    )
+  })
+
+  it('holds a character back until it is whole', () => {
+    const bytes = Array.from(Buffer.from('a😀b'), idOfByte)
+    expect(pieces(bytes)).toEqual(['a', '', '', '', '😀', 'b', ''])
+  })
+
+  it('gives U+FFFD at the end for a character that never became whole, and starts afresh', () => {
+    const stream = new TextStream(tokenizer)
+    const [first, second] = Array.from(Buffer.from('é'), idOfByte)
+    expect(pieces([first], stream)).toEqual(['', '\ufffd'])
+    expect(pieces([first, second], stream)).toEqual(['', 'é', ''])
+  })
+
+  it('forgets an unfinished character on reset', () => {
+    const stream = new TextStream(tokenizer)
+    stream.push(idOfByte(0xc3))
+    stream.reset()
+    expect(stream.push(idOfByte(0x61))).toBe('a')
+  })
+
+  it('spells control tokens only when asked, and keeps U+FEFF', () => {
+    const control = tokenizer.encode('<s>', { specialTokens: true })[0]
+    expect(pieces([control])).toEqual(['', ''])
+    expect(pieces([control], new TextStream(tokenizer, { specialTokens: true }))).toEqual(['<s>', ''])
+    expect(pieces(tokenizer.encode('\ufeffa')).join('')).toBe('\ufeffa')
+  })
+
+  it('refuses unknown options and ids', () => {
+    expect(() => new TextStream(tokenizer, { skipSpecial: true } as object)).toThrow('specialTokens')
+    expect(() => new TextStream(tokenizer).push(tokenizer.vocabSize)).toThrow('id')
+  })
+})
+
+/** In the test vocabulary the id of a byte's own token is the byte. */
+function idOfByte(byte: number): number {
+  return byte
+}
