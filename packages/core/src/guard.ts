@@ -8,6 +8,7 @@ import { type RunList, runsOfSpans, runsWithoutSpans } from './run-list.ts'
 import type { Span } from './segment.ts'
 import { complementSpans } from './spans.ts'
 import {
+  uncoveredRows,
   validatePlacePlan,
   validatePublishPlan,
   validateRetainPlan,
@@ -81,6 +82,8 @@ class Guard implements GuardedSession {
   #inner: PolicySession | null = null
   #quarantined = false
   #numTokens = 0
+  /** Rows that a partial prefill must compute at every layer. */
+  #uncovered: RowSet = { rows: new Int32Array(0) }
   /** The list of held rows, as it was last asked for. */
   #held: { evicted: readonly Span[]; numTokens: number; numKvHeads: number; runs: RunList } | null = null
 
@@ -106,7 +109,10 @@ class Guard implements GuardedSession {
     const decline: Decline = { kind: 'decline', reason: 'no policy offers reuse' }
     return this.#ask('reuse', decline, undefined, async (inner) => {
       const plan = await inner.reuse!(prompt)
-      if (plan?.kind !== 'decline') validateReusePlan(plan, { numTokens: prompt.tokens.length })
+      if (plan?.kind === 'decline') return plan
+      const numTokens = prompt.tokens.length
+      validateReusePlan(plan, { numTokens })
+      this.#uncovered = uncoveredRows(plan.pieces, numTokens)
       return plan
     })
   }
@@ -114,7 +120,8 @@ class Guard implements GuardedSession {
   recompute(report: LayerReport): RowSet {
     return this.#answer('recompute', report.rows, (inner) => {
       const rows = keepSync(inner.recompute!(report))
-      validateRowSet(rows, { numTokens: Number.MAX_SAFE_INTEGER, within: report.rows })
+      const mustHold = this.#uncovered
+      validateRowSet(rows, { numTokens: Number.MAX_SAFE_INTEGER, within: report.rows, mustHold })
       return rows
     })
   }

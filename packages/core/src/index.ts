@@ -46,7 +46,9 @@ export { type ScorerOptions, type ScorerView, scorer } from './scorer.ts'
 export type { Segment, Span } from './segment.ts'
 export { complementSpans, mergeSpans, validateSpans } from './spans.ts'
 export {
+  type RowSetRules,
   type SelectionRules,
+  uncoveredRows,
   validatePlacePlan,
   validatePublishPlan,
   validateRetainPlan,

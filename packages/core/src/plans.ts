@@ -31,8 +31,9 @@ export interface RowSet {
 /** Borrowed KV: target rows [start, end) take the donor's rows from donorStart on, keys moved to their new positions. */
 export interface ReusePlan {
   readonly kind: 'reuse'
+  /** `donor` is the id of the sequence that published the rows. */
   readonly pieces: readonly (Span & { readonly donor: string; readonly donorStart: number })[]
-  /** Rows computed at the first layer; everything that no piece covers is among them. */
+  /** Rows computed at the first layer; everything that no piece covers is among them, and the last row. */
   readonly recompute: RowSet
   readonly provenance: Provenance
   readonly reason: string

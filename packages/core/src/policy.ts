@@ -32,7 +32,7 @@ export interface CachePolicy {
 export interface PolicySession extends AsyncDisposable {
   /** Before prefill: which stored KV can be borrowed. */
   reuse?(prompt: PromptView): Promise<ReusePlan | Decline>
-  /** During a partial prefill: the rows of the next layer, nested in those of this one. */
+  /** During a partial prefill: the rows of the next layer, nested in those of this one; rows that nobody lent stay in. */
   recompute?(report: LayerReport): RowSet
   /** After each prefill chunk: what to keep; indexes are built here. */
   retain?(view: PrefillView): Promise<RetainPlan>

@@ -82,7 +82,9 @@ function openScorer(
             return view.keys(start, end)
           },
         })
-        return checkScores(scores, view.numTokens)
+        if (scores?.length === view.numTokens) return scores
+        const expected = `${view.numTokens} numbers, one a token`
+        throw new PlanError({ parameter: 'scores', expected, got: scores?.length })
       })
       counts.attendedTokens += countRunTokens(runs)
       return { kind: 'runs', runs }
@@ -114,6 +116,8 @@ function selectBest(
       const keys = (start: number, end: number) => step.kv.keys(layer, kvHead, start, end)
       const scores = score({ layer, kvHead, numTokens, queries, keys })
       const ofCandidates = Float64Array.from(candidates, (index) => scores[index])
+      if (ofCandidates.some(Number.isNaN))
+        throw new PlanError({ parameter: 'scores', expected: 'numbers', got: Number.NaN })
       const best = bestIndices(candidates, ofCandidates, budgetTokens - sinkTokens - recentTokens)
       return [...indicesOf([fixed[0]]), ...best, ...indicesOf([recent])]
     }),
@@ -125,15 +129,4 @@ function indicesOf(spans: readonly { start: number; end: number }[]): Int32Array
   let at = 0
   for (const { start, end } of spans) for (let index = start; index < end; index++) indices[at++] = index
   return indices
-}
-
-function checkScores(scores: ArrayLike<number>, numTokens: number): ArrayLike<number> {
-  if (scores?.length !== numTokens) {
-    throw new PlanError({ parameter: 'scores', expected: `${numTokens} numbers, one a token`, got: scores?.length })
-  }
-  for (let index = 0; index < numTokens; index++) {
-    if (Number.isNaN(scores[index]))
-      throw new PlanError({ parameter: `scores[${index}]`, expected: 'a number', got: NaN })
-  }
-  return scores
 }

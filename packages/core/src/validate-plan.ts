@@ -4,7 +4,7 @@ import type { PlacePlan, PublishPlan, RetainPlan, ReusePlan, RowSet, Selection }
 import { validateRunList } from './run-list.ts'
 import { type Scope, sameScope } from './scope.ts'
 import type { Span } from './segment.ts'
-import { validateSpans } from './spans.ts'
+import { complementSpans, validateSpans } from './spans.ts'
 
 export interface SelectionRules {
   /** Rows of the sequence; the current token's is the last. */
@@ -49,28 +49,52 @@ export function validateRetainPlan(
   if (plan.evict.length > 0) requireCapability('retain.evict', rules.capabilities)
 }
 
-/** Throws a PlanError unless rows ascend in [0, numTokens) and, where `within` is given, are among its rows. */
-export function validateRowSet(set: RowSet, rules: { readonly numTokens: number; readonly within?: RowSet }): void {
-  if (!(set?.rows instanceof Int32Array))
-    throw new PlanError({ parameter: 'rows', expected: 'an Int32Array', got: set?.rows })
-  const outer = rules.within?.rows
-  let at = 0
-  let last = -1
-  for (const row of set.rows) {
-    if (row <= last || row >= rules.numTokens) {
-      throw new PlanError({
-        parameter: 'rows',
-        expected: `ascending rows in [0, ${rules.numTokens})`,
-        got: [last, row],
-      })
-    }
-    last = row
-    if (outer === undefined) continue
-    while (at < outer.length && outer[at] < row) at++
-    if (outer[at] === row) continue
-    const remedy = 'A row that a layer skipped has no input for the next one.'
-    throw new PlanError({ parameter: 'rows', expected: 'rows among those of the layer before', got: row, remedy })
+export interface RowSetRules {
+  readonly numTokens: number
+  /** Rows of the layer before, which the set must be among. */
+  readonly within?: RowSet
+  /** Rows that must be in the set. */
+  readonly mustHold?: RowSet
+}
+
+/** Throws a PlanError unless rows ascend in [0, numTokens), are among `within` and have `mustHold` among them. */
+export function validateRowSet(set: RowSet, rules: RowSetRules): void {
+  const { rows } = set ?? {}
+  if (!(rows instanceof Int32Array)) throw new PlanError({ parameter: 'rows', expected: 'an Int32Array', got: rows })
+  for (let at = 0; at < rows.length; at++) {
+    const least = at === 0 ? 0 : rows[at - 1] + 1
+    if (rows[at] >= least && rows[at] < rules.numTokens) continue
+    const expected = `ascending rows in [${least}, ${rules.numTokens})`
+    throw new PlanError({ parameter: `rows[${at}]`, expected, got: rows[at] })
   }
+  const strange = rules.within && firstMissing(rows, rules.within.rows)
+  if (strange !== undefined) {
+    const remedy = 'A row that a layer skipped has no input for the next one.'
+    throw new PlanError({ parameter: 'rows', expected: 'rows among those of the layer before', got: strange, remedy })
+  }
+  const missing = rules.mustHold && firstMissing(rules.mustHold.rows, rows)
+  if (missing !== undefined) {
+    const expected = 'every row that no piece covers, and the last row'
+    throw new PlanError({ parameter: 'rows', expected, got: `a set without row ${missing}` })
+  }
+}
+
+/** The first of `rows` that is not in `all`; both ascend. */
+function firstMissing(rows: Int32Array, all: Int32Array): number | undefined {
+  let at = 0
+  for (const row of rows) {
+    while (at < all.length && all[at] < row) at++
+    if (all[at] !== row) return row
+  }
+  return undefined
+}
+
+/** Rows of a prompt that every layer must compute: those that no piece covers, and the last, whose logits are needed. */
+export function uncoveredRows(pieces: readonly Span[], numTokens: number): RowSet {
+  const lent = pieces.map(({ start, end }) => ({ start, end: Math.min(end, numTokens - 1) }))
+  const rows: number[] = []
+  for (const { start, end } of complementSpans(lent, numTokens)) for (let row = start; row < end; row++) rows.push(row)
+  return { rows: Int32Array.from(rows) }
 }
 
 /**
@@ -85,8 +109,8 @@ export function validateReusePlan(plan: ReusePlan, rules: { readonly numTokens: 
     const expected = 'a donor id and donorStart >= 0'
     throw new PlanError({ parameter: `plan.pieces[${index}]`, expected, got: [donor, donorStart] })
   })
-  validateRowSet(plan.recompute, rules)
-  checkCover(plan, rules.numTokens)
+  const { numTokens } = rules
+  validateRowSet(plan.recompute, { numTokens, mustHold: uncoveredRows(plan.pieces, numTokens) })
   const borrowed = plan.pieces.some(({ start, donorStart }) => start !== 0 || donorStart !== 0)
   if (plan.provenance?.kind === 'approximate' || (plan.provenance?.kind === 'exact' && !borrowed)) return
   throw new ProvenanceError({
@@ -95,21 +119,6 @@ export function validateReusePlan(plan: ReusePlan, rules: { readonly numTokens: 
     got: plan.provenance?.kind,
     remedy: "Use withLoss(provenance, 'borrowed') or withLoss(provenance, 'moved').",
   })
-}
-
-function checkCover(plan: ReusePlan, numTokens: number): void {
-  const { rows } = plan.recompute
-  let piece = 0
-  let at = 0
-  for (let row = 0; row < numTokens; row++) {
-    while (piece < plan.pieces.length && plan.pieces[piece].end <= row) piece++
-    const covered = row < numTokens - 1 && piece < plan.pieces.length && plan.pieces[piece].start <= row
-    if (rows[at] === row) at++
-    else if (!covered) {
-      const expected = 'every row that no piece covers, and the last row'
-      throw new PlanError({ parameter: 'plan.recompute', expected, got: `a set without row ${row}` })
-    }
-  }
 }
 
 /** Throws a PlanError unless the moves ascend without overlap and name tiers that exist. */

@@ -7,7 +7,7 @@ import type { Span } from './segment.ts'
  */
 export interface KvReader {
   readonly numTokens: number
-  /** Rows that were evicted, ascending: attention reads none of them whatever is selected, and their values mean nothing here. @default [] */
+  /** Rows that were evicted, ascending: attention reads none of them whatever is selected. They read as zeros. @default [] */
   readonly evicted?: readonly Span[]
   /** [end - start][headDim] */
   keys(layer: number, kvHead: number, start: number, end: number): Float32Array
