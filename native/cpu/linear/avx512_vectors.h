@@ -15,7 +15,8 @@ struct Avx512 {
   static constexpr int panelGroups = 2;
   static constexpr int tileRowsExact = 14;
   static constexpr int tileRowsFast = 6;
-  static constexpr int decodeRows = 4;
+  static constexpr int decodeRowsExact = 4;
+  static constexpr int decodeRowsFast = 4;
   static constexpr int wideOffset = 128;  // what dot<true> leaves to be subtracted from a code
 
   static F zero() { return _mm512_setzero_ps(); }
@@ -25,7 +26,6 @@ struct Avx512 {
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static F negate(F a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
   static F toFloat(I a) { return _mm512_cvtepi32_ps(a); }
-  static float addLanes(F a) { return _mm512_reduce_add_ps(a); }
 
   static F loadFloats(const void* p) { return _mm512_loadu_ps(p); }
   static F loadHalves(const std::uint8_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
@@ -82,17 +82,17 @@ struct Avx512 {
     }
   }
 
-  static float largestMagnitude32(const float* x) {
-    const I bits = _mm512_max_epi32(_mm512_and_si512(_mm512_loadu_si512(x), _mm512_set1_epi32(0x7fffffff)),
-                                    _mm512_and_si512(_mm512_loadu_si512(x + 16), _mm512_set1_epi32(0x7fffffff)));
-    return fromBits(static_cast<std::uint32_t>(_mm512_reduce_max_epi32(bits)));
-  }
-  static void roundCodes32(const float* x, float inverse, std::int8_t* codes, int* halves) {
-    for (int h = 0; h < 2; ++h) {
-      const I rounded = _mm512_cvtps_epi32(mul(loadFloats(x + 16 * h), broadcast(inverse)));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + 16 * h), _mm512_cvtsepi32_epi8(rounded));
-      halves[h] = _mm512_reduce_add_epi32(rounded);
-    }
+  static I magnitudeBits(F a) { return _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)); }
+  static I maxInts(I a, I b) { return _mm512_max_epi32(a, b); }
+  static int maxLane(I a) { return _mm512_reduce_max_epi32(a); }
+  static I roundToInts(F a) { return _mm512_cvtps_epi32(a); }  // to nearest, ties to even
+  static I subtractInts(I a, I b) { return _mm512_sub_epi32(a, b); }
+  static I shiftRight8(I a) { return _mm512_srai_epi32(a, 8); }
+  static void storeLowBytes(std::int8_t* p, I a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a)); }
+  static int sumBytes16(const std::int8_t* p) {
+    const __m128i raised = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), _mm_set1_epi8(-128));
+    const __m128i sums = _mm_sad_epu8(raised, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
   }
 };
 

@@ -19,16 +19,29 @@ struct ActBlock {
   std::int8_t codes[blockCols];
 };
 
+// 32 activations as 24-bit fixed point, x = scale * (65536 d[0] + 256 d[1] + d[2]): within 2^-24 of the block's
+// largest magnitude, which is what float32 sums keep of it. Dot products with the codes are exact integers.
+struct DigitBlock {
+  float scale;
+  float sum[2];              // sums of activations 0..15 and 16..31
+  std::int16_t half[3][2];   // sums of each digit over the same
+  std::int8_t digits[3][blockCols];
+};
+
+// Blocks below this count as zero: the inverse of their scale would overflow.
+constexpr float smallestMagnitude = 1e-31f;
+constexpr float digitRange = 127.0f * 65536.0f;
+
 struct LinearKernels {
-  int panelGroups;    // groups of 16 output rows side by side in a prefill panel
-  int tileRowsExact;  // most input rows of one tile call
+  int panelGroups;      // groups of 16 output rows side by side in a prefill panel
+  int tileRowsExact;    // most input rows of one tile call
   int tileRowsFast;
-  int decodeRows;     // most input rows of one decode call
+  int decodeRowsExact;  // most input rows of one decode call
+  int decodeRowsFast;
 
   // x [blocks * 32] -> out [blocks]
   void (*quantise)(const float* x, int blocks, ActBlock* out);
-  // x [blocks * 32] -> out [blocks], the sum of each block
-  void (*blockSums)(const float* x, int blocks, float* out);
+  void (*splitDigits)(const float* x, int blocks, DigitBlock* out);
 
   // One group's columns as float32 into panel [cols][panelGroups * 16], at group `place` of the panel.
   void (*unpackExact)(WeightType type, const std::uint8_t* group, int cols, int place, float* panel);
@@ -43,10 +56,15 @@ struct LinearKernels {
   void (*tileFast)(WeightType type, int rows, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel,
                    int cols, bool first, float* tile);
 
-  // out [rows][16] = x * one group; sums [rows][cols / 32] from blockSums (read by types with a min)
-  void (*decodeExact)(WeightType type, const std::uint8_t* group, int cols, int rows, const float* x,
-                      std::size_t xStride, const float* sums, float* out);
-  // out [rows][16] = x [rows][cols / 32] * one group
+  // out [rows][outStride] = or += tile [rows][tileStride] + bias, over `groups` whole groups; bias may be null
+  void (*storeTile)(int rows, int groups, const float* tile, int tileStride, const float* bias, bool accumulate,
+                    float* out, std::size_t outStride);
+
+  // out [rows][16] = x * one group, for float types, quantised types with exact and with rounded activations;
+  // blocks of x as [rows][cols / 32]
+  void (*decodeFloats)(WeightType type, const std::uint8_t* group, int cols, int rows, const float* x,
+                       std::size_t xStride, float* out);
+  void (*decodeExact)(WeightType type, const std::uint8_t* group, int cols, int rows, const DigitBlock* x, float* out);
   void (*decodeFast)(WeightType type, const std::uint8_t* group, int cols, int rows, const ActBlock* x, float* out);
 };
 

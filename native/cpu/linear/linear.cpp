@@ -31,22 +31,27 @@ struct Call {
   int cols;
   const LinearPart* parts;
   int numParts;
-  const ActBlock* quantised;  // [rows][cols / 32], or null
-  const float* sums;          // [rows][cols / 32], or null
+  const ActBlock* quantised;  // [rows][cols / 32], null where no part needs it
+  const DigitBlock* digits;   // the same
 };
 
 bool usesBytes(const LinearPart& part, LinearMode mode) {
   return mode == LinearMode::fast && !layoutOf(part.weight->type).isFloat();
 }
 
-// y [16] of one input row and one group -> out, bias and sum included; the last group may be cut.
-void store(const LinearPart& part, int row, int group, const float* y) {
+// y [rows][yStride], groups side by side, -> out of input rows `row` and on, bias and sum included.
+void store(const Call& call, const LinearPart& part, int row, int rows, int group, int groups, const float* y, int yStride) {
   const int first = group * groupRows;
-  const int count = atMost(groupRows, part.weight->rows - first);
+  const int outs = atMost(groups * groupRows, part.weight->rows - first);
+  const int whole = outs / groupRows;
   float* out = part.out + size(row) * part.outStride + first;
-  for (int i = 0; i < count; ++i) {
-    const float value = part.bias ? y[i] + part.bias[first + i] : y[i];
-    out[i] = part.accumulate ? out[i] + value : value;
+  const float* bias = part.bias ? part.bias + first : nullptr;
+  call.kernels.storeTile(rows, whole, y, yStride, bias, part.accumulate, out, part.outStride);
+  for (int r = 0; r < rows; ++r, y += yStride, out += part.outStride) {  // the rest of a cut group
+    for (int i = whole * groupRows; i < outs; ++i) {
+      const float value = bias ? y[i] + bias[i] : y[i];
+      out[i] = part.accumulate ? out[i] + value : value;
+    }
   }
 }
 
@@ -94,9 +99,9 @@ class PanelTask {
       for (int t = 0; t < tiles; ++t) {  // of nearly equal height
         const int from = firstRow + tileFrom(t, tiles, endRow - firstRow);
         const int to = firstRow + tileFrom(t + 1, tiles, endRow - firstRow);
-        float* tile = sums + size(from - firstRow) * size(width);
+        float* tile = call.cols > panelCols ? sums + size(from - firstRow) * size(width) : sums;
         multiply(k, cols, scratch, from, to - from, tile);
-        if (k + cols == call.cols) storeTile(from, to, tile);
+        if (k + cols == call.cols) store(call, part, from, to - from, firstGroup, call.kernels.panelGroups, tile, width);
       }
     }
   }
@@ -122,12 +127,6 @@ class PanelTask {
       call.kernels.tileExact(rows, call.x + size(row) * call.xStride + k, call.xStride,
                              reinterpret_cast<const float*>(panel), cols, k == 0, tile);
     }
-  }
-
-  void storeTile(int from, int to, const float* tile) const {
-    const int groups = atMost(call.kernels.panelGroups, groupsOf(part) - firstGroup);
-    for (int row = from; row < to; ++row, tile += width)
-      for (int place = 0; place < groups; ++place) store(part, row, firstGroup + place, tile + place * groupRows);
   }
 
   const Call& call;
@@ -160,15 +159,17 @@ void decodeGroup(const Call& call, const LinearPart& part, int group, bool bytes
   const Weight& weight = *part.weight;
   const std::uint8_t* data = groupAt(weight, group);
   const std::size_t blocks = size(call.cols / blockCols);
-  for (int row = 0; row < call.rows; row += call.kernels.decodeRows) {
-    const int rows = atMost(call.kernels.decodeRows, call.rows - row);
-    if (bytes) {
+  const int most = bytes ? call.kernels.decodeRowsFast : call.kernels.decodeRowsExact;
+  for (int row = 0; row < call.rows; row += most) {
+    const int rows = atMost(most, call.rows - row);
+    if (layoutOf(weight.type).isFloat()) {
+      call.kernels.decodeFloats(weight.type, data, call.cols, rows, call.x + size(row) * call.xStride, call.xStride, y);
+    } else if (bytes) {
       call.kernels.decodeFast(weight.type, data, call.cols, rows, call.quantised + size(row) * blocks, y);
     } else {
-      call.kernels.decodeExact(weight.type, data, call.cols, rows, call.x + size(row) * call.xStride, call.xStride,
-                               call.sums ? call.sums + size(row) * blocks : nullptr, y);
+      call.kernels.decodeExact(weight.type, data, call.cols, rows, call.digits + size(row) * blocks, y);
     }
-    for (int r = 0; r < rows; ++r) store(part, row + r, group, y + r * groupRows);
+    store(call, part, row, rows, group, 1, y, groupRows);
   }
 }
 
@@ -194,8 +195,7 @@ void decode(const Call& call, LinearMode mode) {
 void storeZeros(const Call& call) {
   const float zeros[groupRows] = {};
   for (int p = 0; p < call.numParts; ++p)
-    for (int row = 0; row < call.rows; ++row)
-      for (int group = 0; group < groupsOf(call.parts[p]); ++group) store(call.parts[p], row, group, zeros);
+    for (int group = 0; group < groupsOf(call.parts[p]); ++group) store(call, call.parts[p], 0, call.rows, group, 1, zeros, 0);
 }
 
 }  // namespace
@@ -206,28 +206,28 @@ void linear(Context& context, const float* x, std::size_t xStride, int rows, con
   Call call{context, kernelsOf(context.isa()), x, xStride, rows, parts[0].weight->cols, parts, numParts, nullptr, nullptr};
   if (call.cols == 0) return storeZeros(call);
 
-  bool needsBytes = false, needsSums = false;
+  bool needsBytes = false, needsDigits = false;
   for (int p = 0; p < numParts; ++p) {
     const bool bytes = usesBytes(parts[p], mode);
     needsBytes |= bytes;
-    needsSums |= !bytes && path == LinearPath::decode && layoutOf(parts[p].weight->type).hasMin;
+    needsDigits |= !bytes && path == LinearPath::decode && !layoutOf(parts[p].weight->type).isFloat();
   }
-  const int blocks = call.cols / blockCols;
-  const std::size_t quantisedBytes = needsBytes ? aligned(size(rows) * size(blocks) * sizeof(ActBlock)) : 0;
-  const std::size_t sumBytes = needsSums ? size(rows) * size(blocks) * sizeof(float) : 0;
-  if (needsBytes || needsSums) {
-    std::byte* shared = context.shared(quantisedBytes + sumBytes);
+  const std::size_t blocks = size(call.cols / blockCols);
+  const std::size_t quantisedBytes = needsBytes ? aligned(size(rows) * blocks * sizeof(ActBlock)) : 0;
+  const std::size_t digitBytes = needsDigits ? size(rows) * blocks * sizeof(DigitBlock) : 0;
+  if (needsBytes || needsDigits) {
+    std::byte* shared = context.shared(quantisedBytes + digitBytes);
     ActBlock* quantised = reinterpret_cast<ActBlock*>(shared);
-    float* sums = reinterpret_cast<float*>(shared + quantisedBytes);
+    DigitBlock* digits = reinterpret_cast<DigitBlock*>(shared + quantisedBytes);
     overRows(context, rows, [&](int first, int end) {
       for (int row = first; row < end; ++row) {
         const float* in = x + size(row) * xStride;
-        if (needsBytes) call.kernels.quantise(in, blocks, quantised + size(row) * size(blocks));
-        if (needsSums) call.kernels.blockSums(in, blocks, sums + size(row) * size(blocks));
+        if (needsBytes) call.kernels.quantise(in, static_cast<int>(blocks), quantised + size(row) * blocks);
+        if (needsDigits) call.kernels.splitDigits(in, static_cast<int>(blocks), digits + size(row) * blocks);
       }
     });
-    call.quantised = needsBytes ? quantised : nullptr;
-    call.sums = needsSums ? sums : nullptr;
+    call.quantised = quantised;
+    call.digits = digits;
   }
   if (path == LinearPath::prefill) prefill(call, mode);
   else decode(call, mode);

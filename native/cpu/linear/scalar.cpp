@@ -39,44 +39,73 @@ Bytes codesAt(const Layout& layout, Bytes group, int b) {
   return group + layout.groupBytes(b * blockCols) + layout.superHeadBytes() + layout.headBytes();
 }
 
+// Compared as bits: NaN is above everything, and makes the scale NaN.
+float largestMagnitude(const float* x) {
+  float largest = 0;
+  for (int k = 0; k < blockCols; ++k)
+    if (toBits(std::fabs(x[k])) > toBits(largest)) largest = std::fabs(x[k]);
+  return largest;
+}
+
+int roundToInt(float x) { return std::fabs(x) < 1e9f ? static_cast<int>(std::nearbyint(x)) : 0; }
+
 void quantise(const float* x, int blocks, ActBlock* out) {
   for (int b = 0; b < blocks; ++b, x += blockCols, ++out) {
-    float largest = 0;  // compared as bits: NaN is above everything, and makes the scale NaN
-    for (int k = 0; k < blockCols; ++k)
-      if (toBits(std::fabs(x[k])) > toBits(largest)) largest = std::fabs(x[k]);
-    const bool empty = largest < 1e-35f;  // 127 / largest would overflow
-    const float inverse = empty ? 0.0f : 127.0f / largest;
-    out->scale = empty ? 0.0f : largest / 127.0f;
-    out->half[0] = out->half[1] = 0;
+    const float largest = largestMagnitude(x);
+    const bool empty = largest < smallestMagnitude;
+    const float inverse = empty ? 0.0f : 127 / largest;
+    out->scale = empty ? 0.0f : largest * (1.0f / 127);
+    int sums[2] = {};
     for (int k = 0; k < blockCols; ++k) {
-      const float rounded = std::nearbyint(x[k] * inverse);
-      out->codes[k] = static_cast<std::int8_t>(std::fabs(rounded) <= 127.0f ? rounded : 0.0f);
-      out->half[k / 16] = static_cast<std::int16_t>(out->half[k / 16] + out->codes[k]);
+      const int code = roundToInt(x[k] * inverse);
+      out->codes[k] = static_cast<std::int8_t>(code);
+      sums[k / 16] += code;
     }
-    out->sum = out->scale * static_cast<float>(out->half[0] + out->half[1]);
+    for (int h = 0; h < 2; ++h) out->half[h] = static_cast<std::int16_t>(sums[h]);
+    out->sum = out->scale * static_cast<float>(sums[0] + sums[1]);
   }
 }
 
-void blockSums(const float* x, int blocks, float* out) {
-  for (int b = 0; b < blocks; ++b) {
-    out[b] = 0;
-    for (int k = 0; k < blockCols; ++k) out[b] += x[b * blockCols + k];
+void splitDigits(const float* x, int blocks, DigitBlock* out) {
+  for (int b = 0; b < blocks; ++b, x += blockCols, ++out) {
+    const float largest = largestMagnitude(x);
+    const bool empty = largest < smallestMagnitude;
+    const float inverse = empty ? 0.0f : digitRange / largest;
+    out->scale = empty ? 0.0f : largest * (1.0f / digitRange);
+    int sums[2] = {}, digitSums[3][2] = {};
+    for (int k = 0; k < blockCols; ++k) {
+      int value = roundToInt(x[k] * inverse);
+      sums[k / 16] += value;
+      for (int d = 2; d >= 0; --d) {
+        out->digits[d][k] = static_cast<std::int8_t>(static_cast<std::uint8_t>(value & 255));
+        digitSums[d][k / 16] += out->digits[d][k];
+        value = (value - out->digits[d][k]) / 256;
+      }
+    }
+    for (int h = 0; h < 2; ++h) {
+      out->sum[h] = out->scale * static_cast<float>(sums[h]);
+      for (int d = 0; d < 3; ++d) out->half[d][h] = static_cast<std::int16_t>(digitSums[d][h]);
+    }
+  }
+}
+
+// Block b of a group as weights [32][16].
+void unpackBlock(const Layout& layout, Bytes group, int b, float* weights) {
+  for (int k = 0; k < blockCols; ++k) {
+    for (int row = 0; row < groupRows; ++row, ++weights) {
+      const Scales s = scalesAt(layout, group, b, k / layout.sub, row);
+      *weights = s.scale * static_cast<float>(codeAt(layout, codesAt(layout, group, b), row, k) - layout.offset);
+      if (layout.hasMin) *weights += s.min;
+    }
   }
 }
 
 void unpackExact(WeightType type, Bytes group, int cols, int, float* panel) {
   const Layout layout = layoutOf(type);
-  for (int k = 0; k < cols; ++k) {
-    for (int row = 0; row < groupRows; ++row, ++panel) {
-      if (layout.isFloat()) {
-        *panel = floatAt(type, group, k, row);
-        continue;
-      }
-      const Scales s = scalesAt(layout, group, k / blockCols, k % blockCols / layout.sub, row);
-      const int code = codeAt(layout, codesAt(layout, group, k / blockCols), row, k % blockCols);
-      *panel = s.scale * static_cast<float>(code - layout.offset);
-      if (layout.hasMin) *panel += s.min;
-    }
+  if (layout.isFloat()) {
+    for (int i = 0; i < cols * groupRows; ++i) panel[i] = floatAt(type, group, i / groupRows, i % groupRows);
+  } else {
+    for (int b = 0; b < cols / blockCols; ++b) unpackBlock(layout, group, b, panel + b * blockCols * groupRows);
   }
 }
 
@@ -139,16 +168,38 @@ void tileFast(WeightType type, int rows, const ActBlock* x, std::size_t xStride,
                                         first ? 0.0f : tile[r * groupRows + n]);
 }
 
-void decodeExact(WeightType type, Bytes group, int cols, int rows, const float* x, std::size_t xStride, const float*,
-                 float* out) {
-  for (int r = 0; r < rows; ++r)
-    for (int n = 0; n < groupRows; ++n) out[r * groupRows + n] = 0;
-  float weights[superCols * groupRows];
+void storeTile(int rows, int groups, const float* tile, int tileStride, const float* bias, bool accumulate, float* out,
+               std::size_t outStride) {
+  for (int r = 0; r < rows; ++r, tile += tileStride, out += outStride) {
+    for (int n = 0; n < groups * groupRows; ++n) {
+      const float value = bias ? tile[n] + bias[n] : tile[n];
+      out[n] = accumulate ? out[n] + value : value;
+    }
+  }
+}
+
+void decodeFloats(WeightType type, Bytes group, int cols, int rows, const float* x, std::size_t xStride, float* out) {
+  for (int r = 0; r < rows; ++r) {
+    for (int n = 0; n < groupRows; ++n) {
+      float sum = 0;
+      for (int k = 0; k < cols; ++k) sum += x[static_cast<std::size_t>(r) * xStride + static_cast<std::size_t>(k)] * floatAt(type, group, k, n);
+      out[r * groupRows + n] = sum;
+    }
+  }
+}
+
+void decodeExact(WeightType type, Bytes group, int cols, int rows, const DigitBlock* x, float* out) {
+  for (int i = 0; i < rows * groupRows; ++i) out[i] = 0;
+  float weights[blockCols * groupRows], values[blockCols];
   const Layout layout = layoutOf(type);
-  for (int k = 0; k < cols; k += superCols) {
-    const int count = cols - k < superCols ? cols - k : superCols;
-    unpackExact(type, group + layout.groupBytes(k), count, 0, weights);
-    tileExact(rows, x + k, xStride, weights, count, false, out);
+  for (int b = 0; b < cols / blockCols; ++b) {
+    unpackBlock(layout, group, b, weights);
+    for (int r = 0; r < rows; ++r) {
+      const DigitBlock& in = x[r * (cols / blockCols) + b];
+      for (int k = 0; k < blockCols; ++k)
+        values[k] = in.scale * static_cast<float>(65536 * in.digits[0][k] + 256 * in.digits[1][k] + in.digits[2][k]);
+      tileExact(1, values, 0, weights, blockCols, false, out + r * groupRows);
+    }
   }
 }
 
@@ -164,7 +215,8 @@ void decodeFast(WeightType type, Bytes group, int cols, int rows, const ActBlock
 
 }  // namespace
 
-const LinearKernels scalarKernels = {1,         4,           4,         4,         quantise,    blockSums,
-                                     unpackExact, tileExact, unpackFast, tileFast, decodeExact, decodeFast};
+const LinearKernels scalarKernels = {1,          4,         4,           4,           4,
+                                     quantise,   splitDigits, unpackExact, tileExact, unpackFast,
+                                     tileFast,   storeTile, decodeFloats, decodeExact, decodeFast};
 
 }  // namespace kvasir::lin

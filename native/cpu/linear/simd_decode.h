@@ -62,39 +62,47 @@ struct Decode {
     storeSums<Rows>(sums, out);
   }
 
-  // Four chains of sums, one for each column mod 4, so that additions need not wait for each other.
   template <int Rows, WeightType T>
-  static void exact(const std::uint8_t* group, int blocks, const float* x, std::size_t xStride, const float* inSums, float* out) {
+  static void exact(const std::uint8_t* group, int blocks, const DigitBlock* x, float* out) {
     constexpr Layout layout = layoutOf(T);
+    constexpr bool wide = layout.bits == 8;
+    constexpr int offset = wide ? S::wideOffset : layout.offset;
     constexpr int subs = layout.subs();
     constexpr int steps = layout.sub / 4;
     F sums[V][Rows];
     unroll<V>([&](auto v) KVASIR_INLINE { unroll<Rows>([&](auto r) KVASIR_INLINE { sums[v][r] = S::zero(); }); });
     BlockReader<S, T> reader(group);
-    for (int b = 0; b < blocks; ++b, x += blockCols, reader.leave()) {
+    for (int b = 0; b < blocks; ++b, ++x, reader.leave()) {
       prefetchBlock(reader.start(), layout.blockBytes());
       reader.enter(b);
       unroll<V>([&](auto v) KVASIR_INLINE {
         unroll<subs>([&](auto sub) KVASIR_INLINE {
-          F chains[Rows][4];
+          I dots[Rows][3];
+          unroll<Rows>([&](auto r) KVASIR_INLINE {
+            unroll<3>([&](auto d) KVASIR_INLINE {
+              const std::int16_t* half = x[r * blocks].half[d];
+              if constexpr (offset != 0) dots[r][d] = S::broadcastInt(-offset * (subs == 2 ? half[sub] : half[0] + half[1]));
+              else dots[r][d] = S::zeroInts();
+            });
+          });
           unroll<steps>([&](auto i) KVASIR_INLINE {
             constexpr int step = sub * steps + i;
-            const I codes = centred<S, T>(codesOf<S, T, step>(reader.codes(), v));
-            unroll<4>([&](auto byte) KVASIR_INLINE {
-              const F code = floatCode<S, T, byte>(codes);
-              unroll<Rows>([&](auto r) KVASIR_INLINE {
-                const F value = S::broadcast(x[r * xStride + step * 4 + byte]);
-                chains[r][byte] = i == 0 ? S::mul(code, value) : S::fma(code, value, chains[r][byte]);
+            const I weights = codesOf<S, T, step>(reader.codes(), v);
+            unroll<Rows>([&](auto r) KVASIR_INLINE {
+              unroll<3>([&](auto d) KVASIR_INLINE {
+                dots[r][d] = S::template dot<wide>(dots[r][d], weights, S::broadcastFour(x[r * blocks].digits[d] + 4 * step));
               });
             });
           });
           const F scale = reader.scale(sub, v);
           unroll<Rows>([&](auto r) KVASIR_INLINE {
-            const F dot = S::add(S::add(chains[r][0], chains[r][1]), S::add(chains[r][2], chains[r][3]));
-            sums[v][r] = S::fma(scale, dot, sums[v][r]);
+            const DigitBlock& in = x[r * blocks];
+            const F low = S::fma(S::toFloat(dots[r][1]), S::broadcast(256), S::toFloat(dots[r][2]));
+            const F dot = S::fma(S::toFloat(dots[r][0]), S::broadcast(65536), low);
+            sums[v][r] = S::fma(dot, S::mul(scale, S::broadcast(in.scale)), sums[v][r]);
             if constexpr (layout.hasMin) {
-              const float inSum = subs == 2 ? halfSum(x + r * xStride + sub * layout.sub) : inSums[r * blocks + b];
-              sums[v][r] = S::fma(reader.min(sub, v), S::broadcast(inSum), sums[v][r]);
+              const F inSum = S::broadcast(subs == 2 ? in.sum[sub] : in.sum[0] + in.sum[1]);
+              sums[v][r] = S::fma(reader.min(sub, v), inSum, sums[v][r]);
             }
           });
         });
@@ -103,12 +111,7 @@ struct Decode {
     storeSums<Rows>(sums, out);
   }
 
-  static float halfSum(const float* x) {
-    float sum = 0;
-    for (int k = 0; k < 16; ++k) sum += x[k];
-    return sum;
-  }
-
+  // Four chains of sums, one for each column mod 4, so that additions need not wait for each other.
   template <int Rows, WeightType T>
   static void floats(const std::uint8_t* group, int cols, const float* x, std::size_t xStride, float* out) {
     F chains[V][Rows][4];
@@ -145,28 +148,35 @@ struct Decode {
     });
   }
 
-  template <WeightType T>
-  static void exactOf(const std::uint8_t* group, int cols, int rows, const float* x, std::size_t xStride, const float* inSums, float* out) {
-    unroll<S::decodeRows>([&](auto r) KVASIR_INLINE {
-      if (rows != r + 1) return;
-      if constexpr (layoutOf(T).isFloat()) floats<r + 1, T>(group, cols, x, xStride, out);
-      else exact<r + 1, T>(group, cols / blockCols, x, xStride, inSums, out);
+  // Calls body(Index<rows>) for rows = 1..Most.
+  template <int Most, class Body>
+  KVASIR_INLINE static inline void withRows(int rows, const Body& body) {
+    unroll<Most>([&](auto r) KVASIR_INLINE {
+      if (rows == r + 1) body(Index<r + 1>{});
     });
   }
 
-  static void decodeExact(WeightType type, const std::uint8_t* group, int cols, int rows, const float* x,
-                          std::size_t xStride, const float* inSums, float* out) {
-    if (type == WeightType::f32) return exactOf<WeightType::f32>(group, cols, rows, x, xStride, inSums, out);
-    if (type == WeightType::f16) return exactOf<WeightType::f16>(group, cols, rows, x, xStride, inSums, out);
-    if (type == WeightType::bf16) return exactOf<WeightType::bf16>(group, cols, rows, x, xStride, inSums, out);
-    withQuantised(type, [&](auto tag) { exactOf<decltype(tag)::type>(group, cols, rows, x, xStride, inSums, out); });
+  template <WeightType T>
+  static void floatsOf(const std::uint8_t* group, int cols, int rows, const float* x, std::size_t xStride, float* out) {
+    withRows<S::decodeRowsExact>(rows, [&](auto r) { floats<r, T>(group, cols, x, xStride, out); });
+  }
+
+  static void decodeFloats(WeightType type, const std::uint8_t* group, int cols, int rows, const float* x,
+                           std::size_t xStride, float* out) {
+    if (type == WeightType::f32) return floatsOf<WeightType::f32>(group, cols, rows, x, xStride, out);
+    if (type == WeightType::f16) return floatsOf<WeightType::f16>(group, cols, rows, x, xStride, out);
+    return floatsOf<WeightType::bf16>(group, cols, rows, x, xStride, out);
+  }
+
+  static void decodeExact(WeightType type, const std::uint8_t* group, int cols, int rows, const DigitBlock* x, float* out) {
+    withQuantised(type, [&](auto tag) {
+      withRows<S::decodeRowsExact>(rows, [&](auto r) { exact<r, decltype(tag)::type>(group, cols / blockCols, x, out); });
+    });
   }
 
   static void decodeFast(WeightType type, const std::uint8_t* group, int cols, int rows, const ActBlock* x, float* out) {
     withQuantised(type, [&](auto tag) {
-      unroll<S::decodeRows>([&](auto r) KVASIR_INLINE {
-        if (rows == r + 1) fast<r + 1, decltype(tag)::type>(group, cols / blockCols, x, out);
-      });
+      withRows<S::decodeRowsFast>(rows, [&](auto r) { fast<r, decltype(tag)::type>(group, cols / blockCols, x, out); });
     });
   }
 };

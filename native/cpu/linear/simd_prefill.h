@@ -163,6 +163,18 @@ struct Prefill {
     return multiplyFast<Rows, 32, false, true>(S::wideOffset, x, xStride, panel, blocks, first, tile);
   }
 
+  static void storeTile(int rows, int groups, const float* tile, int tileStride, const float* bias, bool accumulate,
+                        float* out, std::size_t outStride) {
+    for (int r = 0; r < rows; ++r, tile += tileStride, out += outStride) {
+      for (int n = 0; n < groups * groupRows; n += S::lanes) {
+        F value = S::loadFloats(tile + n);
+        if (bias) value = S::add(value, S::loadFloats(bias + n));
+        if (accumulate) value = S::add(S::loadFloats(out + n), value);
+        S::storeFloats(out + n, value);
+      }
+    }
+  }
+
   static void tileFast(WeightType type, int rows, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel,
                        int cols, bool first, float* tile) {
     const Layout layout = layoutOf(type);

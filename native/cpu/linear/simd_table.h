@@ -10,9 +10,10 @@ namespace {
 
 template <class S>
 constexpr LinearKernels tableOf() {
-  return {S::panelGroups,          S::tileRowsExact,        S::tileRowsFast,         S::decodeRows,
-          Quantise<S>::quantise,   Quantise<S>::blockSums,  Prefill<S>::unpackExact, Prefill<S>::tileExact,
-          Prefill<S>::unpackFast,  Prefill<S>::tileFast,    Decode<S>::decodeExact,  Decode<S>::decodeFast};
+  return {S::panelGroups,          S::tileRowsExact,        S::tileRowsFast,         S::decodeRowsExact,
+          S::decodeRowsFast,       Quantise<S>::quantise,   Quantise<S>::splitDigits, Prefill<S>::unpackExact,
+          Prefill<S>::tileExact,   Prefill<S>::unpackFast,  Prefill<S>::tileFast,    Prefill<S>::storeTile,
+          Decode<S>::decodeFloats, Decode<S>::decodeExact,  Decode<S>::decodeFast};
 }
 
 }  // namespace
