@@ -172,11 +172,7 @@ function checkAttention(
   return op.numHeads * arena.headDim
 }
 
-function checkLists(
-  needs: ProgramNeeds,
-  op: { arena: KvArena; lists: ops.AttendRunsOp['lists'] },
-  name: string,
-): void {
+function checkLists(needs: ProgramNeeds, op: { arena: KvArena; lists: ops.AttendRunsOp['lists'] }, name: string): void {
   const lists = needs.resource(`${name}.lists`, op.lists, CheckedRunLists)
   needs.lists.add(lists)
   if (lists.numKvHeads === op.arena.numKvHeads) return

@@ -1,10 +1,10 @@
 import { checkKeys, checkOneOf, OptionError, pageTokens, ShapeError } from '@kvasir/core'
 import { KernelError } from './errors.ts'
+import { KernelSelector } from './kernel-selector.ts'
 import type { RunOptions } from './kernels.ts'
 import type { Extent } from './ops.ts'
 import { checkEach } from './page-arena.ts'
 import type { BatchUse, ProgramNeeds } from './program-needs.ts'
-import { KernelSelector } from './kernel-selector.ts'
 import { ownResource } from './resource.ts'
 
 /** What one run works on, complete and checked. */
@@ -75,12 +75,19 @@ function checkSelectors(needs: ProgramNeeds, options: RunOptions, sequences: num
     throw new ShapeError({ parameter: 'selectors', expected: `one for each of ${sequences} sequences`, got: given })
   }
   const selectors = given.map((selector, s): Run['selectors'][number] => {
-    if (typeof selector !== 'string') return ownResource(`selectors[${s}]`, selector, KernelSelector, needs.owner)
-    return checkOneOf(`selectors[${s}]`, selector, ['all', 'given'])
+    if (typeof selector !== 'string') return checkSelector(needs, selector, s)
+    return checkOneOf<'all' | 'given'>(`selectors[${s}]`, selector, ['all', 'given'])
   })
   for (const lists of needs.lists) {
     if (sequences <= lists.maxSequences) continue
     throw new OptionError({ parameter: 'sequences', expected: `at most ${lists.maxSequences} lists`, got: sequences })
   }
   return selectors
+}
+
+function checkSelector(needs: ProgramNeeds, selector: unknown, s: number): KernelSelector {
+  const parameter = `selectors[${s}]`
+  const own = ownResource(parameter, selector, KernelSelector, needs.owner)
+  for (const { batch, arena } of needs.batches) own.checkFits(parameter, arena, batch.contextTokens[s] as number)
+  return own
 }

@@ -1,12 +1,24 @@
 import type { NativeSelector, RunList } from '@kvasir/core'
 import type { Op } from './ops.ts'
+import type { ExactSelectorOptions, SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions } from './selection.ts'
 import type { CountingSelector } from './selector-counts.ts'
-import type { SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions, ExactSelectorOptions } from './selection.ts'
 
 /** GGUF's names of weight formats. */
 export type WeightType =
-  | 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1'
-  | 'Q2_K' | 'Q3_K' | 'Q4_K' | 'Q5_K' | 'Q6_K' | 'IQ4_NL'
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'Q8_0'
+  | 'Q4_0'
+  | 'Q4_1'
+  | 'Q5_0'
+  | 'Q5_1'
+  | 'Q2_K'
+  | 'Q3_K'
+  | 'Q4_K'
+  | 'Q5_K'
+  | 'Q6_K'
+  | 'IQ4_NL'
 
 /** A matrix [rows = out features][cols = in features], packed for one backend. */
 export interface Weight {
@@ -33,7 +45,14 @@ export interface KvArena extends Required<KvArenaOptions> {
   /** Copies one page over another, all layers. */
   copyPage(from: number, to: number): void
   /** Rows [start, end) of a sequence with this page table, as float32 [end - start][headDim]. */
-  readRows(part: 'keys' | 'values', layer: number, kvHead: number, pages: Int32Array, start: number, end: number): Float32Array
+  readRows(
+    part: 'keys' | 'values',
+    layer: number,
+    kvHead: number,
+    pages: Int32Array,
+    start: number,
+    end: number,
+  ): Float32Array
   dispose(): void
 }
 

@@ -1,8 +1,8 @@
 import { checkInteger, OptionError, ShapeError } from '@kvasir/core'
+import type { CheckedRunLists } from './checked-run-lists.ts'
 import { KernelError } from './errors.ts'
 import type { Batch, Extent } from './ops.ts'
 import type { PageArena } from './page-arena.ts'
-import type { CheckedRunLists } from './checked-run-lists.ts'
 import { ownResource, type Resource, type ResourceOwner } from './resource.ts'
 
 export type RunExtent = Exclude<Extent, number>
@@ -115,7 +115,10 @@ export class ProgramNeeds {
       throw new OptionError({ parameter, expected: 'memory of fixed length, not shared', got: array.buffer })
     }
     this.buffers.set(array, array.length)
-    if (typeof extent !== 'number') return this.lowerLimit(parameter, array, rowValues, extent, extraRows)
+    if (typeof extent !== 'number') {
+      this.lowerLimit(parameter, array, rowValues, extent, extraRows)
+      return
+    }
     const needed = (extent + extraRows) * rowValues
     if (array.length >= needed) return
     throw new ShapeError({ parameter, expected: `at least ${needed} values`, got: `${array.length} values` })

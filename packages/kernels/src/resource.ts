@@ -17,7 +17,6 @@ export abstract class Resource {
 
   constructor(owner: ResourceOwner) {
     this.owner = owner
-    owner.resources.add(this)
   }
 
   get disposed(): boolean {
@@ -31,7 +30,11 @@ export abstract class Resource {
   /** Throws a DisposedError once disposed. */
   assertAlive(parameter: string): void {
     if (!this.#disposed) return
-    throw new DisposedError({ parameter, expected: 'one that is not disposed', got: `a disposed ${this.constructor.name}` })
+    throw new DisposedError({
+      parameter,
+      expected: 'one that is not disposed',
+      got: `a disposed ${this.constructor.name}`,
+    })
   }
 
   hold(): void {
@@ -60,15 +63,18 @@ export class ResourceRegistry {
   readonly #entries = new WeakMap<Resource, WeakRef<Resource>>()
   readonly #collected = new FinalizationRegistry<WeakRef<Resource>>((entry) => this.#living.delete(entry))
 
-  add(resource: Resource): void {
+  /** Returns the resource. Called once it is complete: a half-made one has nothing to free. */
+  keep<T extends Resource>(resource: T): T {
     const entry = new WeakRef(resource)
     this.#living.add(entry)
     this.#entries.set(resource, entry)
     this.#collected.register(resource, entry)
+    return resource
   }
 
   remove(resource: Resource): void {
-    this.#living.delete(this.#entries.get(resource) as WeakRef<Resource>)
+    const entry = this.#entries.get(resource)
+    if (entry !== undefined) this.#living.delete(entry)
   }
 
   disposeAll(): void {
@@ -93,6 +99,8 @@ export function ownResource<T extends Resource>(
     parameter,
     expected: `a ${type.name} made by these Kernels`,
     got: value,
-    ...(value instanceof type ? { remedy: 'It was made by other Kernels: create everything with the same object.' } : {}),
+    ...(value instanceof type
+      ? { remedy: 'It was made by other Kernels: create everything with the same object.' }
+      : {}),
   })
 }

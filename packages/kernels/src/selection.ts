@@ -1,5 +1,5 @@
-import type { SelectorCounts } from './selector-counts.ts'
 import type { KvArena } from './kernels.ts'
+import type { SelectorCounts } from './selector-counts.ts'
 
 /** KV of one sequence as kernels address it. */
 export interface SequenceKv {
@@ -31,7 +31,10 @@ export interface SegmentIndex {
   truncate(numTokens: number): void
   clone(): SegmentIndex
   /** Copies for inspection: mean and deviation [numSegments][headDim], levels of the tokens [numTokens][headDim]. */
-  read(layer: number, kvHead: number): { readonly means: Float32Array; readonly deviations: Float32Array; readonly levels: Float32Array }
+  read(
+    layer: number,
+    kvHead: number,
+  ): { readonly means: Float32Array; readonly deviations: Float32Array; readonly levels: Float32Array }
   dispose(): void
 }
 

@@ -1,11 +1,12 @@
 import type { RunList } from '@kvasir/core'
+import type { SelectorCounts } from '../selector-counts.ts'
 
 /** An object of the addon; each kind carries its own type tag, so that a wrong one is refused. */
 export interface Handle {
   readonly native: unique symbol
 }
 
-/** Which rows, pages or ids a native check refused. */
+/** What a native check refused, or what went wrong. */
 export interface NativeFailure {
   readonly parameter: string
   readonly expected: string
@@ -24,6 +25,8 @@ export interface NativeBinding {
   /** Instruction sets that this machine runs, worst first, and its physical cores. */
   machine(): { readonly isas: readonly string[]; readonly physicalCores: number }
 
+  /** From here on failures are thrown as what makeError returns. Once an environment. */
+  useErrors(makeError: (failure: NativeFailure) => Error): void
   openRuntime(isa: string, numThreads: number, settle: Settle): Handle
   /** Cancels what is queued, waits for what runs, stops the threads if nobody else uses them. */
   closeRuntime(runtime: Handle): void
@@ -66,4 +69,33 @@ export interface NativeBinding {
     sequences: number,
     selectors: readonly (Handle | null | false)[],
   ): void
+
+  createSegmentIndex(numLayers: number, numKvHeads: number, headDim: number, codeBits: number): Handle
+  /** Copies pages and ends in the call. */
+  extendSegmentIndex(
+    runtime: Handle,
+    job: number,
+    index: Handle,
+    arena: Handle,
+    pages: Int32Array,
+    ends: Int32Array,
+  ): void
+  segmentIndexState(index: Handle): { readonly numSegments: number; readonly numTokens: number; readonly bytes: number }
+  truncateSegmentIndex(index: Handle, numTokens: number): void
+  cloneSegmentIndex(index: Handle): Handle
+  readSegmentIndex(
+    index: Handle,
+    layer: number,
+    kvHead: number,
+  ): { readonly means: Float32Array; readonly deviations: Float32Array; readonly levels: Float32Array }
+  createSegmentSelector(
+    index: Handle,
+    budgetTokens: number,
+    sinkTokens: number,
+    recentTokens: number,
+    jointHeads: boolean,
+    poolFactor: number,
+  ): Handle
+  createExactSelector(budgetTokens: number, sinkTokens: number, recentTokens: number, jointHeads: boolean): Handle
+  selectorCounts(selector: Handle): SelectorCounts
 }

@@ -13,7 +13,14 @@ export class PlainArena extends PageArena {
   }
 
   /** Stores values [at, at + headDim) as the row of a slot. */
-  writeRow(part: 'keys' | 'values', layer: number, kvHead: number, slot: number, values: Float32Array, at: number): void {
+  writeRow(
+    part: 'keys' | 'values',
+    layer: number,
+    kvHead: number,
+    slot: number,
+    values: Float32Array,
+    at: number,
+  ): void {
     const page = this.pageOf(Math.floor(slot / pageTokens))
     const start = this.rowStart(part, layer, kvHead, slot % pageTokens)
     for (let c = 0; c < this.headDim; c++) {

@@ -1,8 +1,10 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
+import { BackendError } from '../errors.ts'
 import type { KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import { type ReadRows, readPieces } from '../packed-weight.ts'
 import { ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
+import type { ExactSelectorOptions, SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions } from '../selection.ts'
 import { decodeRows } from './formats/weight-formats.ts'
 import { PlainArena } from './plain-arena.ts'
 import { PlainRunLists } from './plain-run-lists.ts'
@@ -24,7 +26,7 @@ export class ReferenceKernels implements ResourceOwner {
 
   async loadWeight(type: WeightType, rows: number, cols: number, read: ReadRows): Promise<Weight> {
     this.assertAlive()
-    const weight = new PlainWeight(this, type, rows, cols)
+    const weight = this.resources.keep(new PlainWeight(this, type, rows, cols))
     await readPieces(weight, read, (first, _, piece) => decodeRows(type, piece, weight.values, first * cols))
     return weight
   }
@@ -37,17 +39,29 @@ export class ReferenceKernels implements ResourceOwner {
 
   createArena(options: KvArenaOptions): KvArena {
     this.assertAlive()
-    return new PlainArena(this, options)
+    return this.resources.keep(new PlainArena(this, options))
   }
 
   createRunLists(maxSequences: number, numKvHeads: number): RunLists {
     this.assertAlive()
-    return new PlainRunLists(this, maxSequences, numKvHeads)
+    return this.resources.keep(new PlainRunLists(this, maxSequences, numKvHeads))
   }
 
   createProgram(ops: readonly Op[]): Program {
     this.assertAlive()
-    return new ReferenceProgram(this, ops)
+    return this.resources.keep(new ReferenceProgram(this, ops))
+  }
+
+  createSegmentIndex(_options: SegmentIndexOptions): SegmentIndex {
+    throw noSelection()
+  }
+
+  createSegmentSelector(_options: SegmentSelectorOptions): never {
+    throw noSelection()
+  }
+
+  createExactSelector(_options: ExactSelectorOptions): never {
+    throw noSelection()
   }
 
   /** Does `job` once all earlier ones have ended. */
@@ -67,4 +81,8 @@ export class ReferenceKernels implements ResourceOwner {
     if (!this.#disposed) return
     throw new DisposedError({ parameter: 'kernels', expected: 'Kernels that are not disposed', got: 'disposed ones' })
   }
+}
+
+function noSelection(): BackendError {
+  return new BackendError({ parameter: 'backend', expected: 'cpu, which has native selectors', got: 'reference' })
 }

@@ -1,6 +1,6 @@
 import type { WeightType } from '../../kernels.ts'
-import { q2_k, q3_k, q4_k, q5_k, q6_k } from './blocks-of-256.ts'
 import { iq4_nl, q4_0, q4_1, q5_0, q5_1, q8_0 } from './blocks-of-32.ts'
+import { q2_k, q3_k, q4_k, q5_k, q6_k } from './blocks-of-256.ts'
 import { bf16, f16, f32 } from './plain-floats.ts'
 import type { WeightFormat } from './weight-format.ts'
 

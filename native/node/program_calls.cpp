@@ -1,0 +1,190 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../runtime/steps.h"
+#include "arguments.h"
+#include "calls.h"
+#include "op_fields.h"
+
+namespace kvasir::node {
+namespace {
+
+constexpr Extent one{Extent::fixed, 1};
+constexpr Extent tokens{Extent::tokens};
+constexpr Extent sequences{Extent::sequences};
+
+std::unique_ptr<Step> embedRowsStep(const OpFields& op) {
+  auto step = std::make_unique<EmbedRowsStep>();
+  step->rows = op.rows();
+  step->table = &op.handle<PackedWeight>("table").weight;
+  step->ids = op.indices("ids", step->rows);
+  step->out = op.floats("out", step->table->cols, step->rows);
+  return step;
+}
+
+std::unique_ptr<Step> rmsNormStep(const OpFields& op) {
+  auto step = std::make_unique<RmsNormStep>();
+  step->rows = op.rows();
+  step->groups = op.integer("groups");
+  step->dim = op.integer("dim");
+  step->eps = op.number("eps");
+  step->weight = op.floats("weight", step->dim, one);
+  step->x = op.floats("x", step->groups * step->dim, step->rows);
+  step->out = op.floats("out", step->groups * step->dim, step->rows);
+  return step;
+}
+
+std::unique_ptr<Step> linearStep(const OpFields& op, Program& program) {
+  auto step = std::make_unique<LinearStep>();
+  step->rows = op.rows();
+  step->path = op.is("path", "decode") ? LinearPath::decode : LinearPath::prefill;
+  step->mode = op.is("mode", "exact") ? LinearMode::exact : LinearMode::fast;
+  const Napi::Array parts = op["parts"].As<Napi::Array>();
+  for (std::uint32_t i = 0; i < parts.Length(); ++i) {
+    const OpFields part(parts.Get(i).As<Napi::Object>(), program);
+    const Weight* weight = &part.handle<PackedWeight>("weight").weight;
+    const float* bias = part.has("bias") ? part.floats("bias", weight->rows, one) : nullptr;
+    float* out = weight->rows > 0 ? part.floats("out", weight->rows, step->rows) : nullptr;
+    const bool accumulate = part.has("accumulate") && part["accumulate"].ToBoolean();
+    step->parts.push_back({weight, bias, out, static_cast<std::size_t>(weight->rows), accumulate});
+  }
+  step->x = op.floats("x", step->parts.at(0).weight->cols, step->rows);
+  return step;
+}
+
+std::unique_ptr<Step> ropeStep(const OpFields& op) {
+  auto step = std::make_unique<RopeStep>();
+  step->rows = op.rows();
+  step->pairing = op.is("pairing", "half") ? RopePairing::half : RopePairing::interleaved;
+  step->numHeads = op.integer("numHeads");
+  step->headDim = op.integer("headDim");
+  step->rotaryDim = op.integer("rotaryDim");
+  step->x = op.floats("x", step->numHeads * step->headDim, step->rows);
+  step->cos = op.floats("cos", step->rotaryDim / 2, step->rows);
+  step->sin = op.floats("sin", step->rotaryDim / 2, step->rows);
+  return step;
+}
+
+std::unique_ptr<Step> siluGateStep(const OpFields& op) {
+  auto step = std::make_unique<SiluGateStep>();
+  step->rows = op.rows();
+  step->dim = op.integer("dim");
+  step->gate = op.floats("gate", step->dim, step->rows);
+  step->up = op.floats("up", step->dim, step->rows);
+  step->out = op.floats("out", step->dim, step->rows);
+  return step;
+}
+
+std::unique_ptr<Step> gatherRowsStep(const OpFields& op) {
+  auto step = std::make_unique<GatherRowsStep>();
+  step->rows = op.rows();
+  step->dim = op.integer("dim");
+  step->x = op.floats("x", step->dim, {Extent::fixed, 0});
+  step->ids = op.indices("ids", step->rows);
+  step->out = op.floats("out", step->dim, step->rows);
+  return step;
+}
+
+std::unique_ptr<Step> writeKvStep(const OpFields& op) {
+  auto step = std::make_unique<WriteKvStep>();
+  const Arena& arena = op.handle<Arena>("arena");
+  const int rowValues = arena.view.numKvHeads * arena.view.headDim;
+  step->rows = op.rows();
+  step->arena = &arena;
+  step->layer = op.integer("layer");
+  step->keys = op.floats("keys", rowValues, step->rows);
+  step->values = op.floats("values", rowValues, step->rows);
+  step->slots = op.indices("slots", step->rows);
+  return step;
+}
+
+// Returns the values of a row of q.
+int readAttention(const OpFields& op, AttentionStep& step, Extent rows) {
+  step.arena = &op.handle<Arena>("arena");
+  step.layer = op.integer("layer");
+  step.numHeads = op.integer("numHeads");
+  step.scale = op.number("scale");
+  const int rowValues = step.numHeads * step.arena->view.headDim;
+  step.q = op.floats("q", rowValues, rows);
+  step.batch = op.batch();
+  return rowValues;
+}
+
+std::unique_ptr<Step> attendPrefillStep(const OpFields& op) {
+  auto step = std::make_unique<AttendPrefillStep>();
+  step->out = op.floats("out", readAttention(op, *step, tokens), tokens);
+  step->windowTokens = op.integer("windowTokens");
+  return step;
+}
+
+std::unique_ptr<Step> selectRunsStep(const OpFields& op) {
+  auto step = std::make_unique<SelectRunsStep>();
+  readAttention(op, *step, sequences);
+  step->windowTokens = op.integer("windowTokens");
+  step->lists = &op.handle<RunLists>("lists");
+  return step;
+}
+
+std::unique_ptr<Step> attendRunsStep(const OpFields& op) {
+  auto step = std::make_unique<AttendRunsStep>();
+  step->out = op.floats("out", readAttention(op, *step, sequences), sequences);
+  step->lse = op.has("lse") ? op.floats("lse", step->numHeads, sequences) : nullptr;
+  step->lists = &op.handle<RunLists>("lists");
+  return step;
+}
+
+std::unique_ptr<Step> stepOf(const OpFields& op, Program& program) {
+  const std::string kind = textOf(op["kind"], "kind");
+  if (kind == "embedRows") return embedRowsStep(op);
+  if (kind == "rmsNorm") return rmsNormStep(op);
+  if (kind == "linear") return linearStep(op, program);
+  if (kind == "rope") return ropeStep(op);
+  if (kind == "siluGate") return siluGateStep(op);
+  if (kind == "gatherRows") return gatherRowsStep(op);
+  if (kind == "writeKv") return writeKvStep(op);
+  if (kind == "attendPrefill") return attendPrefillStep(op);
+  if (kind == "selectRuns") return selectRunsStep(op);
+  if (kind == "attendRuns") return attendRunsStep(op);
+  throw Failure{"kind", "an op", kind};
+}
+
+// Selectors live as long as the job, which their holder in JavaScript guarantees.
+std::vector<SelectorChoice> choicesOf(Napi::Value value) {
+  const Napi::Array selectors = value.As<Napi::Array>();
+  std::vector<SelectorChoice> choices;
+  for (std::uint32_t s = 0; s < selectors.Length(); ++s) {
+    const Napi::Value choice = selectors.Get(s);
+    if (choice.IsNull()) {
+      choices.push_back({SelectorChoice::all});
+    } else if (choice.IsBoolean()) {
+      choices.push_back({SelectorChoice::given});
+    } else {
+      choices.push_back({SelectorChoice::native, &unwrap<Selector>(choice)});
+    }
+  }
+  return choices;
+}
+
+}  // namespace
+
+Napi::Value createProgram(const Napi::CallbackInfo& info) {
+  const Napi::Array ops = info[0].As<Napi::Array>();
+  auto program = std::make_shared<Program>();
+  for (std::uint32_t i = 0; i < ops.Length(); ++i) {
+    program->add(stepOf(OpFields(ops.Get(i).As<Napi::Object>(), *program), *program));
+  }
+  return wrap(info.Env(), std::move(program));
+}
+
+Napi::Value runProgram(const Napi::CallbackInfo& info) {
+  Runtime& runtime = unwrap<Runtime>(info[0]);
+  const std::uint32_t job = info[1].As<Napi::Number>().Uint32Value();
+  const std::shared_ptr<Program> program = sharedOf<Program>(info[2]);
+  const RunCounts counts{integerOf(info[3], "tokens"), integerOf(info[4], "outputs"), integerOf(info[5], "sequences")};
+  const auto run = std::make_shared<Run>(program->prepare(counts, choicesOf(info[6])));
+  runtime.enqueue(job, [program, run](Context& context) { program->execute(context, *run); });
+  return info.Env().Undefined();
+}
+
+}  // namespace kvasir::node

@@ -1,0 +1,129 @@
+#include "runtime.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace kvasir::node {
+namespace {
+
+// Runtimes of one environment, as its instance data.
+struct Environment {
+  std::vector<std::weak_ptr<Runtime>> runtimes;
+  Napi::FunctionReference makeError;
+
+  static void closeAll(void* data) {
+    for (const auto& entry : static_cast<Environment*>(data)->runtimes) {
+      if (const auto runtime = entry.lock()) runtime->close();
+    }
+  }
+};
+
+}  // namespace
+
+struct Runtime::NodeJob final : Job {
+  std::uint32_t number;
+  std::weak_ptr<Runtime> runtime;  // locked on the JavaScript thread only
+  napi_threadsafe_function loop;
+  std::function<void(Context&)> body;
+  std::weak_ptr<NodeJob> self;
+
+  void execute(Context& context) override { body(context); }
+
+  void ended() override {
+    auto* message = new std::shared_ptr<NodeJob>(self.lock());
+    if (napi_call_threadsafe_function(loop, message, napi_tsfn_nonblocking) != napi_ok) delete message;
+  }
+};
+
+void watchEnvironment(Napi::Env env) {
+  auto* environment = new Environment;
+  env.SetInstanceData<Environment>(environment);
+  napi_add_env_cleanup_hook(env, Environment::closeAll, environment);
+}
+
+void setErrorMaker(Napi::Env env, Napi::Function makeError) {
+  env.GetInstanceData<Environment>()->makeError = Napi::Persistent(makeError);
+}
+
+Napi::Object describe(Napi::Env env, const Failure& failure) {
+  Napi::Object description = Napi::Object::New(env);
+  description.Set("parameter", failure.parameter);
+  description.Set("expected", failure.expected);
+  description.Set("got", failure.got);
+  return description;
+}
+
+Napi::Error errorOf(Napi::Env env, const Failure& failure) {
+  const Napi::FunctionReference& makeError = env.GetInstanceData<Environment>()->makeError;
+  if (makeError.IsEmpty()) return Napi::Error::New(env, failure.parameter + ": expected " + failure.expected);
+  return Napi::Error(env, makeError.Call({describe(env, failure)}));
+}
+
+std::shared_ptr<Runtime> Runtime::open(Napi::Env env, Isa isa, int workers, Napi::Function settle) {
+  std::shared_ptr<Runtime> runtime(new Runtime(env, isa, workers));
+  const napi_value name = Napi::String::New(env, "kvasir");
+  const napi_status status = napi_create_threadsafe_function(env, settle, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
+                                                             Runtime::settle, &runtime->loop_);
+  if (status != napi_ok) throw Napi::Error::New(env);
+  napi_unref_threadsafe_function(env, runtime->loop_);
+  runtime->executor_ = Executor::shared(workers);
+  auto& runtimes = env.GetInstanceData<Environment>()->runtimes;
+  const auto gone = [](const std::weak_ptr<Runtime>& entry) { return entry.expired(); };
+  runtimes.erase(std::remove_if(runtimes.begin(), runtimes.end(), gone), runtimes.end());
+  runtimes.push_back(runtime);
+  return runtime;
+}
+
+void Runtime::enqueue(std::uint32_t number, std::function<void(Context&)> execute) {
+  if (executor_ == nullptr) throw Napi::Error::New(env_, "the runtime is closed");
+  auto job = std::make_shared<NodeJob>();
+  job->isa = isa_;
+  job->workers = workers_;
+  job->owner = this;
+  job->number = number;
+  job->runtime = weak_from_this();
+  job->loop = loop_;
+  job->body = std::move(execute);
+  job->self = job;
+  if (pending_.empty()) napi_ref_threadsafe_function(env_, loop_);
+  pending_.emplace(number, job);
+  executor_->enqueue(std::move(job));
+}
+
+bool Runtime::cancel(std::uint32_t number) {
+  const auto at = pending_.find(number);
+  if (at == pending_.end() || !executor_->cancel(at->second)) return false;
+  forget(number);
+  return true;
+}
+
+void Runtime::forget(std::uint32_t number) {
+  pending_.erase(number);
+  if (pending_.empty()) napi_unref_threadsafe_function(env_, loop_);
+}
+
+void Runtime::settle(napi_env env, napi_value callback, void*, void* data) {
+  const std::unique_ptr<std::shared_ptr<NodeJob>> message(static_cast<std::shared_ptr<NodeJob>*>(data));
+  if (env == nullptr) return;
+  NodeJob& job = **message;
+  const std::shared_ptr<Runtime> runtime = job.runtime.lock();
+  if (runtime == nullptr || runtime->executor_ == nullptr) return;
+  runtime->forget(job.number);
+
+  napi_value undefined;
+  napi_get_undefined(env, &undefined);
+  napi_value arguments[2] = {nullptr, undefined};
+  napi_create_uint32(env, job.number, &arguments[0]);
+  if (job.failure) arguments[1] = describe(env, *job.failure);
+  napi_call_function(env, undefined, callback, 2, arguments, nullptr);
+}
+
+void Runtime::close() {
+  if (executor_ == nullptr) return;
+  executor_->drain(this);
+  executor_.reset();
+  pending_.clear();
+  napi_release_threadsafe_function(loop_, napi_tsfn_abort);
+}
+
+}  // namespace kvasir::node

@@ -1,0 +1,57 @@
+// What one Kernels object of JavaScript has behind it: its part of the executor, and the way back to its event loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+
+#include "../runtime/executor.h"
+#include "napi_setup.h"
+
+namespace kvasir::node {
+
+// All of it on the JavaScript thread of one environment.
+class Runtime : public std::enable_shared_from_this<Runtime> {
+ public:
+  // `settle(job, failure | undefined)` is called once a job has ended.
+  static std::shared_ptr<Runtime> open(Napi::Env env, Isa isa, int workers, Napi::Function settle);
+  ~Runtime() { close(); }
+
+  Isa isa() const { return isa_; }
+
+  // `execute` runs on the executor's thread; `keep` lives until the job has settled.
+  void enqueue(std::uint32_t number, std::function<void(Context&)> execute);
+
+  // True if the job was still queued and is gone; else it is told to stop, and settles.
+  bool cancel(std::uint32_t number);
+
+  // Drops queued jobs, waits for the running one, lets go of the threads. Nothing settles any more.
+  void close();
+
+ private:
+  struct NodeJob;
+
+  Runtime(napi_env env, Isa isa, int workers) : env_(env), isa_(isa), workers_(workers) {}
+  static void settle(napi_env env, napi_value callback, void* context, void* data);
+  void forget(std::uint32_t number);
+
+  napi_env env_;
+  Isa isa_;
+  int workers_;
+  napi_threadsafe_function loop_ = nullptr;
+  std::shared_ptr<Executor> executor_;
+  std::unordered_map<std::uint32_t, std::shared_ptr<NodeJob>> pending_;
+};
+
+// Closes the runtimes that an environment leaves behind when it ends. Called once an environment, before all else.
+void watchEnvironment(Napi::Env env);
+
+// From here on native failures are thrown as what `makeError(failure)` returns.
+void setErrorMaker(Napi::Env env, Napi::Function makeError);
+
+// The plain object { parameter, expected, got }.
+Napi::Object describe(Napi::Env env, const Failure& failure);
+Napi::Error errorOf(Napi::Env env, const Failure& failure);
+
+}  // namespace kvasir::node

@@ -1,0 +1,66 @@
+#include <cstdint>
+#include <memory>
+
+#include "../runtime/machine.h"
+#include "../runtime/memory.h"
+#include "arguments.h"
+#include "calls.h"
+
+namespace kvasir::node {
+
+Napi::Value machine(const Napi::CallbackInfo& info) {
+  Napi::Array isas = Napi::Array::New(info.Env());
+  for (const Isa isa : runnableIsas()) isas.Set(isas.Length(), nameOf(isa));
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("isas", isas);
+  result.Set("physicalCores", physicalCores());
+  return result;
+}
+
+Napi::Value useErrors(const Napi::CallbackInfo& info) {
+  setErrorMaker(info.Env(), info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
+Napi::Value openRuntime(const Napi::CallbackInfo& info) {
+  const Isa isa = isaOf(info[0]);
+  const int workers = integerOf(info[1], "numThreads");
+  require(info.Env(), workers >= 1 && workers <= Pool::maxWorkers, "numThreads");
+  if (!info[2].IsFunction()) throw Napi::TypeError::New(info.Env(), "settle: expected a function");
+  return wrap(info.Env(), Runtime::open(info.Env(), isa, workers, info[2].As<Napi::Function>()));
+}
+
+Napi::Value closeRuntime(const Napi::CallbackInfo& info) {
+  unwrap<Runtime>(info[0]).close();
+  return info.Env().Undefined();
+}
+
+Napi::Value cancelJob(const Napi::CallbackInfo& info) {
+  const std::uint32_t job = info[1].As<Napi::Number>().Uint32Value();
+  return Napi::Boolean::New(info.Env(), unwrap<Runtime>(info[0]).cancel(job));
+}
+
+Napi::Value releaseHandle(const Napi::CallbackInfo& info) {
+  release(info[0]);
+  return info.Env().Undefined();
+}
+
+Napi::Value allocate(const Napi::CallbackInfo& info) {
+  const double bytes = info[0].As<Napi::Number>().DoubleValue();
+  require(info.Env(), bytes >= 0 && bytes <= 9007199254740991.0, "bytes");
+  if (bytes == 0) return Napi::ArrayBuffer::New(info.Env(), 0);
+  auto memory = std::make_unique<Memory>(static_cast<std::size_t>(bytes));
+  napi_value buffer;
+  const auto free = [](napi_env, void*, void* hint) { delete static_cast<Memory*>(hint); };
+  const napi_status status =
+      napi_create_external_arraybuffer(info.Env(), memory->data(), memory->bytes(), free, memory.get(), &buffer);
+  // Engines that forbid foreign memory get an ordinary buffer.
+  if (status == napi_no_external_buffers_allowed) {
+    return Napi::ArrayBuffer::New(info.Env(), static_cast<std::size_t>(bytes));
+  }
+  if (status != napi_ok) throw Napi::Error::New(info.Env());
+  memory.release();
+  return Napi::Value(info.Env(), buffer);
+}
+
+}  // namespace kvasir::node

@@ -1,0 +1,115 @@
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+#include "calls.h"
+
+namespace kvasir::node {
+namespace {
+
+BudgetRule ruleOf(const Napi::CallbackInfo& info, int from) {
+  return {integerOf(info[from], "budgetTokens"), integerOf(info[from + 1], "sinkTokens"),
+          integerOf(info[from + 2], "recentTokens"), info[from + 3].ToBoolean()};
+}
+
+// Keeps the index that it reads.
+struct IndexedSelector final : SegmentSelector {
+  IndexedSelector(std::shared_ptr<SegmentIndex> held, const BudgetRule& rule, double poolFactor)
+      : SegmentSelector(*held, rule, poolFactor), index(std::move(held)) {}
+  std::shared_ptr<SegmentIndex> index;
+};
+
+}  // namespace
+
+Napi::Value createSegmentIndex(const Napi::CallbackInfo& info) {
+  const SegmentIndexShape shape{integerOf(info[0], "numLayers"), integerOf(info[1], "numKvHeads"),
+                                integerOf(info[2], "headDim"), integerOf(info[3], "codeBits")};
+  require(info.Env(), shape.numLayers >= 1 && shape.numKvHeads >= 1, "numLayers, numKvHeads");
+  require(info.Env(), shape.headDim >= 1 && shape.headDim <= kMaxSelectHeadDim, "headDim");
+  require(info.Env(), shape.codeBits == 1 || shape.codeBits == 2, "codeBits");
+  return wrap(info.Env(), std::make_shared<SegmentIndex>(shape));
+}
+
+Napi::Value extendSegmentIndex(const Napi::CallbackInfo& info) {
+  Runtime& runtime = unwrap<Runtime>(info[0]);
+  const std::uint32_t job = info[1].As<Napi::Number>().Uint32Value();
+  const std::shared_ptr<SegmentIndex> index = sharedOf<SegmentIndex>(info[2]);
+  const std::shared_ptr<Arena> arena = sharedOf<Arena>(info[3]);
+  const Slice<const std::int32_t> pageSlice = indicesOf(info[4], "pages");
+  const Slice<const std::int32_t> endSlice = indicesOf(info[5], "ends");
+  const std::vector<std::int32_t> pages(pageSlice.data, pageSlice.data + pageSlice.length);
+  const std::vector<std::int32_t> ends(endSlice.data, endSlice.data + endSlice.length);
+  for (const std::int32_t page : pages) require(info.Env(), page >= 0 && page < arena->capacityPages, "pages");
+  const int last = ends.empty() ? 0 : ends.back();
+  require(info.Env(), last >= 0 && static_cast<std::size_t>(last) <= pages.size() * kPageTokens, "ends");
+  runtime.enqueue(job, [index, arena, pages, ends](Context& context) {
+    // Jobs before this one may have moved the end of the index.
+    int at = index->numTokens();
+    for (const std::int32_t end : ends) {
+      if (end <= at) throw Failure{"ends", "ends that ascend from " + std::to_string(index->numTokens()), std::to_string(end)};
+      at = end;
+    }
+    index->extend(context, arena->view, pages.data(), ends.data(), static_cast<int>(ends.size()));
+  });
+  return info.Env().Undefined();
+}
+
+Napi::Value segmentIndexState(const Napi::CallbackInfo& info) {
+  const SegmentIndex& index = unwrap<SegmentIndex>(info[0]);
+  Napi::Object state = Napi::Object::New(info.Env());
+  state.Set("numSegments", index.numSegments());
+  state.Set("numTokens", index.numTokens());
+  state.Set("bytes", static_cast<double>(index.bytes()));
+  return state;
+}
+
+Napi::Value truncateSegmentIndex(const Napi::CallbackInfo& info) {
+  unwrap<SegmentIndex>(info[0]).truncate(integerOf(info[1], "numTokens"));
+  return info.Env().Undefined();
+}
+
+Napi::Value cloneSegmentIndex(const Napi::CallbackInfo& info) {
+  return wrap(info.Env(), std::shared_ptr<SegmentIndex>(unwrap<SegmentIndex>(info[0]).clone()));
+}
+
+Napi::Value readSegmentIndex(const Napi::CallbackInfo& info) {
+  const SegmentIndex& index = unwrap<SegmentIndex>(info[0]);
+  const int layer = integerOf(info[1], "layer");
+  const int kvHead = integerOf(info[2], "kvHead");
+  const SegmentIndexShape& shape = index.shape();
+  require(info.Env(), layer >= 0 && layer < shape.numLayers && kvHead >= 0 && kvHead < shape.numKvHeads, "layer, kvHead");
+  const std::size_t statValues = static_cast<std::size_t>(index.numSegments()) * shape.headDim;
+  const std::size_t levelValues = static_cast<std::size_t>(index.numTokens()) * shape.headDim;
+  Napi::Float32Array means = Napi::Float32Array::New(info.Env(), statValues);
+  Napi::Float32Array deviations = Napi::Float32Array::New(info.Env(), statValues);
+  Napi::Float32Array levels = Napi::Float32Array::New(info.Env(), levelValues);
+  index.read(layer, kvHead, means.Data(), deviations.Data(), levels.Data());
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("means", means);
+  result.Set("deviations", deviations);
+  result.Set("levels", levels);
+  return result;
+}
+
+Napi::Value createSegmentSelector(const Napi::CallbackInfo& info) {
+  const double poolFactor = info[5].ToNumber().DoubleValue();
+  auto selector = std::make_shared<IndexedSelector>(sharedOf<SegmentIndex>(info[0]), ruleOf(info, 1), poolFactor);
+  return wrap<Selector>(info.Env(), std::move(selector));
+}
+
+Napi::Value createExactSelector(const Napi::CallbackInfo& info) {
+  return wrap<Selector>(info.Env(), std::make_shared<ExactSelector>(ruleOf(info, 0)));
+}
+
+Napi::Value selectorCounts(const Napi::CallbackInfo& info) {
+  const SelectCounts counts = unwrap<Selector>(info[0]).counts;
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("calls", counts.calls);
+  result.Set("attendedTokens", counts.attended);
+  result.Set("pooledTokens", counts.pooled);
+  return result;
+}
+
+}  // namespace kvasir::node

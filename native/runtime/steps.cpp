@@ -1,0 +1,76 @@
+#include "steps.h"
+
+#include <algorithm>
+#include <string>
+
+#include "failure.h"
+
+namespace kvasir {
+
+void EmbedRowsStep::execute(Context& context, Run& run) const {
+  embedRows(context, *table, run.indices(ids), run.counts.of(rows), out, static_cast<std::size_t>(table->cols));
+}
+
+void RmsNormStep::execute(Context& context, Run& run) const {
+  rmsNorm(context, x, weight, eps, run.counts.of(rows), groups, dim, out);
+}
+
+void LinearStep::execute(Context& context, Run& run) const {
+  const std::size_t cols = static_cast<std::size_t>(parts[0].weight->cols);
+  const int count = static_cast<int>(parts.size());
+  linear(context, x, cols, run.counts.of(rows), parts.data(), count, path, mode);
+}
+
+void RopeStep::execute(Context& context, Run& run) const {
+  ropeRows(context, x, cos, sin, pairing, run.counts.of(rows), numHeads, headDim, rotaryDim);
+}
+
+void SiluGateStep::execute(Context& context, Run& run) const {
+  siluGate(context, gate, up, run.counts.of(rows), dim, out);
+}
+
+void GatherRowsStep::execute(Context& context, Run& run) const {
+  gatherRows(context, x, run.indices(ids), run.counts.of(rows), dim, out);
+}
+
+void WriteKvStep::execute(Context& context, Run& run) const {
+  writeKv(context, arena->view, layer, keys, values, run.indices(slots), run.counts.of(rows));
+}
+
+void AttendPrefillStep::execute(Context& context, Run& run) const {
+  attendPrefill(context, arena->view, layer, q, numHeads, scale, windowTokens, batch.of(run), out);
+}
+
+void SelectRunsStep::execute(Context& context, Run& run) const {
+  const Batch sequences = batch.of(run);
+  for (int s = 0; s < sequences.numSequences; ++s) {
+    const SelectorChoice& choice = run.selectors[s];
+    const int numTokens = sequences.contextTokens[s];
+    if (choice.kind == SelectorChoice::all) {
+      lists->setSpan(s, windowTokens > 0 ? std::max(0, numTokens - windowTokens) : 0, numTokens);
+    } else if (choice.kind == SelectorChoice::native) {
+      const float* query = q + static_cast<std::size_t>(s) * numHeads * arena->view.headDim;
+      const std::int32_t* pages = sequences.pages + sequences.pageStarts[s];
+      const SelectInput input{arena->view, layer, query, numHeads, scale, numTokens, pages};
+      choice.selector->select(context, input, lists->rewrite(s));
+      if (context.cancelled()) lists->clear(s);
+    }
+  }
+}
+
+void AttendRunsStep::execute(Context& context, Run& run) const {
+  const Batch sequences = batch.of(run);
+  for (int s = 0; s < sequences.numSequences; ++s) {
+    const int end = lists->endOf(s);
+    const int numTokens = sequences.contextTokens[s];
+    if (end <= numTokens || context.cancelled()) continue;
+    throw Failure{"lists[" + std::to_string(s) + "]",
+                  "runs that end at or before token " + std::to_string(numTokens) + ", the end of the sequence",
+                  std::to_string(end)};
+  }
+  if (context.cancelled()) return;
+  const RunRows rows = lists->rows(sequences.numSequences);
+  attendRuns(context, arena->view, layer, q, numHeads, scale, sequences, rows, out, lse);
+}
+
+}  // namespace kvasir

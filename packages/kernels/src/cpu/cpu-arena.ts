@@ -1,0 +1,35 @@
+import type { KvArenaOptions } from '../kernels.ts'
+import { PageArena } from '../page-arena.ts'
+import type { Handle } from './binding.ts'
+import type { CpuKernels } from './cpu-kernels.ts'
+
+/** KV pages in native memory. */
+export class CpuArena extends PageArena {
+  declare readonly owner: CpuKernels
+  readonly handle: Handle
+
+  constructor(owner: CpuKernels, options: KvArenaOptions) {
+    super(owner, options)
+    const { numLayers, numKvHeads, headDim, capacityPages, type } = this
+    this.handle = owner.binding.createArena(numLayers, numKvHeads, headDim, capacityPages, type)
+  }
+
+  protected copy(from: number, to: number): void {
+    this.owner.binding.copyPage(this.handle, from, to)
+  }
+
+  protected read(
+    part: 'keys' | 'values',
+    layer: number,
+    kvHead: number,
+    pages: Int32Array,
+    start: number,
+    end: number,
+  ): Float32Array {
+    return this.owner.binding.readArenaRows(this.handle, part === 'values', layer, kvHead, pages, start, end)
+  }
+
+  protected free(): void {
+    this.owner.binding.release(this.handle)
+  }
+}

@@ -1,0 +1,107 @@
+import { checkInteger, DisposedError } from '@kvasir/core'
+import { KernelError } from '../errors.ts'
+import type { KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
+import type { Op } from '../ops.ts'
+import { type ReadRows, readPieces } from '../packed-weight.ts'
+import { ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
+import type { ExactSelectorOptions, SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions } from '../selection.ts'
+import type { NativeBinding } from './binding.ts'
+import { CpuArena } from './cpu-arena.ts'
+import { CpuProgram } from './cpu-program.ts'
+import { CpuRunLists } from './cpu-run-lists.ts'
+import { CpuExactSelector, CpuSegmentIndex, CpuSegmentSelector } from './cpu-selection.ts'
+import { CpuWeight } from './cpu-weight.ts'
+import { Jobs } from './jobs.ts'
+
+/** The compiled ops of one instruction set, on threads of their own. */
+export class CpuKernels implements ResourceOwner {
+  readonly backend = 'cpu'
+  readonly isa: string
+  readonly numThreads: number
+  readonly binding: NativeBinding
+  readonly jobs: Jobs
+  readonly resources = new ResourceRegistry()
+  #closing: Promise<void> | undefined
+
+  constructor(binding: NativeBinding, isa: string, numThreads: number) {
+    this.isa = isa
+    this.numThreads = numThreads
+    this.binding = binding
+    binding.useErrors((failure) => new KernelError(failure))
+    this.jobs = new Jobs(binding, isa, numThreads)
+  }
+
+  allocate(bytes: number): ArrayBuffer {
+    return this.binding.allocate(checkInteger('bytes', bytes, 0))
+  }
+
+  async loadWeight(type: WeightType, rows: number, cols: number, read: ReadRows): Promise<Weight> {
+    this.assertAlive()
+    const weight = this.resources.keep(new CpuWeight(this, type, rows, cols))
+    const { binding, jobs } = this
+    weight.hold()
+    try {
+      await readPieces(weight, read, (first, count, piece) => {
+        weight.assertAlive('weight')
+        return jobs.run((job) => binding.packWeightRows(jobs.runtime, job, weight.handle, first, count, piece))
+      })
+    } catch (error) {
+      weight.dispose()
+      throw error
+    } finally {
+      weight.letGo()
+    }
+    return weight
+  }
+
+  weightRow(weight: Weight, row: number): Float32Array {
+    const own = ownResource('weight', weight, CpuWeight, this)
+    return own.row(checkInteger('row', row, 0, own.rows - 1))
+  }
+
+  createArena(options: KvArenaOptions): KvArena {
+    this.assertAlive()
+    return this.resources.keep(new CpuArena(this, options))
+  }
+
+  createRunLists(maxSequences: number, numKvHeads: number): RunLists {
+    this.assertAlive()
+    return this.resources.keep(new CpuRunLists(this, maxSequences, numKvHeads))
+  }
+
+  createProgram(ops: readonly Op[]): Program {
+    this.assertAlive()
+    return this.resources.keep(new CpuProgram(this, ops))
+  }
+
+  createSegmentIndex(options: SegmentIndexOptions): SegmentIndex {
+    this.assertAlive()
+    return this.resources.keep(new CpuSegmentIndex(this, options))
+  }
+
+  createSegmentSelector(options: SegmentSelectorOptions): CpuSegmentSelector {
+    this.assertAlive()
+    return this.resources.keep(new CpuSegmentSelector(this, options))
+  }
+
+  createExactSelector(options: ExactSelectorOptions): CpuExactSelector {
+    this.assertAlive()
+    return this.resources.keep(new CpuExactSelector(this, options))
+  }
+
+  dispose(): Promise<void> {
+    this.#closing ??= this.close()
+    return this.#closing
+  }
+
+  private async close(): Promise<void> {
+    await this.jobs.idle()
+    this.resources.disposeAll()
+    this.binding.closeRuntime(this.jobs.runtime)
+  }
+
+  private assertAlive(): void {
+    if (this.#closing === undefined) return
+    throw new DisposedError({ parameter: 'kernels', expected: 'Kernels that are not disposed', got: 'disposed ones' })
+  }
+}

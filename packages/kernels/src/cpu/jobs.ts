@@ -1,0 +1,67 @@
+import { KernelError } from '../errors.ts'
+import type { Handle, NativeBinding, NativeFailure } from './binding.ts'
+
+type Settled = (failure: NativeFailure | undefined) => void
+
+/** Jobs of one runtime that have not ended, as promises. */
+export class Jobs {
+  readonly runtime: Handle
+  private readonly binding: NativeBinding
+  // The addon holds the callback, which must not hold the kernels: forgotten ones are collected.
+  private readonly pending: Map<number, Settled>
+  private readonly running = new Set<Promise<void>>()
+  private last = 0
+
+  constructor(binding: NativeBinding, isa: string, numThreads: number) {
+    const pending = new Map<number, Settled>()
+    this.binding = binding
+    this.pending = pending
+    this.runtime = binding.openRuntime(isa, numThreads, (job, failure) => {
+      const settled = pending.get(job)
+      pending.delete(job)
+      settled?.(failure)
+    })
+  }
+
+  /**
+   * Starts a job in the call. Everything that `start` closes over lives until the job has ended. An aborted job rejects
+   * with the signal's reason once it has stopped: then nothing writes to its buffers any more.
+   */
+  run(start: (job: number) => void, signal?: AbortSignal): Promise<void> {
+    const done = this.settle(start, signal)
+    this.running.add(done)
+    const forget = () => this.running.delete(done)
+    done.then(forget, forget)
+    return done
+  }
+
+  /** Resolves once no job is left. */
+  async idle(): Promise<void> {
+    while (this.running.size > 0) await Promise.allSettled(this.running)
+  }
+
+  private async settle(start: (job: number) => void, signal: AbortSignal | undefined): Promise<void> {
+    const job = this.nextNumber()
+    start(job)
+    let stop: (() => void) | undefined
+    const failure = await new Promise<NativeFailure | undefined>((settled) => {
+      this.pending.set(job, settled)
+      if (signal === undefined) return
+      stop = () => {
+        if (!this.binding.cancelJob(this.runtime, job)) return
+        this.pending.delete(job)
+        settled(undefined)
+      }
+      signal.addEventListener('abort', stop, { once: true })
+    })
+    if (stop !== undefined) signal?.removeEventListener('abort', stop)
+    signal?.throwIfAborted()
+    if (failure !== undefined) throw new KernelError(failure)
+  }
+
+  private nextNumber(): number {
+    do this.last = (this.last + 1) % 2 ** 32
+    while (this.pending.has(this.last))
+    return this.last
+  }
+}
