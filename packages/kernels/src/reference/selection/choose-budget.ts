@@ -17,14 +17,12 @@ interface Candidate {
  */
 export function chooseBudget(rows: readonly ValueRow[], perRow: number, joint: boolean): number[][] {
   const first = joint ? Math.floor(perRow / 4) : perRow
-  const taken: Candidate[] = []
-  const rest: Candidate[] = []
-  rows.forEach(({ tokens, values }, row) => {
-    const ranked = tokens.map((token, i): Candidate => ({ row, token, value: values[i] as number })).sort(byRank)
-    taken.push(...ranked.slice(0, first))
-    rest.push(...ranked.slice(first))
-  })
-  if (joint) taken.push(...rest.sort(byRank).slice(0, rows.length * perRow - taken.length))
+  const ranked = rows.map(({ tokens, values }, row) =>
+    tokens.map((token, i): Candidate => ({ row, token, value: values[i] as number })).sort(byRank),
+  )
+  const own = ranked.flatMap((candidates) => candidates.slice(0, first))
+  const rest = ranked.flatMap((candidates) => candidates.slice(first)).sort(byRank)
+  const taken = joint ? own.concat(rest.slice(0, rows.length * perRow - own.length)) : own
   return rows.map((_, row) =>
     taken
       .filter((candidate) => candidate.row === row)
