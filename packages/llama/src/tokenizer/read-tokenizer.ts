@@ -154,8 +154,8 @@ function* piecesOf(text: string, pattern: RegExp): Iterable<RegExpExecArray> {
   try {
     yield* text.matchAll(pattern)
   } catch (cause) {
-    const expected = 'text with a space or punctuation at least every million characters'
-    throw new OptionError({ parameter: 'text', expected, got: `${text.length} characters`, cause })
+    const expected = `a space or punctuation at least every million characters (of ${text.length})`
+    throw new OptionError({ parameter: 'text', expected, got: cause, cause })
   }
 }
 
