@@ -1,68 +1,79 @@
-import type { RopeScaling, RopeSpec } from '@kvasir/core'
+import { type RopeScaling, type RopeSpec, validateRopeSpec } from '@kvasir/core'
+
+type Scaling<Kind extends RopeScaling['kind']> = Extract<RopeScaling, { kind: Kind }>
 
 /**
- * Angle of each pair at position 1, radians, float64 [rotaryDim / 2]: theta^(-2i / rotaryDim) (Su et al. 2021), stretched
- * by the scaling. `seqLenTokens` matters for dynamic NTK and LongRoPE only: the length whose regime is wanted.
+ * Radians that each pair turns a position, float64 [rotaryDim / 2]: theta^(-2i / rotaryDim) (Su et al. 2021), stretched by
+ * the spec's scaling. `numTokens` is the length of the sequence and matters to dynamic-ntk and longrope alone: keys of one
+ * cache share one value of it. Throws a ShapeError for a spec that is not whole.
  */
-export function inverseFrequencies(spec: RopeSpec, seqLenTokens = 0): Float64Array {
-  const pairs = spec.rotaryDim / 2
-  const base = Float64Array.from({ length: pairs }, (_, i) => spec.theta ** (-i / pairs))
-  const { scaling } = spec
+export function inverseFrequencies(spec: RopeSpec, numTokens = 0): Float64Array {
+  validateRopeSpec(spec)
+  const { scaling, rotaryDim } = spec
+  const plain = powers(spec.theta, rotaryDim)
   switch (scaling.kind) {
     case 'none':
-      return base
+      return plain
     case 'linear':
-      return base.map((frequency) => frequency / scaling.factor)
+      return plain.map((frequency) => frequency / scaling.factor)
     case 'divisors':
-      return base.map((frequency, i) => frequency / scaling.divisors[i])
+      return plain.map((frequency, pair) => frequency / scaling.divisors[pair])
     case 'llama3':
-      return base.map((frequency) => stretchLlama3(frequency, scaling))
+      return plain.map((frequency) => stretchLlama3(frequency, scaling))
     case 'yarn':
-      return stretchYarn(base, spec, scaling)
+      return stretchYarn(plain, spec, scaling)
     case 'dynamic-ntk':
-      return stretchDynamicNtk(base, spec, scaling, seqLenTokens)
+      return powers(dynamicTheta(spec, scaling, numTokens), rotaryDim)
     case 'longrope': {
-      const long = seqLenTokens > scaling.originalContextTokens
-      return base.map((frequency, i) => frequency / (long ? scaling.longFactors : scaling.shortFactors)[i])
+      const factors = numTokens > scaling.originalContextTokens ? scaling.longFactors : scaling.shortFactors
+      return plain.map((frequency, pair) => frequency / factors[pair])
     }
   }
 }
 
-/** What cos and sin are multiplied by; 1 but for YaRN and LongRoPE. */
-export function attentionFactor({ scaling }: RopeSpec): number {
+/** What cos and sin are multiplied by: the attention factor of YaRN and LongRoPE, 1 for all others. */
+export function attentionFactor(spec: RopeSpec): number {
+  const { scaling } = spec
   return scaling.kind === 'yarn' || scaling.kind === 'longrope' ? scaling.attentionFactor : 1
 }
 
-/** Llama 3.1: long wavelengths by the factor, short ones not at all, a linear blend between. */
-function stretchLlama3(frequency: number, scaling: Extract<RopeScaling, { kind: 'llama3' }>): number {
-  const turns = (scaling.originalContextTokens * frequency) / (2 * Math.PI)
-  const { lowFrequencyFactor: low, highFrequencyFactor: high } = scaling
-  const keep = Math.min(1, Math.max(0, (turns - low) / (high - low)))
-  return frequency * (keep + (1 - keep) / scaling.factor)
+function powers(theta: number, rotaryDim: number): Float64Array {
+  return Float64Array.from({ length: rotaryDim / 2 }, (_, pair) => theta ** ((-2 * pair) / rotaryDim))
 }
 
-/** YaRN, "NTK by parts" (Peng et al. 2023, arXiv 2309.00071): a ramp over the pairs between two numbers of turns. */
-function stretchYarn(base: Float64Array, spec: RopeSpec, scaling: Extract<RopeScaling, { kind: 'yarn' }>): Float64Array {
-  const pairOfTurns = (turns: number) =>
-    (spec.rotaryDim * Math.log(scaling.originalContextTokens / (turns * 2 * Math.PI))) / (2 * Math.log(spec.theta))
-  const low = Math.max(0, Math.floor(pairOfTurns(scaling.betaFast)))
-  const high = Math.min(spec.rotaryDim - 1, Math.ceil(pairOfTurns(scaling.betaSlow)))
-  return base.map((frequency, i) => {
-    const ramp = Math.min(1, Math.max(0, (i - low) / Math.max(high - low, 0.001)))
-    return frequency * (1 - ramp + ramp / scaling.factor)
+/** Llama 3.1 (Dubey et al. 2024): long waves stretched, short ones kept, a blend by wavelength between. */
+function stretchLlama3(frequency: number, scaling: Scaling<'llama3'>): number {
+  const { factor, lowFrequencyFactor, highFrequencyFactor, originalContextTokens } = scaling
+  const turns = (originalContextTokens * frequency) / (2 * Math.PI)
+  const blend = clamp((turns - lowFrequencyFactor) / (highFrequencyFactor - lowFrequencyFactor))
+  return blend * frequency + ((1 - blend) * frequency) / factor
+}
+
+/** YaRN (Peng et al. 2023), section 3.2: pairs that turn more than betaFast times in the trained context are kept. */
+function stretchYarn(plain: Float64Array, spec: RopeSpec, scaling: Scaling<'yarn'>): Float64Array {
+  const { factor, betaFast, betaSlow, originalContextTokens } = scaling
+  const last = spec.rotaryDim - 1
+  /** The pair, as a real number, that turns `turns` times in the trained context. */
+  const pairOf = (turns: number) =>
+    (spec.rotaryDim * Math.log(originalContextTokens / (turns * 2 * Math.PI))) / (2 * Math.log(spec.theta))
+  const low = Math.max(Math.floor(pairOf(betaFast)), 0)
+  const high = Math.min(Math.ceil(pairOf(betaSlow)), last)
+  // A ramp of no length would divide by zero.
+  const length = high === low ? 0.001 : high - low
+  return plain.map((frequency, pair) => {
+    const stretched = clamp((pair - low) / length)
+    return (1 - stretched) * frequency + (stretched * frequency) / factor
   })
 }
 
-/** Dynamic NTK: a larger theta once the sequence is longer than the training context. */
-function stretchDynamicNtk(
-  base: Float64Array,
-  spec: RopeSpec,
-  scaling: Extract<RopeScaling, { kind: 'dynamic-ntk' }>,
-  seqLenTokens: number,
-): Float64Array {
+/** NTK-aware theta that grows with the sequence, as Hugging Face transformers computes it for rope type `dynamic`. */
+function dynamicTheta(spec: RopeSpec, scaling: Scaling<'dynamic-ntk'>, numTokens: number): number {
   const { factor, originalContextTokens } = scaling
-  if (seqLenTokens <= originalContextTokens) return base
-  const growth = (factor * seqLenTokens) / originalContextTokens - (factor - 1)
-  const theta = spec.theta * growth ** (spec.rotaryDim / (spec.rotaryDim - 2))
-  return Float64Array.from(base, (_, i) => theta ** (-i / (spec.rotaryDim / 2)))
+  const length = Math.max(numTokens, originalContextTokens)
+  const stretch = (factor * length) / originalContextTokens - (factor - 1)
+  return spec.theta * stretch ** (spec.rotaryDim / (spec.rotaryDim - 2))
+}
+
+function clamp(value: number): number {
+  return Math.min(1, Math.max(0, value))
 }
