@@ -57,7 +57,7 @@ export function resolveBudget(options: BudgetOptions): Required<BudgetOptions> {
   return {
     budgetTokens: checkInteger('budgetTokens', budgetTokens, 1, 2 ** 30),
     sinkTokens: checkInteger('sinkTokens', sinkTokens, 0, 2 ** 30),
-    recentTokens: checkInteger('recentTokens', recentTokens, 1, 2 ** 30),
+    recentTokens: checkInteger('recentTokens', recentTokens, 0, 2 ** 30),
     jointHeads,
   }
 }

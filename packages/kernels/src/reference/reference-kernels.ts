@@ -1,5 +1,4 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
-import { BackendError } from '../errors.ts'
 import type { KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import { type ReadRows, readPieces } from '../packed-weight.ts'
@@ -8,6 +7,7 @@ import type { ExactSelectorOptions, SegmentIndex, SegmentIndexOptions, SegmentSe
 import { decodeRows } from './formats/weight-formats.ts'
 import { PlainArena } from './plain-arena.ts'
 import { PlainRunLists } from './plain-run-lists.ts'
+import { PlainExactSelector, PlainSegmentIndex, PlainSegmentSelector } from './plain-selection.ts'
 import { PlainWeight } from './plain-weight.ts'
 import { ReferenceProgram } from './reference-program.ts'
 
@@ -52,16 +52,19 @@ export class ReferenceKernels implements ResourceOwner {
     return this.resources.keep(new ReferenceProgram(this, ops))
   }
 
-  createSegmentIndex(_options: SegmentIndexOptions): SegmentIndex {
-    throw noSelection()
+  createSegmentIndex(options: SegmentIndexOptions): SegmentIndex {
+    this.assertAlive()
+    return this.resources.keep(new PlainSegmentIndex(this, options))
   }
 
-  createSegmentSelector(_options: SegmentSelectorOptions): never {
-    throw noSelection()
+  createSegmentSelector(options: SegmentSelectorOptions): PlainSegmentSelector {
+    this.assertAlive()
+    return this.resources.keep(new PlainSegmentSelector(this, options))
   }
 
-  createExactSelector(_options: ExactSelectorOptions): never {
-    throw noSelection()
+  createExactSelector(options: ExactSelectorOptions): PlainExactSelector {
+    this.assertAlive()
+    return this.resources.keep(new PlainExactSelector(this, options))
   }
 
   /** Does `job` once all earlier ones have ended. */
@@ -81,8 +84,4 @@ export class ReferenceKernels implements ResourceOwner {
     if (!this.#disposed) return
     throw new DisposedError({ parameter: 'kernels', expected: 'Kernels that are not disposed', got: 'disposed ones' })
   }
-}
-
-function noSelection(): BackendError {
-  return new BackendError({ parameter: 'backend', expected: 'cpu, which has native selectors', got: 'reference' })
 }

@@ -2,8 +2,8 @@ import { runsOfSpans } from '@kvasir/core'
 import type { SelectRunsOp } from '../ops.ts'
 import type { PlainArena } from './plain-arena.ts'
 import type { PlainRunLists } from './plain-run-lists.ts'
+import type { PlainSelector } from './plain-selection.ts'
 import { type ReferenceOp, sequenceOf } from './reference-op.ts'
-import type { ReferenceSelector } from './reference-selector.ts'
 
 export const selectRuns: ReferenceOp<SelectRunsOp> = (op, start, end, run) => {
   const { layer, q, numHeads, scale, windowTokens } = op
@@ -20,7 +20,7 @@ export const selectRuns: ReferenceOp<SelectRunsOp> = (op, start, end, run) => {
     } else {
       const query = q.subarray(s * rowValues, (s + 1) * rowValues)
       const input = { kv: { arena, pages }, layer, q: query, numHeads, scale, numTokens }
-      lists[s] = (selector as ReferenceSelector).select(input)
+      lists[s] = (selector as PlainSelector).select(input)
     }
   }
 }

@@ -1,0 +1,203 @@
+import { pageTokens, runsOfIndices } from '@kvasir/core'
+import { type Random, seededRandom } from '@kvasir/core/testing'
+import { type KvShapeOfCase, loadRows, poisoned, randomKv, randomRows, runOnce, weightTypes } from './case-data.ts'
+import type { Kernels } from './kernels.ts'
+import type { Op } from './ops.ts'
+import { weightFormats } from './reference/formats/weight-formats.ts'
+
+/** What one op left behind; every backend must agree with the reference within maxNmse. */
+export interface CaseResult {
+  readonly outputs: readonly ArrayLike<number>[]
+  /** 0: to the bit. */
+  readonly maxNmse: number
+}
+
+/** Builds inputs of a shape drawn from the seed, runs the op on them. The same seed gives the same inputs everywhere. */
+export type Case = (kernels: Kernels, seed: number) => Promise<CaseResult>
+
+const rowCounts = [0, 1, 2, 3, 5, 17, 33] as const
+const dims = [1, 2, 7, 16, 31, 64, 65, 200] as const
+const headDims = [2, 8, 16, 33, 64, 80, 128] as const
+
+export const cases: { readonly [K in Op['kind']]: Case } = {
+  embedRows: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const type = weightTypes[seed % weightTypes.length]!
+    const cols = weightFormats[type].blockValues * (1 + random.integer(3))
+    const tableRows = 1 + random.integer(150)
+    const table = await loadRows(kernels, type, cols, randomRows(random, type, tableRows, cols))
+    const rows = pick(random, rowCounts)
+    const ids = Int32Array.from({ length: rows }, () => random.integer(tableRows))
+    const out = poisoned(rows, cols)
+    await runOnce(kernels, [{ kind: 'embedRows', table, ids, out, rows: 'tokens' }], { tokens: rows })
+    return { outputs: [out], maxNmse: 0 }
+  },
+
+  rmsNorm: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const [rows, dim, groups] = [pick(random, rowCounts), pick(random, dims), pick(random, [1, 1, 3])]
+    const x = random.normals((rows + 1) * groups * dim, 3)
+    const weight = random.normals(dim)
+    const out = random.integer(2) ? x : poisoned(rows, groups * dim)
+    const eps = pick(random, [1e-5, 1e-6, 0.1])
+    await runOnce(kernels, [{ kind: 'rmsNorm', x, weight, eps, groups, dim, out, rows }])
+    return { outputs: [out], maxNmse: 1e-10 }
+  },
+
+  linear: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const type = weightTypes[seed % weightTypes.length]!
+    const { blockValues } = weightFormats[type]
+    const cols = blockValues * (1 + random.integer(blockValues === 1 ? 300 : blockValues === 32 ? 9 : 3))
+    const rows = pick(random, rowCounts)
+    const x = random.normals(rows * cols)
+    const path = pick(random, ['prefill', 'decode'] as const)
+    const mode = pick(random, ['exact', 'fast'] as const)
+    const parts = []
+    for (let part = 0; part < 1 + random.integer(3); part++) {
+      // Rounded activations are compared over many outputs: one alone may cancel to nearly nothing.
+      const outFeatures = pick(random, mode === 'exact' ? [1, 3, 16, 48, 63, 65, 130] : [63, 65, 130])
+      const weight = await loadRows(kernels, type, cols, randomRows(random, type, outFeatures, cols))
+      const accumulate = random.integer(3) === 0
+      const out = accumulate ? random.normals((rows + 1) * outFeatures) : poisoned(rows, outFeatures)
+      parts.push({ weight, out, accumulate, ...(random.integer(2) ? { bias: random.normals(outFeatures) } : {}) })
+    }
+    await runOnce(kernels, [{ kind: 'linear', x, parts, rows: 'tokens', path, mode }], { tokens: rows })
+    return { outputs: parts.map((part) => part.out), maxNmse: mode === 'exact' ? 1e-10 : 5e-4 }
+  },
+
+  rope: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const [rows, headDim, numHeads] = [pick(random, rowCounts), pick(random, headDims), 1 + random.integer(5)]
+    const rotaryDim = 2 * (1 + random.integer(Math.floor(headDim / 2)))
+    const x = random.normals((rows + 1) * numHeads * headDim)
+    const angles = random.normals((rows * rotaryDim) / 2, 100)
+    const op = { x, cos: angles.map(Math.cos), sin: angles.map(Math.sin), numHeads, headDim, rotaryDim, rows }
+    await runOnce(kernels, [{ kind: 'rope', pairing: pick(random, ['half', 'interleaved'] as const), ...op }])
+    return { outputs: [x], maxNmse: 1e-10 }
+  },
+
+  siluGate: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const [rows, dim] = [pick(random, rowCounts), pick(random, dims)]
+    const gate = random.normals((rows + 1) * dim, pick(random, [1, 10, 60]))
+    const up = random.normals(rows * dim)
+    const out = random.integer(2) ? gate : poisoned(rows, dim)
+    await runOnce(kernels, [{ kind: 'siluGate', gate, up, dim, out, rows }])
+    return { outputs: [out], maxNmse: 1e-10 }
+  },
+
+  gatherRows: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const [rows, dim, sourceRows] = [pick(random, rowCounts), pick(random, dims), 1 + random.integer(40)]
+    const x = random.normals(sourceRows * dim)
+    const ids = Int32Array.from({ length: rows }, () => random.integer(sourceRows))
+    const out = poisoned(rows, dim)
+    await runOnce(kernels, [{ kind: 'gatherRows', x, ids, dim, out, rows: 'outputs' }], { outputs: rows })
+    return { outputs: [out], maxNmse: 0 }
+  },
+
+  writeKv: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const shape = {
+      numLayers: 1 + random.integer(2),
+      numKvHeads: 1 + random.integer(3),
+      headDim: pick(random, headDims),
+    }
+    const type = pick(random, ['f16', 'f32'] as const)
+    const capacityPages = 1 + random.integer(4)
+    const arena = kernels.createArena({ ...shape, capacityPages, type })
+    const rows = pick(random, rowCounts)
+    // Magnitudes around float16's limits too: subnormals, overflow, exact halves between two numbers.
+    const values = () => random.normals(rows * shape.numKvHeads * shape.headDim, pick(random, [1, 1e-6, 4e4, 1e-4]))
+    const slots = Int32Array.from({ length: rows }, () => random.integer(capacityPages * pageTokens))
+    const layer = random.integer(shape.numLayers)
+    const op = { kind: 'writeKv' as const, arena, layer, keys: values(), values: values(), slots, rows }
+    await runOnce(kernels, [op])
+    const pages = Int32Array.from({ length: capacityPages }, (_, page) => page)
+    const outputs = Array.from({ length: shape.numKvHeads }, (_, head) =>
+      (['keys', 'values'] as const).map((part) =>
+        arena.readRows(part, layer, head, pages, 0, capacityPages * pageTokens),
+      ),
+    )
+    return { outputs: outputs.flat(), maxNmse: 0 }
+  },
+
+  attendPrefill: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const shape = randomShape(random, 40, (context) => random.integer(context + 1))
+    const { arena, batch, tokens, sequences } = await randomKv(kernels, random, shape)
+    const { layer, numHeads, scale } = randomHeads(random, shape)
+    const q = random.normals(tokens * numHeads * shape.headDim)
+    const out = poisoned(tokens, numHeads * shape.headDim)
+    const windowTokens = pick(random, [0, 0, 1, 7, 16])
+    const op = { kind: 'attendPrefill' as const, arena, layer, q, numHeads, scale, windowTokens, batch, out }
+    await runOnce(kernels, [op], { tokens, sequences })
+    return { outputs: [out], maxNmse: 1e-10 }
+  },
+
+  attendRuns: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const shape = randomShape(random, 100, () => 1)
+    const { arena, batch, tokens, sequences, contextTokens } = await randomKv(kernels, random, shape)
+    const { layer, numHeads, scale } = randomHeads(random, shape)
+    const lists = kernels.createRunLists(Math.max(1, sequences), shape.numKvHeads)
+    contextTokens.forEach((context, s) => {
+      lists.set(s, runsOfIndices(Array.from({ length: shape.numKvHeads }, () => someOf(random, context))))
+    })
+    const q = random.normals(sequences * numHeads * shape.headDim, pick(random, [1, 1, 20]))
+    const out = poisoned(sequences, numHeads * shape.headDim)
+    const lse = poisoned(sequences, numHeads)
+    const op = { kind: 'attendRuns' as const, arena, layer, q, numHeads, scale, batch, lists, out, lse }
+    await runOnce(kernels, [op], { tokens, sequences })
+    return { outputs: [out, lse], maxNmse: 1e-10 }
+  },
+
+  selectRuns: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const shape = randomShape(random, 100, () => 1)
+    const { arena, batch, tokens, sequences, contextTokens } = await randomKv(kernels, random, shape)
+    const { layer, numHeads, scale } = randomHeads(random, shape)
+    const lists = kernels.createRunLists(Math.max(1, sequences), shape.numKvHeads)
+    const q = random.normals(sequences * numHeads * shape.headDim)
+    const windowTokens = pick(random, [0, 0, 1, 20, 64])
+    const op = { kind: 'selectRuns' as const, arena, layer, q, numHeads, scale, windowTokens, batch, lists }
+    const kinds = contextTokens.map(() => pick(random, ['all', 'given', 'native'] as const))
+    const selectors = kinds.map((kind) => {
+      const budgetTokens = 1 + random.integer(100)
+      const rule = { budgetTokens, sinkTokens: random.integer(5), recentTokens: 1 + random.integer(20) }
+      return kind === 'native' ? kernels.createExactSelector({ ...rule, jointHeads: random.integer(2) === 1 }) : kind
+    })
+    const program = kernels.createProgram([op])
+    await program.run({ tokens, sequences, selectors })
+    const chosen = contextTokens.map((_, s) => lists.get(s))
+    return { outputs: chosen.flatMap(({ rowStarts, runs }) => [rowStarts, runs]), maxNmse: 0 }
+  },
+}
+
+function pick<T>(random: Random, values: readonly T[]): T {
+  return values[random.integer(values.length)] as T
+}
+
+function randomShape(random: Random, maxContext: number, rowsOf: (context: number) => number): KvShapeOfCase {
+  return {
+    numLayers: 1 + random.integer(2),
+    numKvHeads: pick(random, [1, 2, 3]),
+    headDim: pick(random, headDims),
+    type: pick(random, ['f16', 'f32'] as const),
+    sequences: random.integer(4),
+    contextOf: () => 1 + random.integer(maxContext),
+    rowsOf,
+  }
+}
+
+function randomHeads(random: Random, shape: KvShapeOfCase) {
+  const numHeads = shape.numKvHeads * pick(random, [1, 2, 3, 4, 7])
+  return { numHeads, layer: random.integer(shape.numLayers), scale: pick(random, [1 / Math.sqrt(shape.headDim), 0.3]) }
+}
+
+/** A random subset of [0, count), ascending, sometimes empty, sometimes whole. */
+function someOf(random: Random, count: number): number[] {
+  const share = pick(random, [0, 0.1, 0.5, 0.9, 1])
+  return Array.from({ length: count }, (_, i) => i).filter(() => random.uniform() < share)
+}

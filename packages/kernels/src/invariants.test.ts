@@ -1,0 +1,137 @@
+import { runsOfSpans } from '@kvasir/core'
+import { assertSameBits, seededRandom } from '@kvasir/core/testing'
+import { afterAll, describe, expect, test } from 'vitest'
+import { availableBackends, loadKernels } from './backends.ts'
+import { loadRows, randomKv, randomRows, runOnce } from './case-data.ts'
+import { cases } from './cases.ts'
+import type { WeightType } from './kernels.ts'
+import type { Op } from './ops.ts'
+
+const isas = availableBackends().find(({ backend }) => backend === 'cpu')?.isas ?? []
+const paths = ['prefill', 'decode'] as const
+const modes = ['exact', 'fast'] as const
+
+describe.each(isas)('%s', (isa) => {
+  const one = loadKernels({ backend: 'cpu', isa, numThreads: 1 })
+  const three = loadKernels({ backend: 'cpu', isa, numThreads: 3 })
+  afterAll(async () => {
+    await (await one).dispose()
+    await (await three).dispose()
+  })
+
+  test.each(Object.keys(cases) as Op['kind'][])('%s has the same bits on 1 and 3 threads', async (kind) => {
+    for (let seed = 1000; seed < 1020; seed++) {
+      const [a, b] = [await cases[kind](await one, seed), await cases[kind](await three, seed)]
+      a.outputs.forEach((values, i) => {
+        assertSameBits(b.outputs[i]!, values, `seed ${seed}, output ${i}`)
+      })
+    }
+  })
+
+  test.each(paths.flatMap((path) => modes.map((mode) => [path, mode] as const)))(
+    'a row of a linear layer (%s, %s) does not depend on its neighbours',
+    async (path, mode) => {
+      const kernels = await three
+      for (const type of ['F32', 'F16', 'Q8_0', 'Q4_0', 'Q4_K', 'Q6_K'] satisfies WeightType[]) {
+        const random = seededRandom(7)
+        const [rows, cols, outs] = [37, 512, 70]
+        const weight = await loadRows(kernels, type, cols, randomRows(random, type, outs, cols))
+        const x = random.normals(rows * cols)
+        const apply = async (first: number, count: number) => {
+          const out = new Float32Array(count * outs)
+          const parts = [{ weight, out }]
+          const op = {
+            kind: 'linear' as const,
+            x: x.subarray(first * cols),
+            parts,
+            rows: 'tokens' as const,
+            path,
+            mode,
+          }
+          await runOnce(kernels, [op], { tokens: count })
+          return out
+        }
+        const whole = await apply(0, rows)
+        for (const [first, count] of [
+          [0, 1],
+          [5, 1],
+          [36, 1],
+          [3, 9],
+          [20, 17],
+        ] as const) {
+          assertSameBits(await apply(first, count), whole.subarray(first * outs, (first + count) * outs), type)
+        }
+      }
+    },
+  )
+
+  test('a prefilled row does not depend on how the prompt is cut into chunks', async () => {
+    const kernels = await three
+    const random = seededRandom(11)
+    const context = 75
+    const shape = { numLayers: 1, numKvHeads: 2, headDim: 64, type: 'f16' as const, sequences: 1 }
+    const kv = await randomKv(kernels, random, { ...shape, contextOf: () => context, rowsOf: () => context })
+    const rowValues = 6 * 64
+    const q = random.normals(context * rowValues)
+    for (const windowTokens of [0, 9]) {
+      const attend = async (first: number, end: number) => {
+        const out = new Float32Array((end - first) * rowValues)
+        const batch = { ...kv.batch, rowStarts: Int32Array.of(0, end - first), contextTokens: Int32Array.of(end) }
+        const fixed = { kind: 'attendPrefill' as const, arena: kv.arena, layer: 0, numHeads: 6, scale: 0.125 }
+        const op = { ...fixed, q: q.subarray(first * rowValues), windowTokens, batch, out }
+        await runOnce(kernels, [op], { tokens: end - first, sequences: 1 })
+        return out
+      }
+      const whole = await attend(0, context)
+      for (const [first, end] of [
+        [0, 1],
+        [0, 40],
+        [40, 75],
+        [16, 17],
+        [33, 64],
+        [74, 75],
+      ] as const) {
+        assertSameBits(await attend(first, end), whole.subarray(first * rowValues, end * rowValues), `${first}-${end}`)
+      }
+    }
+  })
+
+  test('a decoded row does not depend on its neighbours in the batch', async () => {
+    const kernels = await three
+    const random = seededRandom(13)
+    const shape = { numLayers: 1, numKvHeads: 2, headDim: 64, type: 'f16' as const, sequences: 3 }
+    const contextOf = () => 1 + random.integer(2000)
+    const kv = await randomKv(kernels, random, { ...shape, contextOf, rowsOf: () => 1 })
+    const rowValues = 6 * 64
+    const q = random.normals(3 * rowValues)
+    const lists = kernels.createRunLists(3, 2)
+    const attend = async (sequences: readonly number[]) => {
+      const rows = sequences.map((s) => q.subarray(s * rowValues, (s + 1) * rowValues))
+      const out = new Float32Array(sequences.length * rowValues)
+      const pages = sequences.map((s) => kv.batch.pages.subarray(kv.batch.pageStarts[s], kv.batch.pageStarts[s + 1]))
+      let held = 0
+      const batch = {
+        rowStarts: Int32Array.from({ length: sequences.length + 1 }, (_, s) => s),
+        contextTokens: Int32Array.from(sequences, (s) => kv.contextTokens[s]!),
+        pageStarts: Int32Array.from([0, ...pages.map(({ length }) => (held += length))]),
+        pages: Int32Array.from(pages.flatMap((list) => [...list])),
+      }
+      sequences.forEach((s, at) => {
+        lists.set(at, runsOfSpans([{ start: 1, end: kv.contextTokens[s]! }], 2))
+      })
+      const fixed = { kind: 'attendRuns' as const, arena: kv.arena, layer: 0, numHeads: 6, scale: 0.125, lists }
+      const joined = Float32Array.from(rows.flatMap((row) => [...row]))
+      const counts = { tokens: sequences.length, sequences: sequences.length }
+      await runOnce(kernels, [{ ...fixed, q: joined, batch, out }], counts)
+      return out
+    }
+    const together = await attend([0, 1, 2])
+    for (const s of [0, 1, 2]) {
+      assertSameBits(await attend([s]), together.subarray(s * rowValues, (s + 1) * rowValues), `sequence ${s}`)
+    }
+  })
+})
+
+test.skipIf(isas.length > 0)('compiled kernels are missing, no invariant is checked', () => {
+  expect(isas).toEqual([])
+})
