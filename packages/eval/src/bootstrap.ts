@@ -1,20 +1,40 @@
 import { mean } from './metrics.ts'
 
+export interface BootstrapOptions {
+  /** Resamples. @default 10,000 */
+  readonly draws?: number
+  /** @default 1 */
+  readonly seed?: number
+}
+
 /**
- * 95 % percentile interval of the mean of `values` by resampling cases with replacement (Efron 1979). The draws follow
- * from `seed` alone, so a report made twice shows the same figures.
+ * 95 % percentile interval of the mean of `values`, by resampling cases with replacement (Efron 1979). The draws follow
+ * from `seed` alone, so a report made twice shows the same figures, and columns of one table are resampled alike. One
+ * value has no spread to show: null.
  */
-export function meanInterval95(values: readonly number[], { draws = 10_000, seed = 1 } = {}): [number, number] {
-  if (values.length < 2) return [values[0] ?? Number.NaN, values[0] ?? Number.NaN]
+export function meanInterval95(
+  values: readonly number[],
+  { draws = 10_000, seed = 1 }: BootstrapOptions = {},
+): readonly [number, number] | null {
+  if (values.length < 2) return null
+  const next = congruential(seed)
+  const means = Float64Array.from({ length: draws }, () => {
+    let sum = 0
+    for (let i = 0; i < values.length; i++) sum += values[Math.floor(next() * values.length)]
+    return sum / values.length
+  }).sort()
+  // Rounding in the sums may leave means of equal values a bit apart: never an interval without the mean.
+  const centre = mean(values)
+  const low = means[Math.floor(draws * 0.025)]
+  const high = means[Math.ceil(draws * 0.975) - 1]
+  return [Math.min(low, centre), Math.max(high, centre)]
+}
+
+/** Numerical Recipes' linear congruential step, numbers in [0, 1): its high bits are good enough to pick cases. */
+function congruential(seed: number): () => number {
   let state = seed >>> 0
-  const next = () => {
-    // Numerical Recipes' linear congruential step: its high bits are good enough to pick cases.
+  return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
     return state / 2 ** 32
   }
-  const means = Array.from({ length: draws }, () =>
-    mean(values.map(() => values[Math.floor(next() * values.length)] as number)),
-  )
-  means.sort((a, b) => a - b)
-  return [means[Math.floor(draws * 0.025)] as number, means[Math.ceil(draws * 0.975) - 1] as number]
 }

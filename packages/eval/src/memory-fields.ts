@@ -3,9 +3,10 @@ import type { LlamaConfig, SequenceReport } from '@kvasir/llama'
 /** What a run held and read; counts of tokens are means a step, layer and KV head. */
 export interface MemoryFields {
   readonly attendedTokensMean: number
+  /** Keys read exactly to choose among, the attended ones not counted twice. */
   readonly poolTokensMean: number
   readonly heldTokens: number
-  /** What a fast tier would have to hold: attended K and V, pooled keys, indexes. */
+  /** What a step reads on average, so what a fast tier would have to hold: attended K and V, pooled keys, indexes. */
   readonly hotBytes: number
   /** KV rows that could lie elsewhere. */
   readonly warmBytes: number
@@ -15,21 +16,24 @@ export interface MemoryFields {
   readonly denseSteps: number
 }
 
-/** Reads the fields off a finished run. */
-export function memoryOf(report: SequenceReport, config: LlamaConfig): MemoryFields {
+/** Reads the fields off a sequence that has decoded; all means are NaN where it has not. */
+export function memoryOf(
+  report: SequenceReport,
+  { numLayers, numKvHeads }: Pick<LlamaConfig, 'numLayers' | 'numKvHeads'>,
+): MemoryFields {
   const { numTokens, decodeSteps, kvBytes, indexBytes } = report
-  const heads = config.numLayers * config.numKvHeads
-  const attendedTokensMean = report.attendedTokens / (decodeSteps * heads)
-  const poolTokensMean = report.pooledTokens / (decodeSteps * heads)
+  const perStep = decodeSteps * numLayers * numKvHeads
+  const attendedTokensMean = report.attendedTokens / perStep
+  const poolTokensMean = report.pooledTokens / perStep
   const bytesPerToken = kvBytes / numTokens
-  const attendedBytes = attendedTokensMean * bytesPerToken
-  const pooledKeyBytes = (Math.max(0, poolTokensMean - attendedTokensMean) * bytesPerToken) / 2
+  const extraKeys = Math.max(0, poolTokensMean - attendedTokensMean)
+  const readBytes = Math.min(kvBytes, attendedTokensMean * bytesPerToken + (extraKeys * bytesPerToken) / 2)
   return {
     attendedTokensMean,
     poolTokensMean,
     heldTokens: numTokens,
-    hotBytes: Math.round(Math.min(kvBytes, attendedBytes + pooledKeyBytes) + indexBytes),
-    warmBytes: Math.round(Math.max(0, kvBytes - attendedBytes - pooledKeyBytes)),
+    hotBytes: Math.round(readBytes + indexBytes),
+    warmBytes: Math.round(kvBytes - readBytes),
     movedBytesPerToken: 0,
     denseSteps: report.denseSteps,
   }

@@ -7,39 +7,60 @@ export function logSumExp(logits: Float32Array): number {
   return max + Math.log(sum)
 }
 
-/** -ln softmax(logits)[token], nats. */
-export function negativeLogLikelihood(logits: Float32Array, token: number): number {
-  return logSumExp(logits) - (logits[token] as number)
+/** One next-token distribution, with what every comparison against it needs taken once. */
+export interface Distribution {
+  readonly logits: Float32Array
+  readonly logNorm: number
+  readonly probabilities: Float64Array
+  /** Index of the largest logit; of equal ones the lowest. */
+  readonly best: number
 }
 
-/** KL(softmax(reference) || softmax(other)), nats. Exactly 0 for equal logits. */
-export function klDivergence(reference: Float32Array, other: Float32Array): number {
-  const referenceNorm = logSumExp(reference)
-  const shift = logSumExp(other) - referenceNorm
-  let sum = 0
-  for (let i = 0; i < reference.length; i++) {
-    const logit = reference[i] as number
-    sum += Math.exp(logit - referenceNorm) * (logit - (other[i] as number) + shift)
-  }
-  return sum
+export function distributionOf(logits: Float32Array): Distribution {
+  const logNorm = logSumExp(logits)
+  const probabilities = Float64Array.from(logits, (logit) => Math.exp(logit - logNorm))
+  return { logits, logNorm, probabilities, best: argMax(logits) }
+}
+
+/** How far one row of logits is from the reference's, and what it gives to the token that came. */
+export interface Comparison {
+  readonly nllNats: number
+  /** KL(reference || other). Exactly 0 for equal logits. */
+  readonly klNats: number
+  readonly sameBest: boolean
+}
+
+/** Compares softmax(other) with the reference; `target` is the token that came next. */
+export function compareLogits(reference: Distribution, other: Float32Array, target: number): Comparison {
+  const logNorm = logSumExp(other)
+  let klNats = logNorm - reference.logNorm
+  // Not by Float64Array.reduce: this loop runs over the vocabulary for every policy, budget and token.
+  for (let i = 0; i < other.length; i++) klNats += reference.probabilities[i] * (reference.logits[i] - other[i])
+  return { nllNats: logNorm - other[target], klNats, sameBest: argMax(other) === reference.best }
 }
 
 /** Index of the largest value; of equal ones the lowest. */
 export function argMax(values: Float32Array): number {
   let best = 0
-  for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i
   return best
 }
 
+/** NaN for no values. */
 export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
+/** The value below which a share `at` in [0, 1] of the values lies, interpolated (Hyndman and Fan 1996, type 7). */
+export function quantile(values: readonly number[], at: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const place = (sorted.length - 1) * at
+  const below = Math.floor(place)
+  const above = Math.ceil(place)
+  return sorted[below] + (sorted[above] - sorted[below]) * (place - below)
+}
+
 /** Middle value; of an even number the mean of the two middle ones. */
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
+  return quantile(values, 0.5)
 }

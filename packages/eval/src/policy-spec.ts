@@ -1,84 +1,89 @@
-import { fullCache } from '@kvasir/baselines/full'
-import { oracleTokens } from '@kvasir/baselines/oracle'
-import { randomSentences } from '@kvasir/baselines/random'
-import { sinkWindow } from '@kvasir/baselines/window'
 import { type CachePolicy, OptionError } from '@kvasir/core'
-import { sentenceKv } from '@kvasir/sentence-kv'
+import { type PolicyEntry, type PolicyName, policies, policyNames } from './policies.ts'
 
-/** `name[:key=value[,key=value...]]` as written on a command line. */
+/** A policy as written on a command line: `name[:key=value[,key=value...]]`. */
 export interface PolicySpec {
   readonly text: string
   readonly name: PolicyName
   readonly options: Readonly<Record<string, string | number | boolean>>
 }
 
-type Options = PolicySpec['options']
+/** One policy at one budget: a row of a comparison. */
+export interface Arm {
+  readonly spec: PolicySpec
+  /** Tokens a KV head; null for the full cache. */
+  readonly budget: number | null
+}
 
-/** Every policy that can be named, and the keys that it takes. `budget` stands for budgetTokens in all. */
-const policies = {
-  full: { keys: [], make: () => fullCache() },
-  window: { keys: ['sinkTokens'], make: (options: Options) => sinkWindow(options as never) },
-  random: {
-    keys: ['sinkTokens', 'recentTokens', 'seed'],
-    make: (options: Options) => randomSentences(options as never),
-  },
-  oracle: { keys: ['jointHeads'], make: (options: Options) => oracleTokens(options as never) },
-  'sentence-kv': {
-    keys: [
-      'mode',
-      'sinkTokens',
-      'recentTokens',
-      'poolFactor',
-      'codeBits',
-      'jointHeads',
-      'minSegmentTokens',
-      'maxSegmentTokens',
-    ],
-    make: (options: Options) => sentenceKv(options as never),
-  },
-} as const
-
-export type PolicyName = keyof typeof policies
-
-export const policyNames = Object.keys(policies) as PolicyName[]
-
-/** Reads a SPEC; throws OptionError that names what is allowed. */
+/**
+ * Reads a SPEC. Keys are the policy's options, with or without their unit: `budget` is `budgetTokens`.
+ * Throws OptionError that names what is allowed.
+ */
 export function parsePolicySpec(text: string): PolicySpec {
-  const [name = '', rest] = text.split(/:(.*)/s)
-  if (!Object.hasOwn(policies, name)) {
+  const [name, rest] = splitOnce(text, ':')
+  if (!isPolicyName(name)) {
     throw new OptionError({ parameter: 'policy', expected: `one of ${policyNames.join(', ')}`, got: name })
   }
-  const allowed = ['budget', ...policies[name as PolicyName].keys]
   const options: Record<string, string | number | boolean> = {}
-  for (const pair of rest ? rest.split(',') : []) {
-    const [key = '', value] = pair.split(/=(.*)/s)
-    if (!allowed.includes(key) || value === undefined || value === '') {
-      throw new OptionError({
-        parameter: `policy ${name}`,
-        expected: `key=value with a key out of ${allowed.join(', ')}`,
-        got: pair,
-      })
+  for (const pair of rest === undefined ? [] : rest.split(',')) {
+    const [key, value] = splitOnce(pair, '=')
+    const option = optionOf(policies[name], key)
+    if (option === undefined || !value || Object.hasOwn(options, option)) {
+      throw new OptionError({ parameter: `policy ${name}`, expected: describeKeys(policies[name]), got: pair })
     }
-    options[key === 'budget' ? 'budgetTokens' : key] = readValue(value)
+    options[option] = readValue(value)
   }
-  return { text, name: name as PolicyName, options }
+  return { text, name, options }
 }
 
-/** The policy of a spec; `budgetTokens` where the spec names none. `full` has no budget. */
-export function makePolicy(spec: PolicySpec, budgetTokens?: number): CachePolicy {
-  const budget = spec.name === 'full' || budgetTokens === undefined ? {} : { budgetTokens }
-  return policies[spec.name].make({ ...budget, ...spec.options })
+/** The policy of an arm, each time afresh. Throws OptionError for values that the policy refuses. */
+export function makePolicy({ spec, budget }: Arm): CachePolicy {
+  const given = budget === null ? {} : { budgetTokens: budget }
+  return policies[spec.name].make({ ...given, ...spec.options })
 }
 
-/** Budgets to run a spec with: its own, none for `full`, else each of `budgets`. */
-export function budgetsOf(spec: PolicySpec, budgets: readonly number[]): readonly (number | null)[] {
-  if (spec.name === 'full') return [null]
-  const own = spec.options.budgetTokens
-  return typeof own === 'number' ? [own] : budgets
+/**
+ * The rows of a comparison: each spec at its own budget, else at each of `budgets`; `full` once. Makes every policy once,
+ * so that a value that one refuses shows here. Throws OptionError, also where a row stands twice.
+ */
+export function planArms(specs: readonly PolicySpec[], budgets: readonly number[]): readonly Arm[] {
+  const arms = specs.flatMap((spec) => budgetsOf(spec, budgets).map((budget): Arm => ({ spec, budget })))
+  const seen = new Set<string>()
+  for (const arm of arms) {
+    makePolicy(arm)
+    const row = `${arm.spec.text} at budget ${arm.budget}`
+    if (seen.has(row)) throw new OptionError({ parameter: 'policy', expected: 'each policy and budget once', got: row })
+    seen.add(row)
+  }
+  return arms
 }
 
+function budgetsOf({ name, options }: PolicySpec, budgets: readonly number[]): readonly (number | null)[] {
+  if (!(policies[name] as PolicyEntry).keys.includes('budgetTokens')) return [null]
+  return typeof options.budgetTokens === 'number' ? [options.budgetTokens] : budgets
+}
+
+function isPolicyName(name: string): name is PolicyName {
+  return Object.hasOwn(policies, name)
+}
+
+function optionOf({ keys }: PolicyEntry, key: string): string | undefined {
+  return keys.find((option) => option === key || option === `${key}Tokens`)
+}
+
+function describeKeys({ keys }: PolicyEntry): string {
+  if (keys.length === 0) return 'no keys'
+  return `key=value, each key once, out of ${keys.map((key) => key.replace(/Tokens$/, '')).join(', ')}`
+}
+
+/** Booleans and numbers by their looks; the policy checks types and ranges. */
 function readValue(text: string): string | number | boolean {
   if (text === 'true' || text === 'false') return text === 'true'
   const number = Number(text)
   return Number.isNaN(number) ? text : number
+}
+
+function splitOnce(text: string, mark: string): [string, string | undefined] {
+  const at = text.indexOf(mark)
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)]
 }

@@ -1,97 +1,135 @@
-import type { LlamaModel, Sequence } from '@kvasir/llama'
-import { type BookWindow, windowTokens } from './book-windows.ts'
+import type { LlamaModel, LlamaOptions, Sequence } from '@kvasir/llama'
+import { type BookWindow, readBook, scoredTokens, type WindowTokens, windowTokens } from './book-windows.ts'
 import { type MemoryFields, memoryOf } from './memory-fields.ts'
-import { argMax, klDivergence, mean, median, negativeLogLikelihood } from './metrics.ts'
-import { budgetsOf, makePolicy, type PolicySpec } from './policy-spec.ts'
+import { type Comparison, compareLogits, distributionOf, mean, quantile } from './metrics.ts'
+import { type Arm, makePolicy } from './policy-spec.ts'
+import type { CaseKey } from './results-file.ts'
 
 /** One window under one policy and budget. Means are over the scored tokens; KL is full || policy. */
-export interface WindowResult extends MemoryFields {
+export interface WindowResult extends CaseKey, MemoryFields {
   readonly suite: 'windows'
-  readonly id: string
-  readonly length: number
-  readonly policy: string
-  readonly budget: number | null
   readonly mode: null
   readonly scoredTokens: number
   readonly nllNats: number
   readonly nllFullNats: number
   readonly klNats: number
   readonly klMedianNats: number
+  readonly klP99Nats: number
   /** Share of scored tokens at which policy and full cache have the same arg-max. */
   readonly top1: number
 }
 
-export interface WindowCase {
-  readonly folder: string
-  readonly window: BookWindow
+/** How far a run is: step `step` of `numSteps` in case `index` of `numCases`. Step 0 is the prefill. */
+export interface WindowsProgress {
+  readonly id: string
   readonly length: number
+  readonly index: number
+  readonly numCases: number
+  readonly step: number
+  readonly numSteps: number
 }
 
-interface Arm {
-  readonly spec: PolicySpec
-  readonly budget: number | null
-  readonly sequence: Sequence
-  readonly kl: number[]
-  readonly nll: number[]
-  agreed: number
+export interface WindowsRun {
+  /** Holds `books/`. */
+  readonly folder: string
+  readonly windows: readonly BookWindow[]
+  /** Context tokens of each case: every window runs at every length. */
+  readonly lengths: readonly number[]
+  readonly arms: readonly Arm[]
+  /** Says which results are there already: they are not computed again. @default none */
+  readonly isDone?: (key: CaseKey) => boolean
+  readonly onProgress?: (progress: WindowsProgress) => void
+  readonly signal?: AbortSignal
 }
 
-/**
- * One dense prefill; then the full cache and every (policy, budget) decode the same tokens in lockstep as one batch,
- * each from a fork of it. `full` among the specs is a second full run, an A/A check.
- */
-export async function runWindowCase(
-  model: LlamaModel,
-  { folder, window, length }: WindowCase,
-  specs: readonly PolicySpec[],
-  budgets: readonly number[],
-  signal?: AbortSignal,
-): Promise<WindowResult[]> {
+/** Model options that a run of these lengths and arms needs: room for one prompt and what each arm appends to it. */
+export function windowsModelOptions(
+  lengths: readonly number[],
+  arms: readonly Arm[],
+): Required<Pick<LlamaOptions, 'contextTokens' | 'kvCapacityTokens' | 'maxBatch'>> {
+  const contextTokens = Math.max(...lengths) + scoredTokens
+  const maxBatch = arms.length + 1
+  // Two pages of 16 more an arm: the copy of the shared last page, and the one that is not full.
+  return { contextTokens, maxBatch, kvCapacityTokens: contextTokens + maxBatch * (scoredTokens + 32) }
+}
+
+/** Runs windows by lengths in file order and yields a result for each arm as soon as its case is through. */
+export async function* runWindows(model: LlamaModel, run: WindowsRun): AsyncGenerator<WindowResult> {
   const { tokenizer } = model
   if (!tokenizer) throw new TypeError('the windows suite needs a model with a tokenizer')
-  const options = signal ? { signal } : {}
-  const { prompt, fed, targets } = windowTokens(folder, window, tokenizer, length)
-  const full = model.createSequence()
-  await full.prefill(prompt, options)
-  const arms: Arm[] = []
-  for (const spec of specs) {
-    for (const budget of budgetsOf(spec, budgets)) {
-      const sequence = await full.fork({ policy: makePolicy(spec, budget ?? undefined) })
-      arms.push({ spec, budget, sequence, kl: [], nll: [], agreed: 0 })
-    }
+  const cases = run.lengths.flatMap((length) => run.windows.map((window) => ({ window, length })))
+  for (const [index, { window, length }] of cases.entries()) {
+    const arms = run.arms.filter((arm) => !run.isDone?.(keyOf(window, length, arm)))
+    if (arms.length === 0) continue
+    const tokens = windowTokens(readBook(run.folder, window), window, tokenizer, length)
+    const numSteps = tokens.fed.length
+    const onStep = (step: number) =>
+      run.onProgress?.({ id: window.id, length, index, numCases: cases.length, step, numSteps })
+    yield* await runCase(model, tokens, arms, (arm) => keyOf(window, length, arm), onStep, run.signal)
   }
-  const nllFull: number[] = []
+}
+
+interface RunningArm {
+  readonly arm: Arm
+  readonly sequence: Sequence
+  readonly comparisons: Comparison[]
+}
+
+/** One dense prefill; then the full cache and all arms decode the same tokens in lockstep, each in a fork of it. */
+async function runCase(
+  model: LlamaModel,
+  { prompt, fed, targets }: WindowTokens,
+  arms: readonly Arm[],
+  keyFor: (arm: Arm) => WindowKey,
+  onStep: (step: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<WindowResult[]> {
+  const options = signal ? { signal } : {}
+  const running: RunningArm[] = []
+  await using full = model.createSequence()
   try {
-    for (const [t, token] of fed.entries()) {
-      const steps = [full, ...arms.map(({ sequence }) => sequence)].map((sequence) => sequence.step(token))
-      const [fullLogits, ...armLogits] = (await model.decode(steps, options)) as [Float32Array, ...Float32Array[]]
-      const target = targets[t] as number
-      nllFull.push(negativeLogLikelihood(fullLogits, target))
-      const best = argMax(fullLogits)
-      for (const [i, arm] of arms.entries()) {
-        const logits = armLogits[i] as Float32Array
-        arm.nll.push(negativeLogLikelihood(logits, target))
-        arm.kl.push(klDivergence(fullLogits, logits))
-        if (argMax(logits) === best) arm.agreed++
-      }
+    onStep(0)
+    await full.prefill(prompt, options)
+    for (const arm of arms) {
+      running.push({ arm, sequence: await full.fork({ policy: makePolicy(arm) }), comparisons: [] })
     }
-    return arms.map((arm) => ({
-      suite: 'windows',
-      id: window.id,
-      length,
-      policy: arm.spec.text,
-      budget: arm.budget,
-      mode: null,
-      scoredTokens: fed.length,
-      nllNats: mean(arm.nll),
-      nllFullNats: mean(nllFull),
-      klNats: mean(arm.kl),
-      klMedianNats: median(arm.kl),
-      top1: arm.agreed / fed.length,
-      ...memoryOf(arm.sequence.report(), model.config),
+    const nllFull: number[] = []
+    for (const [t, token] of fed.entries()) {
+      const steps = [full, ...running.map(({ sequence }) => sequence)].map((sequence) => sequence.step(token))
+      const [fullLogits, ...armLogits] = await model.decode(steps, options)
+      const reference = distributionOf(fullLogits)
+      nllFull.push(reference.logNorm - fullLogits[targets[t]])
+      for (const [i, { comparisons }] of running.entries()) {
+        comparisons.push(compareLogits(reference, armLogits[i], targets[t]))
+      }
+      onStep(t + 1)
+    }
+    const nllFullNats = mean(nllFull)
+    return running.map(({ arm, sequence, comparisons }) => ({
+      ...keyFor(arm),
+      ...scoresOf(comparisons),
+      nllFullNats,
+      ...memoryOf(sequence.report(), model.config),
     }))
   } finally {
-    for (const { sequence } of arms) await sequence.dispose()
-    await full.dispose()
+    for (const { sequence } of running) await sequence.dispose()
+  }
+}
+
+type WindowKey = Pick<WindowResult, 'suite' | 'id' | 'length' | 'policy' | 'budget' | 'mode'>
+
+function keyOf(window: BookWindow, length: number, { spec, budget }: Arm): WindowKey {
+  return { suite: 'windows', id: window.id, length, policy: spec.text, budget, mode: null }
+}
+
+function scoresOf(comparisons: readonly Comparison[]) {
+  const kl = comparisons.map(({ klNats }) => klNats)
+  return {
+    scoredTokens: comparisons.length,
+    nllNats: mean(comparisons.map(({ nllNats }) => nllNats)),
+    klNats: mean(kl),
+    klMedianNats: quantile(kl, 0.5),
+    klP99Nats: quantile(kl, 0.99),
+    top1: mean(comparisons.map(({ sameBest }) => Number(sameBest))),
   }
 }

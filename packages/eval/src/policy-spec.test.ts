@@ -1,0 +1,59 @@
+import { OptionError } from '@kvasir/core'
+import { describe, expect, test } from 'vitest'
+import { policies, policyNames } from './policies.ts'
+import { makePolicy, parsePolicySpec, planArms } from './policy-spec.ts'
+
+describe('a SPEC', () => {
+  test('is a name and options, with or without their unit', () => {
+    expect(parsePolicySpec('full')).toEqual({ text: 'full', name: 'full', options: {} })
+    const text = 'sentence-kv:budget=64,sinkTokens=2,jointHeads=false,mode=kvasir'
+    const options = { budgetTokens: 64, sinkTokens: 2, jointHeads: false, mode: 'kvasir' }
+    expect(parsePolicySpec(text)).toEqual({ text, name: 'sentence-kv', options })
+  })
+
+  test.each([
+    ['windows', /one of full, window, random, oracle, sentence-kv.*got "windows"/],
+    ['', /one of full/],
+    ['toString', /one of full/],
+    ['full:budget=3', /policy full: expected no keys, got "budget=3"/],
+    ['window:keep=2', /out of budget, sink, got "keep=2"/],
+    ['window:', /got ""/],
+    ['window:sink', /got "sink"/],
+    ['window:sink=', /got "sink="/],
+    ['window:sink=1,sink=2', /each key once.*got "sink=2"/],
+    ['window:sink=1,,budget=9', /got ""/],
+  ])('%j is refused with what is allowed', (text, message) => {
+    expect(() => parsePolicySpec(text)).toThrow(OptionError)
+    expect(() => parsePolicySpec(text)).toThrow(message)
+  })
+})
+
+describe('the rows of a comparison', () => {
+  const plan = (specs: string[], budgets = [128, 256]) =>
+    planArms(specs.map(parsePolicySpec), budgets).map(({ spec, budget }) => [spec.name, budget])
+
+  test('are each policy at each budget, at its own where it names one; the full cache once', () => {
+    expect(plan(['full', 'window', 'oracle:budget=64'])).toEqual([
+      ['full', null],
+      ['window', 128],
+      ['window', 256],
+      ['oracle', 64],
+    ])
+  })
+
+  test.each([
+    [['window:sink=500'], /budgetTokens/],
+    [['sentence-kv:mode=other'], /mode/],
+    [['oracle:jointHeads=yes,budget=none'], /budgetTokens/],
+    [['full', 'full'], /each policy and budget once/],
+  ])('%j is refused before anything runs', (specs, message) => {
+    expect(() => plan(specs)).toThrow(OptionError)
+    expect(() => plan(specs)).toThrow(message)
+  })
+
+  test.each(policyNames)('%s can be made at a budget of 128, and refuses an option that it does not have', (name) => {
+    const [arm] = planArms([parsePolicySpec(name)], [128])
+    expect(makePolicy(arm).name).toBe(name)
+    if (name !== 'full') expect(() => policies[name].make({ budgetTokens: 128, none: 1 } as never)).toThrow(OptionError)
+  })
+})

@@ -1,0 +1,89 @@
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { OptionError } from '@kvasir/core'
+
+/** Which case, policy and budget a result belongs to. */
+export interface CaseKey {
+  readonly suite: string
+  readonly id: string
+  readonly length: number
+  readonly policy: string
+  readonly budget: number | null
+  readonly mode: string | null
+}
+
+/** What all results of one folder share: names and numbers by which two runs can be told apart. */
+export type RunIdentity = Readonly<Record<string, string | number>>
+
+/** Results of one folder, in the order in which they came. */
+export interface ResultsFile {
+  readonly rows: readonly CaseKey[]
+  /** True if there is a result for this case, policy and budget. */
+  has(key: CaseKey): boolean
+  /** Adds one line to `results.jsonl`, at once and whole. */
+  append(row: CaseKey): void
+  /** Writes another JSON file of the folder; a reader sees the old one or the new one. */
+  writeJson(name: string, value: unknown): void
+}
+
+/**
+ * Opens the results in a folder, which it makes if need be. An interrupted run goes on: its rows are there, and a line
+ * cut short by a crash is dropped. Throws OptionError if the folder's `run.json` says that another run made it.
+ */
+export function openResults(folder: string, identity: RunIdentity): ResultsFile {
+  mkdirSync(folder, { recursive: true })
+  checkIdentity(folder, identity)
+  const path = join(folder, 'results.jsonl')
+  const rows = readRows(path)
+  const keys = new Set(rows.map(keyText))
+  return {
+    rows,
+    has: (key) => keys.has(keyText(key)),
+    append: (row) => {
+      // One write of one line: a signal arrives before or after it.
+      appendFileSync(path, `${JSON.stringify(row)}\n`)
+      rows.push(row)
+      keys.add(keyText(row))
+    },
+    writeJson: (name, value) => writeJson(join(folder, name), value),
+  }
+}
+
+function checkIdentity(folder: string, identity: RunIdentity): void {
+  const path = join(folder, 'run.json')
+  if (!existsSync(path)) {
+    writeJson(path, identity)
+    return
+  }
+  const before = JSON.parse(readFileSync(path, 'utf8')) as RunIdentity
+  for (const [name, value] of Object.entries(identity)) {
+    if (before[name] === value) continue
+    throw new OptionError({
+      parameter: folder,
+      expected: `results of a run with ${name} ${value}`,
+      got: `one with ${before[name]}`,
+      remedy: 'Give another folder for this run.',
+    })
+  }
+}
+
+function readRows(path: string): CaseKey[] {
+  if (!existsSync(path)) return []
+  const text = readFileSync(path, 'utf8')
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1)
+  if (whole.length < text.length) truncateSync(path, Buffer.byteLength(whole))
+  return whole
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as CaseKey)
+}
+
+function writeJson(path: string, value: unknown): void {
+  const draft = `${path}.${process.pid}.tmp`
+  writeFileSync(draft, `${JSON.stringify(value, null, 2)}\n`)
+  renameSync(draft, path)
+}
+
+function keyText({ suite, id, length, policy, budget, mode }: CaseKey): string {
+  return JSON.stringify([suite, id, length, policy, budget, mode])
+}
