@@ -56,11 +56,11 @@ const scalingFields: Record<RopeScaling['kind'], { numbers: readonly string[]; l
 }
 
 function validateScaling(scaling: RopeScaling, numPairs: number, owner: string): void {
-  const fields = scalingFields[scaling?.kind]
-  if (!fields) {
+  if (!Object.hasOwn(scalingFields, scaling?.kind)) {
     const expected = `one of ${Object.keys(scalingFields).join(', ')}`
     throw new ShapeError({ parameter: `${owner}.kind`, expected, got: scaling?.kind })
   }
+  const fields = scalingFields[scaling.kind]
   const values = scaling as unknown as Record<string, unknown>
   for (const name of fields.numbers) checkPositive(`${owner}.${name}`, values[name])
   for (const name of fields.lists) {
