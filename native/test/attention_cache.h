@@ -124,15 +124,16 @@ inline double attendExactly(const Cache& cache, int sequence, int kvHead, const 
   return indices.empty() ? max : max + std::log(sum);
 }
 
-// ||got - want|| / ||want||; NaN compares as infinitely wrong.
-inline double relativeError(const float* got, const std::vector<double>& want) {
+// ||got - want|| / max(||want||, floor); NaN compares as infinitely wrong.
+inline double relativeError(const float* got, const std::vector<double>& want, double floor = 0.0) {
   double difference = 0.0, size = 0.0;
   for (std::size_t i = 0; i < want.size(); ++i) {
     if (!std::isfinite(got[i])) return std::numeric_limits<double>::infinity();
     difference += (got[i] - want[i]) * (got[i] - want[i]);
     size += want[i] * want[i];
   }
-  return size > 0.0 ? std::sqrt(difference / size) : std::sqrt(difference);
+  const double length = std::max(std::sqrt(size), floor);
+  return length > 0.0 ? std::sqrt(difference) / length : std::sqrt(difference);
 }
 
 inline bool sameBits(const std::vector<float>& a, const std::vector<float>& b) {

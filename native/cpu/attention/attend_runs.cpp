@@ -8,7 +8,7 @@ namespace kvasir {
 namespace {
 
 using attention::kSplitTokens;
-using attention::kTileTokens;
+using attention::kBlockTokens;
 
 // Below this many bytes of K and V one worker is done before a second one has woken up.
 constexpr double kForkBytes = 96 * 1024;
@@ -48,14 +48,14 @@ void fillSplits(const RunRows& rows, int numRows, Plan& plan) {
     plan.rowSplits[row] = static_cast<std::int32_t>(split + 1 - plan.splits);
     int room = 0;
     for (int run = rows.rowStarts[row]; run < rows.rowStarts[row + 1]; ++run) {
-      plan.numTokens += rows.runs[run].len;
-      for (int skip = 0; skip < rows.runs[run].len;) {
+      const int len = rows.runs[run].len;
+      plan.numTokens += len;
+      for (int skip = 0; skip < len;) {
         if (room == 0) {
           *++split = {row, run, skip, 0};
           room = kSplitTokens;
         }
-        const int left = rows.runs[run].len - skip;
-        const int taken = left < room ? left : room;
+        const int taken = len - skip < room ? len - skip : room;
         split->count += taken;
         room -= taken;
         skip += taken;
@@ -81,15 +81,15 @@ Plan makePlan(Context& context, const RunRows& rows, int numRows, int group, int
   return plan;
 }
 
-// keys [count rounded up, plus a tile]: addresses of the K rows of a split; the tail repeats the last one.
+// keys [count rounded up to kBlockTokens]: addresses of the K rows of a split; the tail repeats the last one.
 void listKeys(const attention::HeadRows& kv, const KvRun* run, const Split& split, const std::uint8_t** keys) {
   const std::size_t rowBytes = kv.rowBytes();
   int listed = 0;
   for (int skip = split.skip; listed < split.count; ++run, skip = 0) {
-    const std::uint8_t* key = kv.key(run->page * kPageTokens + run->first + skip);
+    const std::uint8_t* key = kv.row(run->page, run->first + skip);
     for (int i = skip; i < run->len && listed < split.count; ++i, key += rowBytes) keys[listed++] = key;
   }
-  const int padded = (split.count + kTileTokens - 1) / kTileTokens * kTileTokens + kTileTokens;
+  const int padded = (split.count + kBlockTokens - 1) / kBlockTokens * kBlockTokens;
   for (; listed < padded; ++listed) keys[listed] = keys[split.count - 1];
 }
 
@@ -130,7 +130,7 @@ void attendRuns(Context& context, const KvView& kv, int layer, const float* q, i
                   lse ? lse + head : nullptr);
     }
   };
-  constexpr std::size_t kKeysBytes = (kSplitTokens + kTileTokens) * sizeof(const std::uint8_t*);
+  constexpr std::size_t kKeysBytes = kSplitTokens * sizeof(const std::uint8_t*);
   const std::size_t scratchBytes = kKeysBytes + kernels.runsScratchBytes(kv.headDim, group);
   auto attendSplit = [&](int number, int worker) {
     if (context.cancelled()) return;

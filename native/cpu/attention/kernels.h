@@ -8,9 +8,9 @@
 
 namespace kvasir::attention {
 
-constexpr int kTileTokens = 16;    // decode: rows that share one rescale
-constexpr int kSplitTokens = 512;  // decode: rows of one task
-constexpr int kPrefillLanes = 192; // prefill: queries (rows x heads of a group) of one task, at least one row
+constexpr int kBlockTokens = 64;    // decode: most rows that share one rescale
+constexpr int kSplitTokens = 512;   // decode: rows of one task
+constexpr int kPrefillLanes = 192;  // prefill: queries (rows x heads of a group) of one task, at least one row
 
 // The K rows of one KV head in the pages of one sequence; V rows lie valueStride bytes behind them.
 struct HeadRows {
@@ -22,10 +22,11 @@ struct HeadRows {
   int headDim;
 
   std::size_t rowBytes() const { return static_cast<std::size_t>(headDim) * (type == KvType::f16 ? 2 : 4); }
-  const std::uint8_t* key(int index) const {
-    return base + static_cast<std::size_t>(pages[index / kPageTokens]) * pageStride +
-           static_cast<std::size_t>(index % kPageTokens) * rowBytes();
+  // The K row at an offset of the sequence's page number `page`.
+  const std::uint8_t* row(int page, int offset) const {
+    return base + static_cast<std::size_t>(pages[page]) * pageStride + static_cast<std::size_t>(offset) * rowBytes();
   }
+  const std::uint8_t* key(int index) const { return row(index / kPageTokens, index % kPageTokens); }
 };
 
 // Rows [position, position + rows) of a sequence against one KV head, all `group` query heads of it.
@@ -45,7 +46,7 @@ struct PrefillTask {
 
 // Unfinished attention over `count` rows: out = sum of 2^(s - max) v, sum = sum of 2^(s - max), s in log2 units.
 struct RunsTask {
-  const std::uint8_t* const* keys;  // [count rounded up to kTileTokens, plus one tile]; the tail repeats the last row
+  const std::uint8_t* const* keys;  // [count rounded up to kBlockTokens]; the tail repeats the last row
   int count;                        // 1..kSplitTokens
   std::size_t valueStride;
   KvType type;

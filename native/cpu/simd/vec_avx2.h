@@ -16,6 +16,7 @@ struct Vec {
   static constexpr int kLanes = 8;
   static constexpr int kTileRows = 4;
   static constexpr int kTileVecs = 3;
+  static constexpr int kRunHeads = 3;
 
   static F zero() { return _mm256_setzero_ps(); }
   static F set(float x) { return _mm256_set1_ps(x); }

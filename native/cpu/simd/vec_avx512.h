@@ -17,6 +17,8 @@ struct Vec {
   // Register tile of the matrix kernels: kTileRows x kTileVecs accumulators, kTileVecs operands, one broadcast.
   static constexpr int kTileRows = 8;
   static constexpr int kTileVecs = 3;
+  // Query heads that share a pass over decoded rows: as many as leave four rows' accumulators in registers.
+  static constexpr int kRunHeads = 4;
 
   static F zero() { return _mm512_setzero_ps(); }
   static F set(float x) { return _mm512_set1_ps(x); }

@@ -17,6 +17,7 @@ struct Vec {
   static constexpr int kLanes = 4;
   static constexpr int kTileRows = 8;
   static constexpr int kTileVecs = 3;
+  static constexpr int kRunHeads = 4;
 
   static F zero() { return vdupq_n_f32(0.0f); }
   static F set(float x) { return vdupq_n_f32(x); }
