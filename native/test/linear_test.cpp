@@ -135,7 +135,7 @@ std::vector<float> roundedActivations(const Case& c) {
   std::vector<lin::ActBlock> quantised(static_cast<std::size_t>(blocks) + 1);
   for (int row = 0; row < c.rows; ++row) {
     float* x = &rounded[static_cast<std::size_t>(row) * c.xStride];
-    lin::scalarKernels.quantise(x, blocks, quantised.data());
+    lin::scalarBytes.quantise(x, blocks, quantised.data());
     for (int k = 0; k < blocks * lin::blockCols; ++k) {
       const lin::ActBlock& block = quantised[static_cast<std::size_t>(k / lin::blockCols)];
       x[k] = block.scale * static_cast<float>(block.codes[k % lin::blockCols]);
@@ -290,10 +290,15 @@ void testQuantisedActivations(const std::vector<NamedIsa>& isas) {
   std::vector<float> x = randomFloats(random, 64 * 32);
   for (int k = 0; k < 32; ++k) x[static_cast<std::size_t>(k)] = 0, x[static_cast<std::size_t>(32 + k)] = 1e-39f, x[static_cast<std::size_t>(64 + k)] = 3e30f;
   std::vector<lin::ActBlock> wanted(64), got(64);
-  lin::scalarKernels.quantise(x.data(), 64, wanted.data());
+  std::vector<lin::DigitBlock> wantedDigits(64), gotDigits(64);
+  lin::scalarBytes.quantise(x.data(), 64, wanted.data());
+  lin::scalarBytes.splitDigits(x.data(), 64, wantedDigits.data());
   for (const NamedIsa& isa : isas) {
-    lin::kernelsOf(isa.isa).quantise(x.data(), 64, got.data());
-    expect(std::memcmp(wanted.data(), got.data(), 64 * sizeof(lin::ActBlock)) == 0, "FAIL %s: activations quantised differently\n", isa.name);
+    lin::kernelsOf(isa.isa).bytes.quantise(x.data(), 64, got.data());
+    lin::kernelsOf(isa.isa).bytes.splitDigits(x.data(), 64, gotDigits.data());
+    const bool same = std::memcmp(wanted.data(), got.data(), 64 * sizeof(lin::ActBlock)) == 0 &&
+                      std::memcmp(wantedDigits.data(), gotDigits.data(), 64 * sizeof(lin::DigitBlock)) == 0;
+    expect(same, "FAIL %s: activations quantised differently\n", isa.name);
   }
 }
 

@@ -1,9 +1,9 @@
-#include "half.h"
 #include "avx512_vectors.h"
 #include "simd_table.h"
 
 namespace kvasir::lin {
 
-const LinearKernels avx512Kernels = tableOf<Avx512>();
+const FloatKernels avx512Floats = floatKernels<Avx512>;
+const ByteKernels avx512Bytes = byteKernels<Avx512>;
 
 }  // namespace kvasir::lin

@@ -13,8 +13,9 @@ struct Avx512 {
   using I = __m512i;
   static constexpr int lanes = 16;
   static constexpr int panelGroups = 2;
-  static constexpr int tileRowsExact = 14;
-  static constexpr int tileRowsFast = 6;
+  static constexpr int tileRowsFloat = 14;
+  static constexpr int tileRowsByte = 6;
+  static constexpr int decodeRowsFloat = 4;
   static constexpr int decodeRowsExact = 4;
   static constexpr int decodeRowsFast = 4;
   static constexpr int wideOffset = 128;  // what dot<true> leaves to be subtracted from a code

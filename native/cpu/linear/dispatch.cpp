@@ -3,16 +3,16 @@
 namespace kvasir::lin {
 
 // Levels of another architecture fall back to the reference.
-const LinearKernels& kernelsOf(Isa isa) {
+LinearKernels kernelsOf(Isa isa) {
   switch (isa) {
 #if defined(__x86_64__)
-    case Isa::avx2: return avx2Kernels;
-    case Isa::avx512: return avx512Kernels;
-    case Isa::vnni: return vnniKernels;
+    case Isa::avx2: return {avx2Floats, avx2Bytes};
+    case Isa::avx512: return {avx512Floats, avx512Bytes};
+    case Isa::vnni: return {avx512Floats, vnniBytes};
 #elif defined(__aarch64__)
-    case Isa::neon: return neonKernels;
+    case Isa::neon: return {neonFloats, neonBytes};
 #endif
-    default: return scalarKernels;
+    default: return {scalarFloats, scalarBytes};
   }
 }
 

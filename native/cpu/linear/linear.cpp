@@ -24,7 +24,7 @@ constexpr int rowsPerPrepareTask = 16;
 
 struct Call {
   Context& context;
-  const LinearKernels& kernels;
+  LinearKernels kernels;
   const float* x;
   std::size_t xStride;
   int rows;
@@ -46,7 +46,7 @@ void store(const Call& call, const LinearPart& part, int row, int rows, int grou
   const int whole = outs / groupRows;
   float* out = part.out + size(row) * part.outStride + first;
   const float* bias = part.bias ? part.bias + first : nullptr;
-  call.kernels.storeTile(rows, whole, y, yStride, bias, part.accumulate, out, part.outStride);
+  call.kernels.floats.store(rows, whole, y, yStride, bias, part.accumulate, out, part.outStride);
   for (int r = 0; r < rows; ++r, y += yStride, out += part.outStride) {  // the rest of a cut group
     for (int i = whole * groupRows; i < outs; ++i) {
       const float value = bias ? y[i] + bias[i] : y[i];
@@ -78,20 +78,24 @@ const std::uint8_t* groupAt(const Weight& weight, int group) {
   return weight.data + size(group) * layoutOf(weight.type).groupBytes(weight.cols);
 }
 
+int panelGroupsOf(const Call& call, bool bytes) {
+  return bytes ? call.kernels.bytes.panelGroups : call.kernels.floats.panelGroups;
+}
+
 // One task: a panel of output rows times a run of input rows.
 class PanelTask {
  public:
   PanelTask(const Call& call, const LinearPart& part, int panel, bool bytes)
-      : call(call), part(part), firstGroup(panel * call.kernels.panelGroups), bytes(bytes),
-        layout(layoutOf(part.weight->type)), width(call.kernels.panelGroups * groupRows) {}
+      : call(call), part(part), bytes(bytes), layout(layoutOf(part.weight->type)),
+        groups(panelGroupsOf(call, bytes)), firstGroup(panel * groups), width(groups * groupRows) {}
 
   void run(int worker, int firstRow, int endRow) {
     const int chunk = atMost(call.cols, panelCols);
-    const std::size_t panelBytes = aligned(bytes ? size(chunk / blockCols) * fastPanelBlockBytes(layout, call.kernels.panelGroups)
+    const std::size_t panelBytes = aligned(bytes ? size(chunk / blockCols) * fastPanelBlockBytes(layout, groups)
                                                  : size(chunk) * size(width) * 4);
     std::byte* scratch = call.context.scratch(worker, panelBytes + size(endRow - firstRow) * size(width) * 4);
     float* sums = reinterpret_cast<float*>(scratch + panelBytes);  // [endRow - firstRow][width]
-    const int tileRows = bytes ? call.kernels.tileRowsFast : call.kernels.tileRowsExact;
+    const int tileRows = bytes ? call.kernels.bytes.tileRows : call.kernels.floats.tileRows;
     const int tiles = ceilDiv(endRow - firstRow, tileRows);
     for (int k = 0; k < call.cols; k += panelCols) {
       const int cols = atMost(panelCols, call.cols - k);
@@ -101,7 +105,7 @@ class PanelTask {
         const int to = firstRow + tileFrom(t + 1, tiles, endRow - firstRow);
         float* tile = call.cols > panelCols ? sums + size(from - firstRow) * size(width) : sums;
         multiply(k, cols, scratch, from, to - from, tile);
-        if (k + cols == call.cols) store(call, part, from, to - from, firstGroup, call.kernels.panelGroups, tile, width);
+        if (k + cols == call.cols) store(call, part, from, to - from, firstGroup, groups, tile, width);
       }
     }
   }
@@ -110,38 +114,39 @@ class PanelTask {
   static int tileFrom(int t, int tiles, int rows) { return t * (rows / tiles) + atMost(t, rows % tiles); }
 
   void unpack(int k, int cols, std::byte* panel) const {
-    for (int place = 0; place < call.kernels.panelGroups; ++place) {
+    for (int place = 0; place < groups; ++place) {
       const int group = atMost(firstGroup + place, groupsOf(part) - 1);  // past the end: repeated, never stored
       const std::uint8_t* source = groupAt(*part.weight, group) + layout.groupBytes(k);
-      if (bytes) call.kernels.unpackFast(part.weight->type, source, cols, place, reinterpret_cast<std::uint8_t*>(panel));
-      else call.kernels.unpackExact(part.weight->type, source, cols, place, reinterpret_cast<float*>(panel));
+      if (bytes) call.kernels.bytes.unpack(part.weight->type, source, cols, place, reinterpret_cast<std::uint8_t*>(panel));
+      else call.kernels.floats.unpack(part.weight->type, source, cols, place, reinterpret_cast<float*>(panel));
     }
   }
 
   void multiply(int k, int cols, const std::byte* panel, int row, int rows, float* tile) const {
     if (bytes) {
       const std::size_t blocks = size(call.cols / blockCols);
-      call.kernels.tileFast(part.weight->type, rows, call.quantised + size(row) * blocks + k / blockCols, blocks,
+      call.kernels.bytes.multiply(part.weight->type, rows, call.quantised + size(row) * blocks + k / blockCols, blocks,
                             reinterpret_cast<const std::uint8_t*>(panel), cols, k == 0, tile);
     } else {
-      call.kernels.tileExact(rows, call.x + size(row) * call.xStride + k, call.xStride,
+      call.kernels.floats.multiply(rows, call.x + size(row) * call.xStride + k, call.xStride,
                              reinterpret_cast<const float*>(panel), cols, k == 0, tile);
     }
   }
 
   const Call& call;
   const LinearPart& part;
-  int firstGroup;
   bool bytes;
   Layout layout;
+  int groups;
+  int firstGroup;
   int width;
 };
 
 void prefill(const Call& call, LinearMode mode) {
-  const auto panelsOf = [&](const LinearPart& part) { return ceilDiv(groupsOf(part), call.kernels.panelGroups); };
+  const auto panelsOf = [&](const LinearPart& part) { return ceilDiv(groupsOf(part), panelGroupsOf(call, usesBytes(part, mode))); };
   int panels = 0;
   for (int p = 0; p < call.numParts; ++p) panels += panelsOf(call.parts[p]);
-  const int tileRows = call.kernels.tileRowsExact;
+  const int tileRows = call.kernels.floats.tileRows;
   const int wantedRows = inputBytesPerTask / (4 * call.cols);
   const int runs = ceilDiv(call.rows, wantedRows > 4 * tileRows ? wantedRows : 4 * tileRows);
   const int runRows = ceilDiv(call.rows, runs * tileRows) * tileRows;
@@ -159,21 +164,31 @@ void decodeGroup(const Call& call, const LinearPart& part, int group, bool bytes
   const Weight& weight = *part.weight;
   const std::uint8_t* data = groupAt(weight, group);
   const std::size_t blocks = size(call.cols / blockCols);
-  const int most = bytes ? call.kernels.decodeRowsFast : call.kernels.decodeRowsExact;
+  const int most = bytes ? call.kernels.bytes.decodeRowsFast : call.kernels.bytes.decodeRowsExact;
   for (int row = 0; row < call.rows; row += most) {
     const int rows = atMost(most, call.rows - row);
     if (layoutOf(weight.type).isFloat()) {
-      call.kernels.decodeFloats(weight.type, data, call.cols, rows, call.x + size(row) * call.xStride, call.xStride, y);
+      call.kernels.floats.decode(weight.type, data, call.cols, rows, call.x + size(row) * call.xStride, call.xStride, y);
     } else if (bytes) {
-      call.kernels.decodeFast(weight.type, data, call.cols, rows, call.quantised + size(row) * blocks, y);
+      call.kernels.bytes.decodeFast(weight.type, data, call.cols, rows, call.quantised + size(row) * blocks, y);
     } else {
-      call.kernels.decodeExact(weight.type, data, call.cols, rows, call.digits + size(row) * blocks, y);
+      call.kernels.bytes.decodeExact(weight.type, data, call.cols, rows, call.digits + size(row) * blocks, y);
     }
     store(call, part, row, rows, group, 1, y, groupRows);
   }
 }
 
+// From this many rows on a panel shared by them beats decoding a group for each few; the sums are the same.
+constexpr int panelRows = 4;
+
+bool allBytes(const Call& call, LinearMode mode) {
+  for (int p = 0; p < call.numParts; ++p)
+    if (!usesBytes(call.parts[p], mode)) return false;
+  return true;
+}
+
 void decode(const Call& call, LinearMode mode) {
+  if (call.rows >= panelRows && allBytes(call, mode)) return prefill(call, mode);
   const auto groupsPerTask = [&](const LinearPart& part) {
     const int fit = static_cast<int>(size(weightBytesPerDecodeTask) / layoutOf(part.weight->type).groupBytes(call.cols));
     return fit > 1 ? fit : 1;
@@ -222,8 +237,8 @@ void linear(Context& context, const float* x, std::size_t xStride, int rows, con
     overRows(context, rows, [&](int first, int end) {
       for (int row = first; row < end; ++row) {
         const float* in = x + size(row) * xStride;
-        if (needsBytes) call.kernels.quantise(in, static_cast<int>(blocks), quantised + size(row) * blocks);
-        if (needsDigits) call.kernels.splitDigits(in, static_cast<int>(blocks), digits + size(row) * blocks);
+        if (needsBytes) call.kernels.bytes.quantise(in, static_cast<int>(blocks), quantised + size(row) * blocks);
+        if (needsDigits) call.kernels.bytes.splitDigits(in, static_cast<int>(blocks), digits + size(row) * blocks);
       }
     });
     call.quantised = quantised;

@@ -215,8 +215,7 @@ void decodeFast(WeightType type, Bytes group, int cols, int rows, const ActBlock
 
 }  // namespace
 
-const LinearKernels scalarKernels = {1,          4,         4,           4,           4,
-                                     quantise,   splitDigits, unpackExact, tileExact, unpackFast,
-                                     tileFast,   storeTile, decodeFloats, decodeExact, decodeFast};
+const FloatKernels scalarFloats = {1, 4, 4, unpackExact, tileExact, storeTile, decodeFloats};
+const ByteKernels scalarBytes = {1, 4, 4, 4, quantise, splitDigits, unpackFast, tileFast, decodeExact, decodeFast};
 
 }  // namespace kvasir::lin

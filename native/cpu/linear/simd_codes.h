@@ -72,8 +72,8 @@ class BlockReader {
 
  private:
   const std::uint8_t* at;
-  F superScale[V];
-  F superMin[V];
+  F superScale[V] = {};
+  F superMin[V] = {};
 };
 
 // The weight's code minus its offset, as float, of byte `Byte` (column 4 * step + Byte).

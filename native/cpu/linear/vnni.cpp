@@ -1,4 +1,3 @@
-#include "half.h"
 #include "avx512_vectors.h"
 #include "simd_table.h"
 
@@ -14,6 +13,6 @@ struct Vnni : Avx512 {
 
 }  // namespace
 
-const LinearKernels vnniKernels = tableOf<Vnni>();
+const ByteKernels vnniBytes = byteKernels<Vnni>;
 
 }  // namespace kvasir::lin

@@ -1,0 +1,35 @@
+// What both decode loops share: asking for memory ahead, choosing the body by the number of rows.
+#pragma once
+
+#include "kernels.h"
+#include "simd_codes.h"
+
+namespace kvasir::lin {
+namespace {
+
+constexpr int prefetchBytes = 2048;
+
+// Asks for what lies prefetchBytes after [at, at + bytes).
+template <class S>
+KVASIR_INLINE inline void prefetchAhead(const std::uint8_t* at, int bytes) {
+  for (int i = 0; i < bytes; i += 64) S::prefetch(at + prefetchBytes + i);
+}
+
+// Calls body(Index<rows>) for rows = 1..Most.
+template <int Most, class Body>
+KVASIR_INLINE inline void withRows(int rows, const Body& body) {
+  unroll<Most>([&](auto r) KVASIR_INLINE {
+    if (rows == r + 1) body(Index<r + 1>{});
+  });
+}
+
+// sums [V][Rows] -> out [Rows][16]
+template <class S, int Rows>
+KVASIR_INLINE inline void storeSums(const typename S::F (&sums)[vectorsPerGroup<S>][Rows], float* out) {
+  unroll<vectorsPerGroup<S>>([&](auto v) KVASIR_INLINE {
+    unroll<Rows>([&](auto r) KVASIR_INLINE { S::storeFloats(out + r * groupRows + S::lanes * v, sums[v][r]); });
+  });
+}
+
+}  // namespace
+}  // namespace kvasir::lin

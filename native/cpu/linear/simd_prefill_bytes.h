@@ -1,0 +1,115 @@
+// Prefill with 8-bit activations: weights are unpacked to bytes once, then multiplied by tiles of input rows whose
+// integer dot products and float32 sums are both held in registers.
+#pragma once
+
+#include "kernels.h"
+#include "simd_codes.h"
+
+namespace kvasir::lin {
+namespace {
+
+template <class S>
+struct PrefillBytes {
+  using F = typename S::F;
+  using I = typename S::I;
+  static constexpr int V = vectorsPerGroup<S>;
+  static constexpr int panelVectors = S::panelGroups * V;
+  static constexpr int width = S::panelGroups * groupRows;
+
+  template <WeightType T>
+  static void unpackBytes(const std::uint8_t* group, int cols, int place, std::uint8_t* panel) {
+    constexpr Layout layout = layoutOf(T);
+    constexpr int subs = layout.subs();
+    BlockReader<S, T> reader(group);
+    for (int b = 0; b < cols / blockCols; ++b, panel += fastPanelBlockBytes(layout, S::panelGroups), reader.leave()) {
+      reader.enter(b);
+      float* scales = reinterpret_cast<float*>(panel) + place * groupRows;
+      std::uint8_t* codes = panel + 4 * width * subs * (layout.hasMin ? 2 : 1) + place * 64;
+      unroll<V>([&](auto v) KVASIR_INLINE {
+        unroll<subs>([&](auto sub) KVASIR_INLINE {
+          S::storeFloats(scales + sub * width + S::lanes * v, reader.scale(sub, v));
+          if constexpr (layout.hasMin) S::storeFloats(scales + (subs + sub) * width + S::lanes * v, reader.min(sub, v));
+        });
+        unroll<blockSteps>([&](auto step) KVASIR_INLINE {
+          S::storeBytes(codes + step * width * 4 + S::lanes * 4 * v, codesOf<S, T, step>(reader.codes(), v));
+        });
+      });
+    }
+  }
+
+  static void unpack(WeightType type, const std::uint8_t* group, int cols, int place, std::uint8_t* panel) {
+    withQuantised(type, [&](auto tag) { unpackBytes<decltype(tag)::type>(group, cols, place, panel); });
+  }
+
+  // What is left of a type in a fast panel: its sub-blocks, whether it has minima, whether its codes fill a byte.
+  template <int Rows, int Sub, bool HasMin, bool Wide>
+  static void multiplyRows(int offset, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel, int blocks,
+                           bool first, float* tile) {
+    constexpr int subs = blockCols / Sub;
+    F sums[Rows][panelVectors];
+    unroll<Rows>([&](auto r) KVASIR_INLINE {
+      unroll<panelVectors>([&](auto v) KVASIR_INLINE { sums[r][v] = first ? S::zero() : S::loadFloats(tile + r * width + S::lanes * v); });
+    });
+    for (int b = 0; b < blocks; ++b, ++x) {
+      const float* scales = reinterpret_cast<const float*>(panel);
+      const std::uint8_t* codes = panel + 4 * width * subs * (HasMin ? 2 : 1);
+      unroll<subs>([&](auto sub) KVASIR_INLINE {
+        I dots[Rows][panelVectors];
+        unroll<Rows>([&](auto r) KVASIR_INLINE {
+          const ActBlock& in = x[r * xStride];
+          I start = S::zeroInts();
+          if constexpr (!HasMin) start = S::broadcastInt(-offset * (subs == 2 ? in.half[sub] : in.half[0] + in.half[1]));
+          unroll<panelVectors>([&](auto v) KVASIR_INLINE { dots[r][v] = start; });
+        });
+        unroll<Sub / 4>([&](auto i) KVASIR_INLINE {
+          constexpr int step = sub * (Sub / 4) + i;
+          I weights[panelVectors];
+          unroll<panelVectors>([&](auto v) KVASIR_INLINE { weights[v] = S::loadBytes(codes + step * width * 4 + S::lanes * 4 * v); });
+          unroll<Rows>([&](auto r) KVASIR_INLINE {
+            const I value = S::broadcastFour(x[r * xStride].codes + 4 * step);
+            unroll<panelVectors>([&](auto v) KVASIR_INLINE { dots[r][v] = S::template dot<Wide>(dots[r][v], weights[v], value); });
+          });
+        });
+        unroll<Rows>([&](auto r) KVASIR_INLINE {
+          const ActBlock& in = x[r * xStride];
+          const F inScale = S::broadcast(in.scale);
+          unroll<panelVectors>([&](auto v) KVASIR_INLINE {
+            const F scale = S::mul(inScale, S::loadFloats(scales + sub * width + S::lanes * v));
+            sums[r][v] = S::fma(S::toFloat(dots[r][v]), scale, sums[r][v]);
+          });
+          if constexpr (HasMin) {
+            const F inSum = S::broadcast(subs == 2 ? in.scale * static_cast<float>(in.half[sub]) : in.sum);
+            unroll<panelVectors>([&](auto v) KVASIR_INLINE {
+              sums[r][v] = S::fma(inSum, S::loadFloats(scales + (subs + sub) * width + S::lanes * v), sums[r][v]);
+            });
+          }
+        });
+      });
+      panel = codes + blockSteps * width * 4;
+    }
+    unroll<Rows>([&](auto r) KVASIR_INLINE {
+      unroll<panelVectors>([&](auto v) KVASIR_INLINE { S::storeFloats(tile + r * width + S::lanes * v, sums[r][v]); });
+    });
+  }
+
+  template <int Rows>
+  static void multiplyLayout(const Layout& layout, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel,
+                           int blocks, bool first, float* tile) {
+    if (layout.sub == 16 && layout.hasMin) return multiplyRows<Rows, 16, true, false>(0, x, xStride, panel, blocks, first, tile);
+    if (layout.sub == 16) return multiplyRows<Rows, 16, false, false>(layout.offset, x, xStride, panel, blocks, first, tile);
+    if (layout.hasMin) return multiplyRows<Rows, 32, true, false>(0, x, xStride, panel, blocks, first, tile);
+    if (layout.bits < 8) return multiplyRows<Rows, 32, false, false>(layout.offset, x, xStride, panel, blocks, first, tile);
+    return multiplyRows<Rows, 32, false, true>(S::wideOffset, x, xStride, panel, blocks, first, tile);
+  }
+
+  static void multiply(WeightType type, int rows, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel,
+                       int cols, bool first, float* tile) {
+    const Layout layout = layoutOf(type);
+    unroll<S::tileRowsByte>([&](auto r) KVASIR_INLINE {
+      if (rows == r + 1) multiplyLayout<r + 1>(layout, x, xStride, panel, cols / blockCols, first, tile);
+    });
+  }
+};
+
+}  // namespace
+}  // namespace kvasir::lin
