@@ -8,8 +8,8 @@ import type { Window } from './window.ts'
 export interface LineState {
   readonly start: number
   readonly kind: LineKind
-  /** True if nothing stands above it in its paragraph. */
-  readonly isFirst: boolean
+  /** True if no open sentence stands above it, so that it may be a title. */
+  readonly mayBeTitle: boolean
   /** The kind of the sentences that begin in it. */
   readonly block: SentenceKind
   readonly fence: Fence | null
@@ -29,6 +29,8 @@ export interface LineEnd {
 }
 
 const maxTitle = 80
+/** A shorter line was not broken because it was full. */
+const maxUnwrapped = 40
 const maxUnderlinedTitle = 60
 /** A statement over more brackets or text than this is cut at the next newline. */
 const maxDepth = 8
@@ -47,7 +49,12 @@ export function readLineEnd(window: Window, line: LineState, end: number, isWhol
     line.depth > 0
   const depth = isCode ? Math.min(maxDepth, Math.max(0, line.depth + bracketDepth(text))) : 0
   const canBeTitle =
-    line.kind === 'text' && line.isFirst && length <= maxTitle && isWhole && !isOpenEnd(lastUnit) && startsTitle(text)
+    line.kind === 'text' &&
+    line.mayBeTitle &&
+    length <= maxTitle &&
+    isWhole &&
+    !isOpenEnd(lastUnit) &&
+    startsTitle(text)
   const isTable = line.kind === 'table' || (!isCode && line.kind === 'text' && text !== '' && isTableLine(text))
   const shape = isTable ? 'table' : isCode ? 'code' : canBeTitle || line.kind === 'heading' ? 'title' : 'text'
   return { shape, isShort: canBeTitle && length <= maxUnderlinedTitle, depth, endsInColon: lastUnit === 58, length }
@@ -81,6 +88,7 @@ export function blockOf(next: LineKind, block: SentenceKind, isFirst: boolean): 
     case 'weakItem':
       return 'list'
     case 'turn':
+    case 'weakTurn':
       return 'chat'
     case 'code':
     case 'fenceOpen':
@@ -108,6 +116,8 @@ export function splitsAtLine(line: LineState, above: LineEnd, next: LineKind, en
       return true
     case 'weakItem':
       return endsWithLine || above.endsInColon || line.block === 'list'
+    case 'weakTurn':
+      return endsWithLine || above.endsInColon || line.block === 'chat' || above.length < maxUnwrapped
     case 'rule':
       return false
     default:

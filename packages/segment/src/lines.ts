@@ -2,7 +2,7 @@ import { isDigit, isLetter, isNewline, isOpener, isSpace, isUpper, NONE } from '
 import { isCodeLine } from './code-line.ts'
 import type { Window } from './window.ts'
 
-/** What the beginning of a line says about it. `item`: a list item that may break into a paragraph; `weakItem`: one that may not. */
+/** What the beginning of a line says about it. The weak ones may also be the middle of a wrapped sentence ("12. May", "Italy: the"). */
 export type LineKind =
   | 'text'
   | 'heading'
@@ -11,6 +11,7 @@ export type LineKind =
   | 'item'
   | 'weakItem'
   | 'turn'
+  | 'weakTurn'
   | 'code'
   | 'fenceOpen'
   | 'fenced'
@@ -43,7 +44,7 @@ export function classifyLine(window: Window, start: number, fence: Fence | null,
   const kind = classifyByMark(window, start, c)
   if (kind !== 'text') return kind
   if (isLetter(c)) {
-    if (isTurn(window, start)) return 'turn'
+    if (isTurn(window, start)) return 'weakTurn'
     if (window.at(start + 1) === 41 && isSpace(window.at(start + 2))) return 'weakItem' // a)
   }
   return (mayBeCode || codeWords.has(asciiWord(window, start))) && isCodeAhead(window, start) ? 'code' : 'text'
@@ -131,15 +132,15 @@ function isBracketedItem(window: Window, start: number): boolean {
   return end > start + 1 && window.at(end) === 41 && isSpace(window.at(end + 1))
 }
 
-/** "Name: ..." with a name of at most four capitalised words, or a role in lower case. */
+/** "Name: text" with a name of at most four capitalised words, or a role in lower case. */
 function isTurn(window: Window, start: number): boolean {
   let numWords = 0
   let isWordStart = true
   for (let position = start; position < start + maxName; position++) {
     const c = window.at(position)
     if (c === 58) {
-      const after = window.at(position + 1)
-      return isSpace(after) || isNewline(after) || after === NONE
+      const said = window.at(position + 2)
+      return isSpace(window.at(position + 1)) && !isSpace(said) && !isNewline(said) && said !== NONE
     }
     if (c === 32) {
       if (isWordStart) return false

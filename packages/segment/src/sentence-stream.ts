@@ -40,7 +40,7 @@ export class SentenceStream {
   /** The beginning of the line that the open sentence begins with; -1 if it begins inside of a line. */
   #openedLine = 0
   #openedAs: SentenceKind = 'prose'
-  #line: LineState = { start: 0, kind: 'text', isFirst: true, block: 'prose', fence: null, depth: 0 }
+  #line: LineState = { start: 0, kind: 'text', mayBeTitle: true, block: 'prose', fence: null, depth: 0 }
   #gap: Gap | null = { above: null, numNewlines: 2, nextLine: 0 }
   /** A terminator has decided that the sentence ends with its line. */
   #endsWithLine = false
@@ -51,9 +51,11 @@ export class SentenceStream {
     this.#lexicon = lexiconFor(this.#languages)
   }
 
-  /** No later sentence begins before this offset: text before it lies in a closed sentence or in the open one. */
+  /** Text before this offset lies in a closed sentence or in the open one, whose `openedAs` is known. */
   get decidedEnd(): number {
-    return Math.min(this.#position, this.#gap?.nextLine ?? this.#position)
+    const gap = this.#gap
+    if (gap === null) return this.#position
+    return gap.above === null ? 0 : Math.min(this.#position, gap.nextLine)
   }
 
   /** The kind of the open sentence as far as its first line tells. */
@@ -130,7 +132,7 @@ export class SentenceStream {
       return true
     }
     const { kind } = this.#line
-    if (kind !== 'text' && kind !== 'item' && kind !== 'weakItem' && kind !== 'turn') {
+    if (kind !== 'text' && kind !== 'item' && kind !== 'weakItem' && kind !== 'turn' && kind !== 'weakTurn') {
       this.#position++ // the whole line is one piece
       return true
     }
@@ -172,7 +174,8 @@ export class SentenceStream {
     const shape = classifyLine(this.#window, this.#position, line.fence, mayBeCode)
     let isUnder = false
     let splits = above !== null && (isBlank || splitsAtLine(line, above, shape, this.#endsWithLine))
-    const kind = shape === 'weakItem' && above !== null && !splits ? 'text' : shape // 12. in the middle of a wrapped sentence
+    const isWrapped = above !== null && !splits && (shape === 'weakItem' || shape === 'weakTurn')
+    const kind = isWrapped ? 'text' : shape
     if (above?.isShort && !splits && kind === 'text')
       splits = isUnder = isUnderTitle(this.#window, this.#position, above.length)
     if (this.#window.starved) return false
@@ -188,7 +191,7 @@ export class SentenceStream {
     this.#line = {
       start: gap.nextLine,
       kind,
-      isFirst,
+      mayBeTitle: isFirst || this.#endsWithLine,
       block,
       fence,
       depth: isBlank || above === null ? 0 : above.depth,
