@@ -12,6 +12,7 @@ test('an error says what was expected, what came and what mends it', () => {
 test.each([
   ['a'.repeat(100), `"${'a'.repeat(77)}..."`],
   [[1, 'b', 2, 3, 4, 5, 6, 7, 8], '[1, "b", 2, 3, 4, 5, 6, 7, ...]'],
+  [[[[[1]]]], '[[an array of 1]]'],
   [new Float32Array(3), 'Float32Array of 12 bytes'],
   [() => 1, 'function (anonymous)'],
   [{ a: 1, b: 2 }, 'an object with keys a, b'],

@@ -51,10 +51,14 @@ export class ShapeError extends KvasirError {}
 /** Something was used after it was disposed. */
 export class DisposedError extends KvasirError {}
 
-function describeValue(value: unknown): string {
+/** Nested arrays are opened once: a hostile value may hold itself. */
+function describeValue(value: unknown, depth = 0): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value)
-  if (Array.isArray(value))
-    return `[${value.slice(0, 8).map(describeValue).join(', ')}${value.length > 8 ? ', ...' : ''}]`
+  if (Array.isArray(value)) {
+    if (depth > 1) return `an array of ${value.length}`
+    const shown = value.slice(0, 8).map((item) => describeValue(item, depth + 1))
+    return `[${shown.join(', ')}${value.length > 8 ? ', ...' : ''}]`
+  }
   if (value instanceof Error) return `${value.name} (${value.message})`
   if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`
   if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { CapabilityError, OptionError, ProvenanceError, ScopeError } from './errors.ts'
 import { type GuardOptions, openGuarded, type QuarantineEvent } from './guard.ts'
@@ -157,6 +158,30 @@ describe('a guarded session', () => {
     expect(session.recompute(layer)).toBe(layer.rows)
     expect(events).toMatchObject([{ hook: 'recompute', error: { got: '"a set without row 1"' } }])
   })
+})
+
+test('no answer of a policy, however strange, gets past the guard', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.anything(), async (answer) => {
+      const give = () => answer as never
+      const { session } = guarded({
+        select: give,
+        retain: give,
+        reuse: give,
+        recompute: give,
+        append: give,
+        place: give,
+      })
+      const selection = session.select(step)
+      if (selection.kind !== 'all') throw new Error('accepted')
+      await session.retain(view)
+      await session.reuse(prompt)
+      session.recompute(report)
+      await session.append(token)
+      session.place({ tier: 'device', heldBytes: 2, budgetBytes: 1 })
+    }),
+    { numRuns: 300 },
+  )
 })
 
 describe('what is never downgraded', () => {
