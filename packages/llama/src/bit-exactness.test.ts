@@ -31,7 +31,12 @@ describe.each(['exact', 'fast'] as const)('%s mode never changes a bit', (mode) 
     await using sequence = model.createSequence()
     const rows: Float32Array[] = []
     const onLogits = (_: number, logits: Float32Array) => rows.push(logits.slice())
-    for (const [start, end] of [[0, 1], [1, 17], [17, 100], [100, 110]]) {
+    for (const [start, end] of [
+      [0, 1],
+      [1, 17],
+      [17, 100],
+      [100, 110],
+    ]) {
       await sequence.prefill(ids.slice(start, end), { onLogits })
     }
     expectSameRows(rows, whole)
@@ -53,6 +58,14 @@ describe.each(['exact', 'fast'] as const)('%s mode never changes a bit', (mode) 
     const reused = await second.prefill(prompt)
     expect(second.report().reusedTokens).toBe(96)
     expectSameRows([reused], [plain])
+  })
+
+  test('of a prefilled row by the prompts it is prefilled with', async () => {
+    await using model = await open({ chunkTokens: 40, kvCapacityTokens: 512 })
+    const prompts = [ids.slice(0, 3), ids.slice(0, 50), ids.slice(20, 105)]
+    const alone = await Promise.all(prompts.map((prompt) => model.createSequence().prefill(prompt)))
+    const together = await model.prefill(prompts.map((prompt) => model.createSequence().request(prompt)))
+    expectSameRows(together, alone)
   })
 
   test('of a decoded row by the batch it is decoded in', async () => {

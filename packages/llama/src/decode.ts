@@ -2,6 +2,7 @@ import { countRunTokens, type Selection, type StepView } from '@kvasir/core'
 import type { CountingSelector, RunOptions } from '@kvasir/kernels'
 import { commitBatch, fillBatch } from './batch.ts'
 import type { EngineParts } from './engine-parts.ts'
+import { checkRequest } from './request-checks.ts'
 import { readerOf, type SequenceState } from './sequence-state.ts'
 
 /** One token to append to one sequence, under its policy. */
@@ -20,7 +21,7 @@ export async function decode(
 ): Promise<Float32Array[]> {
   const { workspace, config, programs } = parts
   signal?.throwIfAborted()
-  const slices = steps.map(({ state, token }) => ({ state, tokens: Int32Array.of(token) }))
+  const slices = steps.map(({ state, token }) => ({ state, tokens: checkRequest(parts, state, [token]) }))
   fillBatch(parts, slices)
   steps.forEach((_, row) => {
     workspace.outputRows[row] = row

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Kernels, loadKernels } from '@kvasir/kernels'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { logSumExpOf, rowsOf } from '../test-fixtures/engine.ts'
 import { fixturePath, goldenPath } from '../test-fixtures/fixtures.ts'
 import { loadLlama } from './index.ts'
@@ -15,7 +15,9 @@ interface FormatGolden {
 }
 
 // Small files are kept here; the larger ones only stand among the shared reference outputs.
-const folders = [fixturePath('gguf'), dirname(goldenPath('gguf/README.md') ?? '/nowhere/x')].filter((path) => existsSync(path))
+const folders = [fixturePath('gguf'), dirname(goldenPath('gguf/README.md') ?? '/nowhere/x')].filter((path) =>
+  existsSync(path),
+)
 const files = new Map(
   folders.flatMap((folder) =>
     readdirSync(folder)

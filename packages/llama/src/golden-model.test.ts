@@ -1,6 +1,6 @@
+import { describe, expect, test } from 'vitest'
 import { argMaxOf, bundledModel, logSumExpOf, readRows } from '../test-fixtures/engine.ts'
 import { readFixture } from '../test-fixtures/fixtures.ts'
-import { describe, expect, test } from 'vitest'
 
 interface LogitsGolden {
   readonly name: string
@@ -85,26 +85,31 @@ describe.skipIf(bundledModel === null)('the bundled model against float64 refere
           const key = captured.keys(layer, head, token, token + 1)
           const halves = reference.map((_, i) => key[i < 32 ? 2 * i : 2 * (i - 32) + 1])
           expect(largestDifference(halves, reference)).toBeLessThan(2e-4)
-          expect(largestDifference(captured.values(layer, head, token, token + 1), values[head][token])).toBeLessThan(2e-4)
+          expect(largestDifference(captured.values(layer, head, token, token + 1), values[head][token])).toBeLessThan(
+            2e-4,
+          )
         })
       })
     }
   })
 
-  test.each(greedyGoldens)('greedy tokens of "$name" where the two best logits differ by more than 0.05', async (golden) => {
-    const model = await bundledModel!({ mode: 'exact' })
-    await using sequence = model.model.createSequence()
-    let logits = await sequence.prefill(golden.promptIds)
-    let demanded = 0
-    for (const [step, token] of golden.greedy.entries()) {
-      if (golden.margins[step] > 0.05) {
-        expect(argMaxOf(logits), `step ${step}`).toBe(token)
-        demanded++
+  test.each(greedyGoldens)(
+    'greedy tokens of "$name" where the two best logits differ by more than 0.05',
+    async (golden) => {
+      const model = await bundledModel!({ mode: 'exact' })
+      await using sequence = model.model.createSequence()
+      let logits = await sequence.prefill(golden.promptIds)
+      let demanded = 0
+      for (const [step, token] of golden.greedy.entries()) {
+        if (golden.margins[step] > 0.05) {
+          expect(argMaxOf(logits), `step ${step}`).toBe(token)
+          demanded++
+        }
+        logits = await sequence.decode(token)
       }
-      logits = await sequence.decode(token)
-    }
-    expect(demanded).toBeGreaterThan(golden.greedy.length / 2)
-  })
+      expect(demanded).toBeGreaterThan(golden.greedy.length / 2)
+    },
+  )
 })
 
 /** KL(softmax(reference) || softmax(other)), nats. */

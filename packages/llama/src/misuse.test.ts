@@ -25,7 +25,12 @@ describe('requests', () => {
   const events: unknown[] = []
   let model: LlamaModel
   beforeAll(async () => {
-    model = await loadLlama({ model: path, contextTokens: 64, kvCapacityTokens: 128, onQuarantine: (event) => events.push(event) })
+    model = await loadLlama({
+      model: path,
+      contextTokens: 64,
+      kvCapacityTokens: 128,
+      onQuarantine: (event) => events.push(event),
+    })
   })
   afterAll(() => model.dispose())
 
@@ -101,12 +106,39 @@ describe('requests', () => {
 
   describe('a broken policy is put aside for its sequence: the answer is the full cache’s', () => {
     const broken: [string, Partial<PolicySession>][] = [
-      ['select throws', { select: () => { throw new Error('broken') } }],
-      ['select leaves out the current token', { select: () => ({ kind: 'runs', runs: runsOfSpans([{ start: 0, end: 4 }], 2) }) }],
-      ['select names rows that are not there', { select: () => ({ kind: 'runs', runs: runsOfSpans([{ start: 0, end: 4000 }], 2) }) }],
+      [
+        'select throws',
+        {
+          select: () => {
+            throw new Error('broken')
+          },
+        },
+      ],
+      [
+        'select leaves out the current token',
+        { select: () => ({ kind: 'runs', runs: runsOfSpans([{ start: 0, end: 4 }], 2) }) },
+      ],
+      [
+        'select names rows that are not there',
+        { select: () => ({ kind: 'runs', runs: runsOfSpans([{ start: 0, end: 4000 }], 2) }) },
+      ],
       ['select gives nonsense', { select: () => 'everything' as never }],
-      ['retain throws', { retain: async () => { throw new Error('broken') } }],
-      ['append throws', { append: () => { throw new Error('broken') } }],
+      [
+        'retain throws',
+        {
+          retain: async () => {
+            throw new Error('broken')
+          },
+        },
+      ],
+      [
+        'append throws',
+        {
+          append: () => {
+            throw new Error('broken')
+          },
+        },
+      ],
     ]
     test.each(broken.flatMap(([name, hooks]) => (['step', 'layer'] as const).map((scope) => ({ name, hooks, scope }))))(
       '$name, asked at each $scope',

@@ -13,7 +13,7 @@ import type { LlamaConfig } from './config.ts'
 import { type DecodeStep, decode } from './decode.ts'
 import type { EngineParts } from './engine-parts.ts'
 import type { ResolvedOptions } from './options.ts'
-import { askRetain } from './prefill.ts'
+import { askRetain, type PrefillRequest, prefill } from './prefill.ts'
 import { Sequence, type SequenceHost } from './sequence.ts'
 import { newState, type SequenceState, shareRows } from './sequence-state.ts'
 import { TextStream } from './text-stream.ts'
@@ -82,18 +82,23 @@ export class LlamaModel implements AsyncDisposable {
   }
 
   /**
+   * Appends the tokens of several sequences densely, their rows mixed in chunks, and returns the logits after the last
+   * token of each. Bit for bit what `sequence.prefill` gives for each alone.
+   */
+  prefill(
+    requests: readonly PrefillRequest[],
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Float32Array[]> {
+    checkDifferent('requests', requests, Number.POSITIVE_INFINITY)
+    return this.#host.turnstile.pass(() => prefill(this.#loaded.parts, requests, options.signal))
+  }
+
+  /**
    * Appends one token to each of several sequences in one pass over the weights and returns the logits that follow
    * each. Bit for bit what `sequence.decode` gives for each alone.
    */
-  async decode(steps: readonly DecodeStep[], options: { readonly signal?: AbortSignal } = {}): Promise<Float32Array[]> {
-    const { maxBatch } = this.#loaded.resolved
-    if (steps.length > maxBatch || new Set(steps.map(({ state }) => state)).size < steps.length) {
-      throw new OptionError({
-        parameter: 'steps',
-        expected: `at most ${maxBatch} different sequences`,
-        got: steps.length,
-      })
-    }
+  decode(steps: readonly DecodeStep[], options: { readonly signal?: AbortSignal } = {}): Promise<Float32Array[]> {
+    checkDifferent('steps', steps, this.#loaded.resolved.maxBatch)
     return this.#host.turnstile.pass(() => decode(this.#loaded.parts, steps, options.signal))
   }
 
@@ -135,4 +140,9 @@ export class LlamaModel implements AsyncDisposable {
     if (!resumed) await askRetain(parts, state, Int32Array.from(state.tokens), true)
     return new Sequence(this.#host, state, policy)
   }
+}
+
+function checkDifferent(parameter: string, parts: readonly { readonly state: SequenceState }[], most: number): void {
+  if (parts.length <= most && new Set(parts.map(({ state }) => state)).size === parts.length) return
+  throw new OptionError({ parameter, expected: `at most ${most} different sequences`, got: `${parts.length} entries` })
 }

@@ -1,17 +1,19 @@
 import { isPrivateScope, pageTokens } from '@kvasir/core'
 import { type BatchSlice, commitBatch, fillBatch } from './batch.ts'
 import type { EngineParts } from './engine-parts.ts'
+import { checkRequest } from './request-checks.ts'
 import { readerOf, type SequenceState } from './sequence-state.ts'
 
 /** Tokens to append to one sequence. */
 export interface PrefillRequest {
   readonly state: SequenceState
-  readonly tokens: Int32Array
+  readonly tokens: ArrayLike<number>
   /** Called with the logits of every token, in order; `logits` is a view that the next call overwrites. */
   readonly onLogits?: (index: number, logits: Float32Array) => void
 }
 
 interface Pending extends PrefillRequest {
+  readonly tokens: Int32Array
   done: number
   logits: Float32Array | null
 }
@@ -25,7 +27,12 @@ export async function prefill(
   requests: readonly PrefillRequest[],
   signal?: AbortSignal,
 ): Promise<Float32Array[]> {
-  const pending: Pending[] = requests.map((request) => ({ ...request, done: 0, logits: null }))
+  const pending: Pending[] = requests.map((request) => ({
+    ...request,
+    tokens: checkRequest(parts, request.state, request.tokens),
+    done: 0,
+    logits: null,
+  }))
   for (const request of pending) await reusePrefix(parts, request, signal)
   for (;;) {
     signal?.throwIfAborted()

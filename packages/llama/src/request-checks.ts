@@ -1,12 +1,15 @@
-import { KvasirError, OptionError } from '@kvasir/core'
+import { DisposedError, KvasirError, OptionError } from '@kvasir/core'
 import type { EngineParts } from './engine-parts.ts'
 import type { SequenceState } from './sequence-state.ts'
 
 /** More tokens than a sequence may hold. */
 export class ContextError extends KvasirError {}
 
-/** `tokens` as ids that may be appended to the sequence; throws OptionError or ContextError. */
+/** `tokens` as ids that may be appended to the sequence; throws DisposedError, OptionError or ContextError. */
 export function checkRequest(parts: EngineParts, state: SequenceState, tokens: ArrayLike<number>): Int32Array {
+  if (state.disposed) {
+    throw new DisposedError({ parameter: 'sequence', expected: 'a sequence in use', got: `${state.id}, disposed` })
+  }
   const { vocabSize } = parts.config
   if (tokens.length === 0) {
     throw new OptionError({ parameter: 'tokens', expected: 'at least one token', got: 'an empty prompt' })

@@ -40,8 +40,9 @@ export function newState(
 
 /** Gives the empty state `to` all rows of `from`; both own the pages until one of them writes. */
 export function shareRows(from: SequenceState, to: SequenceState, pool: PagePool): void {
-  for (const page of from.pages) pool.share(page)
-  to.pages.push(...from.pages)
+  const pages = from.pages.slice(0, Math.ceil(from.tokens.length / pageTokens))
+  for (const page of pages) pool.share(page)
+  to.pages.push(...pages)
   to.tokens.push(...from.tokens)
   to.exactTokens = from.exactTokens
 }

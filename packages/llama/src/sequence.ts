@@ -1,8 +1,7 @@
 import { type CachePolicy, checkInteger, DisposedError } from '@kvasir/core'
 import { type DecodeStep, decode } from './decode.ts'
 import type { EngineParts } from './engine-parts.ts'
-import { prefill } from './prefill.ts'
-import { checkRequest } from './request-checks.ts'
+import { type PrefillRequest, prefill } from './prefill.ts'
 import { releasePagesAfter, type SequenceState } from './sequence-state.ts'
 import type { Turnstile } from './turnstile.ts'
 
@@ -70,26 +69,24 @@ export class Sequence implements AsyncDisposable {
   async prefill(tokens: ArrayLike<number>, options: PrefillOptions = {}): Promise<Float32Array> {
     const { parts, turnstile } = this.#host
     const { onLogits, signal } = options
-    const logits = await turnstile.pass(async () => {
-      const request = {
-        state: this.#alive(),
-        tokens: checkRequest(parts, this.#state, tokens),
-        ...(onLogits && { onLogits }),
-      }
-      return prefill(parts, [request], signal)
-    })
-    return logits[0] as Float32Array
+    const [logits] = await turnstile.pass(() => prefill(parts, [this.request(tokens, onLogits)], signal))
+    return logits
   }
 
   /** Appends one token under the policy and returns the logits [vocabSize] that follow it. */
   async decode(token: number, options: { readonly signal?: AbortSignal } = {}): Promise<Float32Array> {
-    const logits = await this.#host.turnstile.pass(() => decode(this.#host.parts, [this.step(token)], options.signal))
-    return logits[0] as Float32Array
+    const { parts, turnstile } = this.#host
+    const [logits] = await turnstile.pass(() => decode(parts, [this.step(token)], options.signal))
+    return logits
   }
 
-  /** A checked step for `LlamaModel.decode`. */
+  /** This sequence's part of a `LlamaModel.prefill`. */
+  request(tokens: ArrayLike<number>, onLogits?: PrefillOptions['onLogits']): PrefillRequest {
+    return { state: this.#state, tokens, ...(onLogits && { onLogits }) }
+  }
+
+  /** This sequence's part of a `LlamaModel.decode`. */
   step(token: number): DecodeStep {
-    checkRequest(this.#host.parts, this.#alive(), [token])
     return { state: this.#state, token }
   }
 
