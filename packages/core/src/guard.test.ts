@@ -211,6 +211,9 @@ describe('what is never downgraded', () => {
     const { session, events } = guarded({ retain: async ({ signal }) => signal!.throwIfAborted() as never })
     await expect(session.retain({ ...view, signal: stop })).rejects.toBe(stop.reason)
     expect(events).toEqual([])
+    // Half an index would be worse than none.
+    await expectFullCache(session)
+    expect(events).toMatchObject([{ hook: 'retain', error: stop.reason }])
   })
 
   test('what bind throws', () => {

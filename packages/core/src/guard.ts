@@ -47,7 +47,7 @@ export interface GuardedSession extends Required<Omit<PolicySession, 'fork'>> {
  * the session: from then on it answers as the full cache would, over the rows that are still held. A hook that the
  * policy does not name in its effects is answered likewise. Selections come back without evicted rows.
  * Throws what `bind` throws. A ScopeError or ProvenanceError is never downgraded: it is thrown on. So is the error of a
- * hook whose view's signal was aborted.
+ * hook whose view's signal was aborted; if the sequence goes on after it, the session is set aside.
  */
 export function openGuarded(policy: CachePolicy, sequence: SequenceContext, options: GuardOptions): GuardedSession {
   checkKeys('openGuarded', options, ['onQuarantine', 'hookTimeoutMs', 'tiers'])
@@ -82,6 +82,8 @@ class Guard implements GuardedSession {
   #inner: PolicySession | null = null
   #quarantined = false
   #numTokens = 0
+  /** A hook that was aborted midway left its state unknown: the session is set aside if it is asked again. */
+  #interrupted: { hook: Slot; error: unknown } | null = null
   /** Rows that a partial prefill must compute at every layer. */
   #uncovered: RowSet = { rows: new Int32Array(0) }
   /** The list of held rows, as it was last asked for. */
@@ -175,25 +177,26 @@ class Guard implements GuardedSession {
   }
 
   fork(sequence: SequenceContext): GuardedSession {
-    const inner = this.#inner
+    const inner = this.#usable()
     const child = new Guard(this.#policy, sequence, this.#options)
     child.#numTokens = this.#numTokens
     child.#quarantined = this.#quarantined
-    if (this.#quarantined || inner === null) return child
+    if (inner === null) return child
     if (inner.fork === undefined) throw this.#cannot('fork')
     child.start('fork', () => inner.fork!(sequence))
     return child
   }
 
   rewind(numTokens: number): void {
-    if (!this.#quarantined && this.#inner !== null && this.#inner.rewind === undefined) throw this.#cannot('rewind')
+    const inner = this.#usable()
+    if (inner !== null && inner.rewind === undefined) throw this.#cannot('rewind')
     this.#numTokens = numTokens
     this.#attempt('rewind', undefined, (inner) => inner.rewind!(numTokens))
   }
 
   counts(): PolicyCounts {
     const none = { steps: 0, attendedTokens: 0, pooledTokens: 0, indexBytes: 0 }
-    return this.#attempt('counts', none, (inner) => inner.counts?.() ?? none)
+    return this.#interrupted ? none : this.#attempt('counts', none, (inner) => inner.counts?.() ?? none)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -212,9 +215,10 @@ class Guard implements GuardedSession {
   }
 
   #attempt<T>(hook: QuarantineEvent['hook'], fallback: T, run: (inner: PolicySession) => T): T {
-    if (this.#quarantined || this.#inner === null) return fallback
+    const inner = this.#usable()
+    if (inner === null) return fallback
     try {
-      return run(this.#inner)
+      return run(inner)
     } catch (error) {
       this.#quarantine(hook, error)
       return fallback
@@ -228,15 +232,24 @@ class Guard implements GuardedSession {
     signal: AbortSignal | undefined,
     run: (inner: PolicySession) => Promise<T>,
   ): Promise<T> {
-    const inner = this.#inner
-    if (this.#quarantined || inner === null || !this.#policy.effects.slots.includes(hook)) return fallback
+    const inner = this.#usable()
+    if (inner === null || !this.#policy.effects.slots.includes(hook)) return fallback
     try {
       return await withDeadline(run(inner), this.#options.hookTimeoutMs)
     } catch (error) {
-      if (signal?.aborted) throw error
+      if (signal?.aborted) {
+        this.#interrupted = { hook, error }
+        throw error
+      }
       this.#quarantine(hook, error)
       return fallback
     }
+  }
+
+  /** The session, unless it was or now is set aside, or disposed. */
+  #usable(): PolicySession | null {
+    if (this.#interrupted !== null) this.#quarantine(this.#interrupted.hook, this.#interrupted.error)
+    return this.#quarantined ? null : this.#inner
   }
 
   #quarantine(hook: QuarantineEvent['hook'], error: unknown): void {
