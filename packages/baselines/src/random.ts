@@ -90,7 +90,8 @@ class RandomSession implements PolicySession {
 
   rewind(numTokens: number): void {
     this.#segmenter.truncate(numTokens)
-    while ((this.#segments.at(-1)?.end ?? 0) > numTokens) this.#segments.pop()
+    // Going back can reopen a sentence that had just been closed.
+    while ((this.#segments.at(-1)?.end ?? 0) > this.#segmenter.open.start) this.#segments.pop()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

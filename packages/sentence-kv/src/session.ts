@@ -61,7 +61,8 @@ export class SentenceKvSession implements PolicySession {
 
   rewind(numTokens: number): void {
     this.#segmenter.truncate(numTokens)
-    this.#index.truncate(numTokens)
+    // Going back can reopen a sentence that had just been closed.
+    this.#index.truncate(this.#segmenter.open.start)
   }
 
   counts(): PolicyCounts {
