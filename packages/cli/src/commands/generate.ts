@@ -1,0 +1,121 @@
+import { randomInt } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
+import { OptionError } from '@kvasir/core'
+import { memoryOf } from '@kvasir/eval'
+import { generate, type LlamaModel, type Sequence } from '@kvasir/llama'
+import type { Command } from 'commander'
+import colors from 'picocolors'
+import { decimal, integer } from '../arguments.ts'
+import { encodePrompt, modelOption, needTokenizer, openModel } from '../model.ts'
+import { formatBytes, printJson } from '../output.ts'
+import { readPolicy } from '../policy-option.ts'
+
+interface GenerateFlags {
+  readonly model: string
+  readonly prompt?: string
+  readonly promptFile?: string
+  readonly chat?: true
+  readonly policy?: string
+  readonly maxTokens: number
+  readonly seed?: number
+  readonly temperature: number
+  readonly json?: true
+}
+
+export function addGenerateCommand(program: Command): void {
+  program
+    .command('generate')
+    .description('continue a prompt; the text comes on stdout as it is made')
+    .option(...modelOption)
+    .option('--prompt <text>', 'the prompt')
+    .option('--prompt-file <file>', 'a file with the prompt, - for stdin')
+    .option('--chat', "send the prompt as a user's message")
+    .option('--policy <spec>', 'cache policy, such as sentence-kv:budget=256 (default: the full cache)')
+    .option('--max-tokens <n>', 'most new tokens', integer('--max-tokens', 1), 256)
+    .option('--seed <n>', 'seed of the sampler (default: at random)', integer('--seed', 0))
+    .option('--temperature <x>', '0 always takes the most probable token', decimal('--temperature', 0, 1000), 0)
+    .option('--json', 'print one JSON object when done')
+    .action(runGenerate)
+}
+
+async function runGenerate(flags: GenerateFlags): Promise<void> {
+  const prompt = readPrompt(flags)
+  const { arm, policy } = readPolicy(flags.policy)
+  await using model = await openModel({ model: flags.model })
+  await using sequence = model.createSequence({ policy })
+  const seed = flags.seed ?? randomInt(2 ** 32)
+  const write = flags.json ? () => {} : (text: string) => process.stdout.write(text)
+  const outcome = await run(model, sequence, encode(model, prompt, flags.chat ?? false), { ...flags, seed }, write)
+  const memory = memoryOf(sequence.report(), model.config)
+  const { temperature } = flags
+  const settings = { model: basename(flags.model), policy: arm.spec.text, budget: arm.budget, seed, temperature }
+  if (flags.json) {
+    printJson({ ...settings, ...outcome, ...memory })
+    return
+  }
+  const { promptTokens, newTokens, prefillMs, decodeMsPerToken } = outcome
+  const decoded = newTokens > 1 ? ` at ${decodeMsPerToken.toFixed(1)} ms each` : ''
+  const hot = newTokens > 1 ? `; ${formatBytes(memory.hotBytes)} of KV read a step` : ''
+  const summary = `${promptTokens} tokens read in ${(prefillMs / 1e3).toFixed(2)} s, ${newTokens} new${decoded}${hot}`
+  process.stdout.write('\n')
+  process.stderr.write(`${colors.dim(summary)}\n`)
+}
+
+function readPrompt({ prompt, promptFile }: GenerateFlags): string {
+  if ((prompt === undefined) === (promptFile === undefined)) {
+    const got = prompt === undefined ? 'neither' : 'both'
+    throw new OptionError({ parameter: 'prompt', expected: 'either --prompt or --prompt-file', got })
+  }
+  const text = prompt ?? readFileSync(promptFile === '-' ? 0 : (promptFile as string), 'utf8')
+  if (text !== '') return text
+  throw new OptionError({ parameter: 'prompt', expected: 'at least one character', got: text })
+}
+
+function encode(model: LlamaModel, prompt: string, chat: boolean): Int32Array {
+  const text = chat ? model.chatTemplate.render([{ role: 'user', content: prompt }]) : prompt
+  return encodePrompt(needTokenizer(model), text, chat)
+}
+
+interface Outcome {
+  readonly text: string
+  readonly tokenIds: readonly number[]
+  /** end: the model ended the text; length: it ran into --max-tokens or the end of the context. */
+  readonly finish: 'end' | 'length'
+  readonly promptTokens: number
+  readonly newTokens: number
+  /** From the prompt's tokens to the first new one. */
+  readonly prefillMs: number
+  /** Mean over the tokens after the first; NaN if there are none. */
+  readonly decodeMsPerToken: number
+}
+
+async function run(
+  model: LlamaModel,
+  sequence: Sequence,
+  prompt: Int32Array,
+  { maxTokens, temperature, seed }: { maxTokens: number; temperature: number; seed: number },
+  write: (text: string) => void,
+): Promise<Outcome> {
+  const room = Math.min(maxTokens, model.contextTokens - prompt.length)
+  const tokenIds: number[] = []
+  let text = ''
+  let firstMs = Number.NaN
+  const startMs = performance.now()
+  for await (const piece of generate(model, sequence, prompt, { maxTokens, sampler: { temperature, seed } })) {
+    if (tokenIds.length === 0) firstMs = performance.now()
+    tokenIds.push(piece.token)
+    text += piece.text
+    write(piece.text)
+  }
+  const endMs = performance.now()
+  return {
+    text,
+    tokenIds,
+    finish: tokenIds.length < room ? 'end' : 'length',
+    promptTokens: prompt.length,
+    newTokens: tokenIds.length,
+    prefillMs: (tokenIds.length > 0 ? firstMs : endMs) - startMs,
+    decodeMsPerToken: tokenIds.length > 1 ? (endMs - firstMs) / (tokenIds.length - 1) : Number.NaN,
+  }
+}
