@@ -13,7 +13,7 @@ import type { LlamaConfig } from './config.ts'
 import { type DecodeStep, decode } from './decode.ts'
 import type { EngineParts } from './engine-parts.ts'
 import type { ResolvedOptions } from './options.ts'
-import { askRetain, type PrefillRequest, prefill } from './prefill.ts'
+import { askRetain, type PrefillRequest, type PrefillRun, prefill } from './prefill.ts'
 import { Sequence, type SequenceHost } from './sequence.ts'
 import { newState, type SequenceState, shareRows } from './sequence-state.ts'
 import { TextStream } from './text-stream.ts'
@@ -77,7 +77,7 @@ export class LlamaModel implements AsyncDisposable {
   createSequence(options: SequenceOptions = {}): Sequence {
     checkKeys('SequenceOptions', options, ['policy', 'scope'])
     const id = `sequence-${++this.#sequences}`
-    const state = this.#newState(id, options.scope ?? privateScope(id), options.policy)
+    const state = this.#newState(id, options.scope ?? privateScope(), options.policy)
     return new Sequence(this.#host, state, options.policy)
   }
 
@@ -85,12 +85,9 @@ export class LlamaModel implements AsyncDisposable {
    * Appends the tokens of several sequences densely, their rows mixed in chunks, and returns the logits after the last
    * token of each. Bit for bit what `sequence.prefill` gives for each alone.
    */
-  prefill(
-    requests: readonly PrefillRequest[],
-    options: { readonly signal?: AbortSignal } = {},
-  ): Promise<Float32Array[]> {
+  prefill(requests: readonly PrefillRequest[], options: PrefillRun = {}): Promise<Float32Array[]> {
     checkDifferent('requests', requests, Number.POSITIVE_INFINITY)
-    return this.#host.turnstile.pass(() => prefill(this.#loaded.parts, requests, options.signal))
+    return this.#host.turnstile.pass(() => prefill(this.#loaded.parts, requests, options))
   }
 
   /**

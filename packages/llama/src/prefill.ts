@@ -1,4 +1,4 @@
-import { isPrivateScope, pageTokens } from '@kvasir/core'
+import { checkInteger, isPrivateScope, pageTokens } from '@kvasir/core'
 import { type BatchSlice, commitBatch, fillBatch } from './batch.ts'
 import type { EngineParts } from './engine-parts.ts'
 import { checkRequest } from './request-checks.ts'
@@ -10,6 +10,12 @@ export interface PrefillRequest {
   readonly tokens: ArrayLike<number>
   /** Called with the logits of every token, in order; `logits` is a view that the next call overwrites. */
   readonly onLogits?: (index: number, logits: Float32Array) => void
+}
+
+export interface PrefillRun {
+  readonly signal?: AbortSignal
+  /** @default the model's, which is also the most */
+  readonly chunkTokens?: number
 }
 
 interface Pending extends PrefillRequest {
@@ -25,8 +31,9 @@ interface Pending extends PrefillRequest {
 export async function prefill(
   parts: EngineParts,
   requests: readonly PrefillRequest[],
-  signal?: AbortSignal,
+  { signal, chunkTokens = parts.chunkTokens }: PrefillRun = {},
 ): Promise<Float32Array[]> {
+  checkInteger('chunkTokens', chunkTokens, 1, parts.chunkTokens)
   const pending: Pending[] = requests.map((request) => ({
     ...request,
     tokens: checkRequest(parts, request.state, request.tokens),
@@ -36,7 +43,7 @@ export async function prefill(
   for (const request of pending) await reusePrefix(parts, request, signal)
   for (;;) {
     signal?.throwIfAborted()
-    const chunk = nextChunk(pending, parts.chunkTokens, parts.workspace.maxSequences)
+    const chunk = nextChunk(pending, chunkTokens, parts.workspace.maxSequences)
     if (chunk.length === 0) break
     await runChunk(parts, chunk, signal)
   }

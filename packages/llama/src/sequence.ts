@@ -9,6 +9,8 @@ export interface PrefillOptions {
   /** Called with the logits of every token; the view is overwritten by the next call. */
   readonly onLogits?: (index: number, logits: Float32Array) => void
   readonly signal?: AbortSignal
+  /** Rows of one native call. @default the model's chunkTokens, which is also the most */
+  readonly chunkTokens?: number
 }
 
 /** Totals of one sequence. Counts of tokens are summed over steps, layers and KV heads. */
@@ -68,8 +70,8 @@ export class Sequence implements AsyncDisposable {
    */
   async prefill(tokens: ArrayLike<number>, options: PrefillOptions = {}): Promise<Float32Array> {
     const { parts, turnstile } = this.#host
-    const { onLogits, signal } = options
-    const [logits] = await turnstile.pass(() => prefill(parts, [this.request(tokens, onLogits)], signal))
+    const { onLogits, ...run } = options
+    const [logits] = await turnstile.pass(() => prefill(parts, [this.request(tokens, onLogits)], run))
     return logits
   }
 
