@@ -271,20 +271,20 @@ void benchSmall(Isa isa, int threads, int slices) {
 
 // OpenBLAS chooses its kernels while it is loaded, and may take a processor that it does not know, or is told about, for
 // an AVX2 one: a comparison against those would flatter us.
-void useBestBlas(char** argv) {
+void useBestBlas(char** argv, Isa isa) {
 #if defined(__x86_64__)
-  const char* best = "SKYLAKEX";
+  const char* best = isa == Isa::avx512 ? "SKYLAKEX" : "HASWELL";
   const char* chosen = getenv("OPENBLAS_CORETYPE");
-  if (!__builtin_cpu_supports("avx512f") || (chosen && chosen == std::string(best))) return;
+  if (chosen && chosen == std::string(best)) return;
   setenv("OPENBLAS_CORETYPE", best, 1);
   execv("/proc/self/exe", argv);
 #else
   static_cast<void>(argv);
+  static_cast<void>(isa);
 #endif
 }
 
 int main(int argc, char** argv) {
-  useBestBlas(argv);
   const std::string what = argc > 1 ? argv[1] : "prefill";
   const int threads = argc > 2 ? std::atoi(argv[2]) : 1, slices = argc > 4 ? std::atoi(argv[4]) : 11;
   const std::vector<NamedIsa> isas = availableIsas();
@@ -292,6 +292,7 @@ int main(int argc, char** argv) {
   for (const NamedIsa& each : isas) {
     if (argc > 3 && each.name == std::string(argv[3])) isa = each;
   }
+  useBestBlas(argv, isa.isa);
   std::printf("%s, %d threads, %s\n", what.c_str(), threads, isa.name);
   if (what == "prefill") benchPrefill(isa.isa, threads, slices);
   if (what == "decode") benchDecode(isa.isa, threads, slices);

@@ -4,6 +4,21 @@
 namespace kvasir {
 namespace {
 
+// Queries (rows x heads of a group) of one task: the more, the more often a converted tile of K and V is used; they
+// and their outputs have to stay in the second-level cache, and there have to be tasks enough for all workers.
+constexpr int kMostLanes = 384, kMostLaneValues = 384 * 128, kFewestLanes = 48;
+constexpr int kTasksPerWorker = 4;
+
+int chooseBlockRows(int workers, int batchRows, int numKvHeads, int group, int headDim) {
+  int lanes = kMostLanes;
+  while (lanes > kFewestLanes &&
+         (lanes * headDim > kMostLaneValues ||
+          static_cast<double>(batchRows) * group * numKvHeads < static_cast<double>(lanes) * kTasksPerWorker * workers)) {
+    lanes /= 2;
+  }
+  return group < lanes ? lanes / group : 1;
+}
+
 struct RowBlock {
   std::int32_t sequence;
   std::int32_t first;  // row of the batch
@@ -16,9 +31,8 @@ void attendPrefill(Context& context, const KvView& kv, int layer, const float* q
                    int windowTokens, const Batch& batch, float* out) {
   const attention::Kernels& kernels = attention::kernelsFor(context.isa());
   const int group = numHeads / kv.numKvHeads;
-  const int blockRows = group < attention::kPrefillLanes ? attention::kPrefillLanes / group : 1;
-
   const int batchRows = batch.rowStarts[batch.numSequences] - batch.rowStarts[0];
+  const int blockRows = chooseBlockRows(context.workers(), batchRows, kv.numKvHeads, group, kv.headDim);
   const std::size_t mostBlocks = static_cast<std::size_t>(batchRows / blockRows + batch.numSequences);
   RowBlock* blocks = reinterpret_cast<RowBlock*>(context.shared(mostBlocks * sizeof(RowBlock)));
   int numBlocks = 0;

@@ -10,7 +10,6 @@ namespace kvasir::attention {
 
 constexpr int kBlockTokens = 64;    // decode: most rows that share one rescale
 constexpr int kSplitTokens = 512;   // decode: rows of one task
-constexpr int kPrefillLanes = 192;  // prefill: queries (rows x heads of a group) of one task, at least one row
 
 // The K rows of one KV head in the pages of one sequence; V rows lie valueStride bytes behind them.
 struct HeadRows {

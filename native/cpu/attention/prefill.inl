@@ -14,7 +14,7 @@
 namespace kvasir::attention {
 namespace {
 
-constexpr int kKeyTile = 64;
+constexpr int kKeyTile = 128;
 constexpr int kPanelLanes = Vec::kTileVecs * Vec::kLanes;
 constexpr int kMostKeyGroup = 8;  // keys are scored in groups of kTileRows, which divides this
 constexpr float kLog2E = 0x1.715476p+0f;
