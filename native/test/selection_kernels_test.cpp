@@ -102,11 +102,11 @@ void levelsAreTheQuantisers() {
   const double two[] = {-1.510, -0.453, 0.453, 1.510};
   for (int code = 0; code < 4; ++code) {
     const CodeScale scale = codeScale(2);
-    expect(std::fabs(static_cast<double>(scale.unit * (static_cast<float>(codeStep(2, code)) - scale.zero)) - two[code]) < 1e-6, "level of code %d\n", code);
+    expect(std::fabs(static_cast<double>(scale.unit * static_cast<float>(codeStep(2, code) - scale.zero)) - two[code]) < 1e-6, "level of code %d\n", code);
   }
   for (int code = 0; code < 2; ++code) {
     const CodeScale scale = codeScale(1);
-    expect(std::fabs(static_cast<double>(scale.unit * (static_cast<float>(codeStep(1, code)) - scale.zero)) - (code ? 0.798 : -0.798)) < 1e-6, "level of sign %d\n", code);
+    expect(std::fabs(static_cast<double>(scale.unit * static_cast<float>(codeStep(1, code) - scale.zero)) - (code ? 0.798 : -0.798)) < 1e-6, "level of sign %d\n", code);
   }
 }
 

@@ -30,40 +30,72 @@ void loadRow(const std::uint8_t* row, KvType type, int dim, float* out) {
 
 void encode(const EncodeTask& task) { encodeSegment(task, loadRow); }
 
-// A query head folded into a segment, see scalar.cpp.
-struct Folded {
-  float offset;
-  float slope;
-};
+constexpr int kCacheLine = 64;
 
-Folded fold(const ScanTask& task, const std::uint8_t* stats, const float* q, std::int8_t* weights) {
-  const int padded = statDim(task.headDim);
+void prefetch(const std::uint8_t* p, int bytes) {
+  for (int at = 0; at < bytes; at += kCacheLine) Vec::prefetch(p + at);
+}
+
+// Largest and sum of each row's lanes, from what sumRows4 and maxRows4 leave: [row 0, row 1, row 2, row 3] again and again.
+template <int kHeads>
+void foldSums(Vec::F rows, float* out) {
+  float lanes[kLanes];
+  Vec::store(lanes, rows);
+  for (int h = 0; h < kHeads; ++h) {
+    out[h] = lanes[h];
+    for (int lane = h + 4; lane < kLanes; lane += 4) out[h] += lanes[lane];
+  }
+}
+
+template <int kHeads>
+void foldMaxima(Vec::F rows, float* out) {
+  float lanes[kLanes];
+  Vec::store(lanes, rows);
+  for (int h = 0; h < kHeads; ++h) {
+    out[h] = lanes[h];
+    for (int lane = h + 4; lane < kLanes; lane += 4) out[h] = lanes[lane] > out[h] ? lanes[lane] : out[h];
+  }
+}
+
+// Query heads folded into a segment, see scalar.cpp; the heads side by side, so that they share what they load.
+// kPadded is statDim if known, so that its loops unroll, else 0.
+template <int kHeads, int kPadded>
+void fold(const ScanTask& task, const std::uint8_t* stats, const float* q, int qStride, std::int8_t* weights, float* base, float* slope) {
+  const int padded = kPadded > 0 ? kPadded : statDim(task.headDim);
   const std::uint16_t* means = reinterpret_cast<const std::uint16_t*>(stats);
   const std::uint8_t* bytes = stats + static_cast<std::size_t>(padded) * 2;
   float step;
   std::memcpy(&step, bytes + padded, 4);
 
-  alignas(64) float products[kMaxSelectHeadDim];
-  Vec::F base = Vec::zero(), largest = Vec::zero();
+  alignas(64) float products[kHeads][kPadded > 0 ? kPadded : kMaxSelectHeadDim];
+  Vec::F dot[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
+  Vec::F largest[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
   for (int i = 0; i < padded; i += kLanes) {
-    const Vec::F lanes = Vec::load(q + i);
-    const Vec::F product = Vec::mul(lanes, Codes::loadBytes(bytes + i));
-    base = Vec::fma(lanes, Vec::load(means + i), base);
-    largest = Vec::max(largest, Vec::abs(product));
-    Vec::store(products + i, product);
+    const Vec::F mean = Vec::load(means + i), deviation = Codes::loadBytes(bytes + i);
+    for (int h = 0; h < kHeads; ++h) {
+      const Vec::F lanes = Vec::load(q + h * qStride + i);
+      const Vec::F product = Vec::mul(lanes, deviation);
+      dot[h] = Vec::fma(lanes, mean, dot[h]);
+      largest[h] = Vec::max(largest[h], Vec::abs(product));
+      Vec::store(products[h] + i, product);
+    }
   }
-  const float most = Vec::maxLane(largest);
-  const Vec::F inverse = Vec::set(most > 1e-30f ? 127.0f / most : 0.0f);
-  Vec::F total = Vec::zero();
-  for (int i = 0; i < padded; i += kLanes) {
-    const Vec::F weight = Vec::round(Vec::mul(Vec::load(products + i), inverse));
-    total = Vec::add(total, weight);
-    Codes::storeRounded(weights + i, weight);
+  float most[kHeads];
+  foldMaxima<kHeads>(Codes::maxRows4(largest[0], largest[1], largest[2], largest[3]), most);
+  foldSums<kHeads>(Vec::sumRows4(dot[0], dot[1], dot[2], dot[3]), base);
+  const float unit = task.scale * codeScale(task.codeBits).unit * step;
+  for (int h = 0; h < kHeads; ++h) {
+    const Vec::F inverse = Vec::set(most[h] > 1e-30f ? 127.0f / most[h] : 0.0f);
+    for (int i = 0; i < padded; i += kLanes) {
+      Codes::storeRounded(weights + h * qStride + i, Vec::mul(Vec::load(products[h] + i), inverse));
+    }
+    base[h] *= task.scale;
+    slope[h] = unit * (most[h] / 127.0f);
   }
-  const CodeScale codes = codeScale(task.codeBits);
-  const float slope = task.scale * codes.unit * step * (most / 127.0f);
-  return {task.scale * Vec::sum(base) - codes.zero * Vec::sum(total) * slope, slope};
 }
+
+constexpr int kSegmentsAhead = 4;
+constexpr int kBytesAhead = 1024;
 
 template <int kBits, int kHeads>
 void scanHeads(const ScanTask& task, int firstHead) {
@@ -75,14 +107,18 @@ void scanHeads(const ScanTask& task, int firstHead) {
   for (int at = task.start; at < task.end; ++segment) {
     const int stop = task.ends[segment] < task.end ? task.ends[segment] : task.end;
     const std::uint8_t* stats = task.stats + static_cast<std::size_t>(segment) * statBytes(task.headDim);
-    float offset[kHeads], slope[kHeads];
-    for (int h = 0; h < kHeads; ++h) {
-      const Folded folded = fold(task, stats, q + h * paddedDim, weights + h * paddedDim);
-      offset[h] = folded.offset;
-      slope[h] = folded.slope;
+    // Chunks are too short for the hardware to fetch most of them ahead.
+    const std::uint8_t* codes = task.codes + static_cast<std::size_t>(at) * (8 * kBits);
+    prefetch(stats + kSegmentsAhead * statBytes(task.headDim), static_cast<int>(statBytes(task.headDim)));
+    for (int unit = 0; unit < units; ++unit) {
+      prefetch(codes + static_cast<std::size_t>(unit) * task.planeBytes + kBytesAhead, (stop - at) * 8 * kBits);
     }
-    Codes::template sums<kBits, kHeads>(task.codes + static_cast<std::size_t>(at) * (8 * kBits), task.planeBytes, units, stop - at,
-                                        weights, paddedDim, offset, slope, out + (at - task.start), task.outStride);
+    float base[kHeads], slope[kHeads];
+    if (task.headDim == 64) fold<kHeads, 64>(task, stats, q, paddedDim, weights, base, slope);
+    else if (task.headDim == 128) fold<kHeads, 128>(task, stats, q, paddedDim, weights, base, slope);
+    else fold<kHeads, 0>(task, stats, q, paddedDim, weights, base, slope);
+    Codes::template sums<kBits, kHeads>(codes, task.planeBytes, units, stop - at,
+                                        weights, paddedDim, base, slope, out + (at - task.start), task.outStride);
     at = stop;
   }
 }
@@ -103,12 +139,6 @@ void scan(const ScanTask& task) {
   else scanGroup<1>(task);
 }
 
-constexpr int kCacheLine = 64;
-
-void prefetchRow(const std::uint8_t* row, int bytes) {
-  for (int at = 0; at < bytes; at += kCacheLine) Vec::prefetch(row + at);
-}
-
 template <class T>
 void scoreRows(const ScoreTask& task) {
   const int dim = task.keys.headDim, whole = dim / kLanes * kLanes;
@@ -118,12 +148,12 @@ void scoreRows(const ScoreTask& task) {
     const int i = n < task.count ? n : task.count - 1;
     return keyRow(task.keys, task.tokens ? task.tokens[i] : task.first + i);
   };
-  constexpr int kAhead = 2 * kLanes;
-  for (int n = 0; n < kAhead && n < task.count; ++n) prefetchRow(rowAt(n), bytes);
+  constexpr int kAhead = 4 * kLanes;
+  for (int n = 0; n < kAhead && n < task.count; ++n) prefetch(rowAt(n), bytes);
   for (int at = 0; at < task.count; at += kLanes) {
     const T* rows[kLanes];
     for (int n = 0; n < kLanes; ++n) {
-      if (at + n + kAhead < task.count) prefetchRow(rowAt(at + n + kAhead), bytes);
+      if (at + n + kAhead < task.count) prefetch(rowAt(at + n + kAhead), bytes);
       rows[n] = reinterpret_cast<const T*>(rowAt(at + n));
     }
     for (int head = 0; head < task.group; ++head) {
@@ -213,9 +243,7 @@ void histogram(const float* values, int n, std::uint32_t* counts) {
 int findKeys(const float* values, int n, std::int32_t low, std::int32_t high, std::int32_t* positions) {
   int found = 0, i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    for (unsigned lanes = Codes::keysBetween(values + i, low, high); lanes != 0; lanes &= lanes - 1) {
-      positions[found++] = i + __builtin_ctz(lanes);
-    }
+    found += Codes::storeKeysBetween(values + i, low, high, i, positions + found);
   }
   for (; i < n; ++i) {
     const std::int32_t key = keyOf(values[i]);

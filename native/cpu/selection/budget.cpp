@@ -34,14 +34,10 @@ struct Edge {
   std::int64_t wanted;
 };
 
-template <class CountOf>
-Edge findEdge(std::int64_t wanted, CountOf countOf) {
+template <class Count>
+Edge findEdge(std::int64_t wanted, const Count* counts) {
   int bucket = kBuckets - 1;
-  for (; bucket > 0; --bucket) {
-    const std::int64_t count = countOf(bucket);
-    if (count >= wanted) break;
-    wanted -= count;
-  }
+  for (; bucket > 0 && counts[bucket] < wanted; --bucket) wanted -= counts[bucket];
   return {bucket, wanted};
 }
 
@@ -73,46 +69,68 @@ Entry lastWanted(std::vector<Entry>& entries, std::int64_t wanted) {
   return *last;
 }
 
+// Cuts each row to its best perRow values, and says in which buckets.
+std::vector<Edge> cutAlone(const Kernels& kernels, const ValueRows& rows, const std::uint32_t* histograms, int perRow,
+                           std::int32_t* positions, Cut* cuts) {
+  std::vector<Edge> edges(static_cast<std::size_t>(rows.numRows), Edge{kBuckets, 0});
+  std::vector<Entry> entries;
+  for (int row = 0; row < rows.numRows; ++row) {
+    cuts[row] = kNone;
+    const int own = std::min(perRow, rows.counts[row]);
+    if (own == 0) continue;
+    const std::uint32_t* counts = histograms + static_cast<std::size_t>(row) * kBuckets;
+    const Edge edge = edges[static_cast<std::size_t>(row)] = findEdge<std::uint32_t>(own, counts);
+    entries.clear();
+    gather(kernels, rows, row, edge.bucket, kNone, positions, entries);
+    const Entry last = lastWanted(entries, edge.wanted);
+    cuts[row] = {last.key, last.token};
+  }
+  return edges;
+}
+
 }  // namespace
 
 void cutRows(const Kernels& kernels, const ValueRows& rows, const std::uint32_t* histograms, int perRow, bool joint,
              std::int32_t* positions, Cut* cuts) {
-  std::vector<Entry> entries;
-  std::vector<Edge> edges(static_cast<std::size_t>(rows.numRows));
-  std::int64_t kept = 0, available = 0;
+  if (!joint) {
+    cutAlone(kernels, rows, histograms, perRow, positions, cuts);
+    return;
+  }
+  const int quarter = perRow / 4;
+  std::int64_t available = 0;
+  std::vector<std::uint32_t> counts(kBuckets);
   for (int row = 0; row < rows.numRows; ++row) {
-    const std::uint32_t* counts = histograms + static_cast<std::size_t>(row) * kBuckets;
-    const int own = std::min(joint ? perRow / 4 : perRow, rows.counts[row]);
-    Edge& edge = edges[static_cast<std::size_t>(row)];
-    cuts[row] = kNone;
-    edge = {kBuckets, 0};
-    if (own > 0) {
-      edge = findEdge(own, [&](int bucket) { return static_cast<std::int64_t>(counts[bucket]); });
-      entries.clear();
-      gather(kernels, rows, row, edge.bucket, kNone, positions, entries);
-      const Entry last = lastWanted(entries, edge.wanted);
-      cuts[row] = {last.key, last.token};
-    }
-    kept += own;
     available += rows.counts[row];
+    const std::uint32_t* own = histograms + static_cast<std::size_t>(row) * kBuckets;
+    for (int bucket = 0; bucket < kBuckets; ++bucket) counts[static_cast<std::size_t>(bucket)] += own[bucket];
   }
-  const std::int64_t rest = std::min(static_cast<std::int64_t>(perRow) * rows.numRows, available) - kept;
-  if (!joint || rest <= 0) return;
+  std::int64_t wanted = std::min(static_cast<std::int64_t>(perRow) * rows.numRows, available);
+  std::fill_n(cuts, rows.numRows, kNone);
+  if (wanted == 0) return;
+  Edge edge = findEdge(wanted, counts.data());
 
-  const Edge edge = findEdge(rest, [&](int bucket) {
-    std::int64_t left = 0;
-    for (int row = 0; row < rows.numRows; ++row) {
-      const Edge& own = edges[static_cast<std::size_t>(row)];
-      if (bucket > own.bucket) continue;
-      left += histograms[static_cast<std::size_t>(row) * kBuckets + static_cast<std::size_t>(bucket)];
-      if (bucket == own.bucket) left -= own.wanted;
-    }
-    return left;
-  });
-  entries.clear();
+  // Where the best of all rows hold every row's quarter, quarters change nothing, and finding them can be left out.
+  bool quartersInside = true;
   for (int row = 0; row < rows.numRows; ++row) {
-    if (edge.bucket <= edges[static_cast<std::size_t>(row)].bucket) gather(kernels, rows, row, edge.bucket, cuts[row], positions, entries);
+    const std::uint32_t* own = histograms + static_cast<std::size_t>(row) * kBuckets;
+    std::uint32_t above = 0;
+    for (int bucket = edge.bucket + 1; bucket < kBuckets; ++bucket) above += own[bucket];
+    quartersInside = quartersInside && static_cast<std::int64_t>(above) >= std::min(quarter, rows.counts[row]);
   }
+  if (!quartersInside) {
+    const std::vector<Edge> edges = cutAlone(kernels, rows, histograms, quarter, positions, cuts);
+    for (int row = 0; row < rows.numRows; ++row) {
+      const std::uint32_t* own = histograms + static_cast<std::size_t>(row) * kBuckets;
+      const Edge& kept = edges[static_cast<std::size_t>(row)];
+      for (int bucket = kept.bucket + 1; bucket < kBuckets; ++bucket) counts[static_cast<std::size_t>(bucket)] -= own[bucket];
+      if (kept.bucket < kBuckets) counts[static_cast<std::size_t>(kept.bucket)] -= static_cast<std::uint32_t>(kept.wanted);
+      wanted -= std::min(quarter, rows.counts[row]);
+    }
+    if (wanted == 0) return;
+    edge = findEdge(wanted, counts.data());
+  }
+  std::vector<Entry> entries;
+  for (int row = 0; row < rows.numRows; ++row) gather(kernels, rows, row, edge.bucket, cuts[row], positions, entries);
   const Entry last = lastWanted(entries, edge.wanted);
   for (int row = 0; row < rows.numRows; ++row) {
     const Cut common = {last.key, row <= last.row ? last.token : last.token - 1};

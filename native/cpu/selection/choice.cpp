@@ -15,6 +15,7 @@ namespace {
 // Tokens of one task; fixed, so that sums do not depend on the number of workers.
 constexpr int kChunkTokens = 512;
 constexpr int kMaxParts = 8;
+constexpr int kSerialTokens = 4096;
 
 // Always visible: [0, first) and [end, numTokens). Candidates: [first, end).
 struct Split {
@@ -112,8 +113,8 @@ class Choice {
     if (context_.cancelled()) return false;
     findFactors();
 
-    // Values and tokens of a head's pool, closed up.
-    context_.forEach(numKvHeads_, [&](int kvHead, int) {
+    // Values and tokens of a head's pool, closed up; a small pool is not worth a fork.
+    auto closeUp = [&](int kvHead, int) {
       std::uint32_t* counts = histograms_ + static_cast<std::size_t>(kvHead) * kBuckets;
       std::memset(counts, 0, kBuckets * sizeof *counts);
       std::int32_t* tokens = tokens_ + static_cast<std::size_t>(kvHead) * stride_;
@@ -126,7 +127,12 @@ class Choice {
       }
       counts_[kvHead] = filled;
       kernels_.histogram(values(kvHead), filled, counts);
-    });
+    };
+    if (static_cast<std::int64_t>(poolTokens) * numKvHeads_ > kSerialTokens) {
+      context_.forEach(numKvHeads_, closeUp);
+    } else {
+      for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) closeUp(kvHead, 0);
+    }
     pooled_ = true;
     return true;
   }

@@ -12,16 +12,25 @@ struct Codes256 {
   static __m256 loadBytes(const std::uint8_t* p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
   }
-  static void storeRounded(std::int8_t* p, __m256 whole) {
-    const __m256i words = _mm256_cvtps_epi32(whole);
+  static void storeRounded(std::int8_t* p, __m256 x) {
+    const __m256i words = _mm256_cvtps_epi32(x);
     const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(halves, halves));
   }
 
-  static unsigned keysBetween(const float* values, std::int32_t low, std::int32_t high) {
+  static __m256 maxRows4(__m256 a, __m256 b, __m256 c, __m256 d) {
+    const __m256 ab = _mm256_max_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    const __m256 cd = _mm256_max_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    return _mm256_max_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+  }
+
+  static int storeKeysBetween(const float* values, std::int32_t low, std::int32_t high, std::int32_t first, std::int32_t* out) {
     const __m256i keys = _mm256_castps_si256(_mm256_loadu_ps(values));
     const __m256i outside = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(low), keys), _mm256_cmpgt_epi32(keys, _mm256_set1_epi32(high)));
-    return ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(outside))) & 0xffu;
+    int count = 0;
+    unsigned found = ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(outside))) & 0xffu;
+    for (; found != 0; found &= found - 1) out[count++] = first + __builtin_ctz(found);
+    return count;
   }
   static void storeBuckets(const float* values, int shift, std::int32_t first, std::int32_t last, std::int32_t* out) {
     const __m256i keys = _mm256_castps_si256(_mm256_loadu_ps(values));
@@ -32,16 +41,23 @@ struct Codes256 {
 
   template <int kBits, int kHeads>
   static void sums(const std::uint8_t* codes, std::size_t planeBytes, int units, int count, const std::int8_t* weights,
-                   int weightStride, const float* offset, const float* slope, float* out, std::size_t outStride) {
+                   int weightStride, const float* base, const float* slope, float* out, std::size_t outStride) {
     constexpr int kRow = 8 * kBits;
     constexpr int kTokens = 32 / kRow;
     constexpr int kLoads = 8 / kTokens;
     constexpr int kTerms = 8 / kBits;
+    __m256i zeros[kTerms], start[kHeads];
+    for (int k = 0; k < kTerms; ++k) zeros[k] = _mm256_set1_epi8(static_cast<char>(codeScale(kBits).zero));
+    for (int h = 0; h < kHeads; ++h) {
+      __m256i sum = _mm256_setzero_si256();
+      for (int unit = 0; unit < units; ++unit) sum = addDots<kRow, kTerms>(sum, zeros, weights + h * weightStride + unit * kUnitChannels);
+      start[h] = _mm256_sub_epi32(_mm256_setzero_si256(), sum);
+    }
     for (int at = 0; at < count; at += 8) {
       const int left = count - at;
       __m256i total[kHeads][kLoads];
       for (int h = 0; h < kHeads; ++h) {
-        for (int n = 0; n < kLoads; ++n) total[h][n] = _mm256_setzero_si256();
+        for (int n = 0; n < kLoads; ++n) total[h][n] = start[h];
       }
       for (int unit = 0; unit < units; ++unit) {
         const std::uint8_t* rows = codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(at) * kRow;
@@ -51,19 +67,12 @@ struct Codes256 {
           if (n * kTokens >= left) break;
           __m256i x[kTerms];
           expand<kBits>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + n * 32)), x);
-          for (int h = 0; h < kHeads; ++h) {
-            // No 16-bit sum overflows: see MaddDots.
-            __m256i pairs = _mm256_maddubs_epi16(x[0], broadcast<kRow>(unitWeights + h * weightStride));
-            for (int k = 1; k < kTerms; ++k) {
-              pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(x[k], broadcast<kRow>(unitWeights + h * weightStride + k * kRow)));
-            }
-            total[h][n] = _mm256_add_epi32(total[h][n], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-          }
+          for (int h = 0; h < kHeads; ++h) total[h][n] = addDots<kRow, kTerms>(total[h][n], x, unitWeights + h * weightStride);
         }
       }
       for (int h = 0; h < kHeads; ++h) {
         const __m256 sum = _mm256_cvtepi32_ps(tokenSums<kBits>(total[h]));
-        const __m256 score = _mm256_fmadd_ps(sum, _mm256_set1_ps(slope[h]), _mm256_set1_ps(offset[h]));
+        const __m256 score = _mm256_fmadd_ps(sum, _mm256_set1_ps(slope[h]), _mm256_set1_ps(base[h]));
         float* target = out + static_cast<std::size_t>(h) * outStride + at;
         if (left >= 8) {
           _mm256_storeu_ps(target, score);
@@ -82,12 +91,20 @@ struct Codes256 {
     return _mm256_broadcastq_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w)));
   }
 
+  // No 16-bit sum overflows: see MaddDots.
+  template <int kRow, int kTerms>
+  static __m256i addDots(__m256i sum, const __m256i* x, const std::int8_t* w) {
+    __m256i pairs = _mm256_maddubs_epi16(x[0], broadcast<kRow>(w));
+    for (int k = 1; k < kTerms; ++k) pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(x[k], broadcast<kRow>(w + k * kRow)));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+
   template <int kBits>
   static void expand(__m256i codes, __m256i* x) {
-    const __m256i nibble = _mm256_set1_epi8(15);
-    const __m256i low = _mm256_and_si256(codes, nibble);
-    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble);
     if constexpr (kBits == 2) {
+      const __m256i nibble = _mm256_set1_epi8(15);
+      const __m256i low = _mm256_and_si256(codes, nibble);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble);
       const __m256i first = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 7, 13, 20, 0, 7, 13, 20, 0, 7, 13, 20, 0, 7, 13, 20));
       const __m256i second = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 7, 7, 7, 7, 13, 13, 13, 13, 20, 20, 20, 20));
       x[0] = _mm256_shuffle_epi8(first, low);
@@ -95,11 +112,9 @@ struct Codes256 {
       x[2] = _mm256_shuffle_epi8(first, high);
       x[3] = _mm256_shuffle_epi8(second, high);
     } else {
-      const __m256i one = _mm256_set1_epi8(1);
-      for (int k = 0; k < 4; ++k) {
-        x[k] = _mm256_and_si256(_mm256_srli_epi16(low, k), one);
-        x[k + 4] = _mm256_and_si256(_mm256_srli_epi16(high, k), one);
-      }
+      const __m256i two = _mm256_set1_epi8(2);
+      x[0] = _mm256_and_si256(_mm256_add_epi8(codes, codes), two);
+      for (int k = 1; k < 8; ++k) x[k] = _mm256_and_si256(_mm256_srli_epi16(codes, k - 1), two);
     }
   }
 

@@ -15,18 +15,24 @@ struct CodesPlain {
     const float four[4] = {static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3])};
     return vld1q_f32(four);
   }
-  static void storeRounded(std::int8_t* p, float32x4_t whole) {
+  static void storeRounded(std::int8_t* p, float32x4_t x) {
     float four[4];
-    vst1q_f32(four, whole);
+    vst1q_f32(four, vrndnq_f32(x));
     for (int i = 0; i < 4; ++i) p[i] = static_cast<std::int8_t>(four[i]);
   }
 
-  static unsigned keysBetween(const float* values, std::int32_t low, std::int32_t high) {
+  static float32x4_t maxRows4(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d) {
+    return vpmaxq_f32(vpmaxq_f32(a, b), vpmaxq_f32(c, d));
+  }
+
+  static int storeKeysBetween(const float* values, std::int32_t low, std::int32_t high, std::int32_t first, std::int32_t* out) {
     std::int32_t keys[4];
     std::memcpy(keys, values, sizeof keys);
-    unsigned found = 0;
-    for (int i = 0; i < 4; ++i) found |= (keys[i] >= low && keys[i] <= high ? 1u : 0u) << i;
-    return found;
+    int count = 0;
+    for (int i = 0; i < 4; ++i) {
+      if (keys[i] >= low && keys[i] <= high) out[count++] = first + i;
+    }
+    return count;
   }
   static void storeBuckets(const float* values, int shift, std::int32_t first, std::int32_t last, std::int32_t* out) {
     std::int32_t keys[4];
@@ -39,7 +45,7 @@ struct CodesPlain {
 
   template <int kBits, int kHeads>
   static void sums(const std::uint8_t* codes, std::size_t planeBytes, int units, int count, const std::int8_t* weights,
-                   int weightStride, const float* offset, const float* slope, float* out, std::size_t outStride) {
+                   int weightStride, const float* base, const float* slope, float* out, std::size_t outStride) {
     constexpr int kRow = 8 * kBits;
     constexpr int kTerms = 8 / kBits;
     for (int token = 0; token < count; ++token) {
@@ -50,8 +56,9 @@ struct CodesPlain {
         for (int k = 0; k < kTerms; ++k) {
           for (int b = 0; b < kRow; ++b) {
             const int code = row[b] >> (k * kBits) & ((1 << kBits) - 1);
-            // 0 7 13 20 without a table.
-            steps[k * kRow + b] = static_cast<std::int8_t>(kBits == 2 ? 7 * code - (code >> 1) : code);
+            // 0 7 13 20 or 0 2 without a table.
+            const int step = kBits == 2 ? 7 * code - (code >> 1) : 2 * code;
+            steps[k * kRow + b] = static_cast<std::int8_t>(step - codeScale(kBits).zero);
           }
         }
         for (int h = 0; h < kHeads; ++h) {
@@ -62,7 +69,7 @@ struct CodesPlain {
         }
       }
       for (int h = 0; h < kHeads; ++h) {
-        out[static_cast<std::size_t>(h) * outStride + static_cast<std::size_t>(token)] = offset[h] + slope[h] * static_cast<float>(total[h]);
+        out[static_cast<std::size_t>(h) * outStride + static_cast<std::size_t>(token)] = base[h] + slope[h] * static_cast<float>(total[h]);
       }
     }
   }

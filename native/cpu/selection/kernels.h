@@ -65,8 +65,8 @@ struct Cut {
   std::int32_t token;
 };
 
-// 32 buckets an octave from 2^-40 up; what is smaller falls in bucket 0.
-constexpr int kBuckets = 2048;
+// 32 buckets an octave from 2^-40 to 2^8; what lies beyond falls in the first or the last.
+constexpr int kBuckets = 48 * 32;
 constexpr int kBucketShift = 18;
 constexpr std::int32_t kFirstBucket = (127 - 40) << 5;
 static inline int bucketOf(std::int32_t key) {

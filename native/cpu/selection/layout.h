@@ -21,15 +21,15 @@ static inline int rowBytes(int codeBits) { return 8 * codeBits; }
 constexpr std::size_t kCodeSlackBytes = 64;
 
 // Level of a code = unit * (step(code) - zero). Two bits: steps 0 7 13 20, so that levels are -1.510 -0.453 0.453
-// 1.510, the best four levels for a normal variable (Max 1960; 1.510 / 0.453 = 10 / 3 exactly). One bit: steps 0 1.
+// 1.510, the best four levels for a normal variable (Max 1960; 1.510 / 0.453 = 10 / 3 exactly). One bit: steps 0 2.
 struct CodeScale {
   float unit;
-  float zero;
+  int zero;
 };
-static inline CodeScale codeScale(int codeBits) { return codeBits == 2 ? CodeScale{0.151f, 10.0f} : CodeScale{1.596f, 0.5f}; }
+static inline CodeScale codeScale(int codeBits) { return codeBits == 2 ? CodeScale{0.151f, 10} : CodeScale{0.798f, 1}; }
 static inline int codeStep(int codeBits, int code) {
   constexpr int steps[4] = {0, 7, 13, 20};
-  return codeBits == 2 ? steps[code] : code;
+  return codeBits == 2 ? steps[code] : 2 * code;
 }
 constexpr float kThreshold = 0.982f;  // beside 0
 

@@ -29,9 +29,9 @@ std::int32_t keyOf(float value) {
 
 void encode(const EncodeTask& task) { encodeSegment(task, loadRow); }
 
-// Query head folded into a segment: score = offset + slope * sum_i step(code_i) * weights_i.
+// Query head folded into a segment: score = base + slope * sum_i (step(code_i) - zero) * weights_i.
 struct Folded {
-  float offset;
+  float base;
   float slope;
 };
 
@@ -47,20 +47,15 @@ Folded fold(const ScanTask& task, const std::uint8_t* stats, const float* q, std
     largest = std::fmax(largest, std::fabs(q[i] * static_cast<float>(bytes[i])));
   }
   const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
-  float total = 0.0f;
   for (int i = 0; i < task.headDim; ++i) {
-    const float weight = nearest(q[i] * static_cast<float>(bytes[i]) * inverse);
-    weights[i] = static_cast<std::int8_t>(weight);
-    total += weight;
+    weights[i] = static_cast<std::int8_t>(nearest(q[i] * static_cast<float>(bytes[i]) * inverse));
   }
-  const CodeScale codes = codeScale(task.codeBits);
-  const float slope = task.scale * codes.unit * step * (largest / 127.0f);
-  return {task.scale * base - codes.zero * total * slope, slope};
+  return {task.scale * base, task.scale * codeScale(task.codeBits).unit * step * (largest / 127.0f)};
 }
 
 void scan(const ScanTask& task) {
   const int row = rowBytes(task.codeBits), perByte = 8 / task.codeBits, mask = (1 << task.codeBits) - 1;
-  const int paddedDim = codeUnits(task.headDim) * kUnitChannels;
+  const int paddedDim = codeUnits(task.headDim) * kUnitChannels, zero = codeScale(task.codeBits).zero;
   int segment = task.segment;
   for (int at = task.start; at < task.end; ++segment) {
     const int stop = task.ends[segment] < task.end ? task.ends[segment] : task.end;
@@ -74,12 +69,13 @@ void scan(const ScanTask& task) {
           const std::uint8_t* codes = task.codes + static_cast<std::size_t>(unit) * task.planeBytes + static_cast<std::size_t>(token) * static_cast<std::size_t>(row);
           for (int b = 0; b < row; ++b) {
             for (int k = 0; k < perByte; ++k) {
-              sum += codeStep(task.codeBits, codes[b] >> (k * task.codeBits) & mask) * weights[unit * kUnitChannels + b + k * row];
+              const int step = codeStep(task.codeBits, codes[b] >> (k * task.codeBits) & mask);
+              sum += (step - zero) * weights[unit * kUnitChannels + b + k * row];
             }
           }
         }
         task.out[static_cast<std::size_t>(head) * task.outStride + static_cast<std::size_t>(token - task.start)] =
-            folded.offset + folded.slope * static_cast<float>(sum);
+            folded.base + folded.slope * static_cast<float>(sum);
       }
     }
     at = stop;

@@ -158,7 +158,7 @@ void SegmentIndex::read(int layer, int kvHead, float* means, float* deviations, 
       const int inUnit = i % kUnitChannels;
       const std::uint8_t* codes = view.codes + static_cast<std::size_t>(i / kUnitChannels) * view.planeBytes + token * static_cast<std::size_t>(row);
       const int code = codes[inUnit % row] >> (inUnit / row * bits) & ((1 << bits) - 1);
-      *levels++ = scale.unit * (static_cast<float>(codeStep(bits, code)) - scale.zero);
+      *levels++ = scale.unit * static_cast<float>(codeStep(bits, code) - scale.zero);
     }
   }
 }
