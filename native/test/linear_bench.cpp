@@ -2,9 +2,9 @@
 // only ratios are printed as results, because shared machines make absolute numbers swing.
 // Usage: linear_bench [prefill|decode] [threads] [isa]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -24,8 +24,13 @@ void openblas_set_num_threads(int threads);
 namespace kvasir::test {
 namespace {
 
+bool cpuTime = false;
+
+// One thread is timed by its processor time, which other programs on the machine disturb less.
 double nowSeconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  timespec now;
+  clock_gettime(cpuTime ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 template <class Body>
@@ -197,6 +202,7 @@ int main(int argc, char** argv) {
   const int threads = argc > 2 ? std::atoi(argv[2]) : 1;
   const std::string level = argc > 3 ? argv[3] : "vnni";
   const Isa isa = level == "avx2" ? Isa::avx2 : level == "avx512" ? Isa::avx512 : level == "neon" ? Isa::neon : level == "scalar" ? Isa::scalar : Isa::vnni;
+  test::cpuTime = threads == 1;
   test::TestContext context(isa, threads);
   if (what != "decode") test::benchPrefill(context, threads, argc > 4);
   if (what != "prefill") test::benchDecode(context, threads);

@@ -16,7 +16,7 @@ struct Avx2 {
   static constexpr int decodeRowsFloat = 2;
   static constexpr int decodeRowsExact = 2;
   static constexpr int decodeRowsFast = 4;
-  static constexpr int wideOffset = 128;  // what dot<true> leaves to be subtracted from a code
+  static constexpr int wideOffsetBits = 7;  // dot<true> leaves 2^7 to be subtracted from a code
 
   static F zero() { return _mm256_setzero_ps(); }
   static F broadcast(float x) { return _mm256_set1_ps(x); }
@@ -89,7 +89,9 @@ struct Avx2 {
     return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
   }
   static I roundToInts(F a) { return _mm256_cvtps_epi32(a); }  // to nearest, ties to even
+  static I addInts(I a, I b) { return _mm256_add_epi32(a, b); }
   static I subtractInts(I a, I b) { return _mm256_sub_epi32(a, b); }
+  static I shiftLeft(I a, int bits) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(bits)); }
   static I shiftRight8(I a) { return _mm256_srai_epi32(a, 8); }
   static void storeLowBytes(std::int8_t* p, I a) {
     const I lowest = _mm256_shuffle_epi8(a, _mm256_set1_epi32(0x0c080400));  // each half's bytes, in every lane of it

@@ -18,7 +18,7 @@ struct Avx512 {
   static constexpr int decodeRowsFloat = 4;
   static constexpr int decodeRowsExact = 4;
   static constexpr int decodeRowsFast = 4;
-  static constexpr int wideOffset = 128;  // what dot<true> leaves to be subtracted from a code
+  static constexpr int wideOffsetBits = 7;  // dot<true> leaves 2^7 to be subtracted from a code
 
   static F zero() { return _mm512_setzero_ps(); }
   static F broadcast(float x) { return _mm512_set1_ps(x); }
@@ -87,7 +87,9 @@ struct Avx512 {
   static I maxInts(I a, I b) { return _mm512_max_epi32(a, b); }
   static int maxLane(I a) { return _mm512_reduce_max_epi32(a); }
   static I roundToInts(F a) { return _mm512_cvtps_epi32(a); }  // to nearest, ties to even
+  static I addInts(I a, I b) { return _mm512_add_epi32(a, b); }
   static I subtractInts(I a, I b) { return _mm512_sub_epi32(a, b); }
+  static I shiftLeft(I a, int bits) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(bits)); }
   static I shiftRight8(I a) { return _mm512_srai_epi32(a, 8); }
   static void storeLowBytes(std::int8_t* p, I a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a)); }
   static int sumBytes16(const std::int8_t* p) {

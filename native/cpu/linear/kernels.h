@@ -14,8 +14,9 @@ namespace kvasir::lin {
 // 32 activations in 8 bits: x = scale * code.
 struct ActBlock {
   float scale;
-  float sum;             // scale * (sum of the codes)
-  std::int16_t half[2];  // sums of codes 0..15 and 16..31
+  float sum;                   // scale * (sum of the codes)
+  std::int32_t minusTotal;     // minus the sum of the codes: times a type's offset, where its dot products start
+  std::int32_t minusHalf[2];   // the same of codes 0..15 and 16..31
   std::int8_t codes[blockCols];
 };
 

@@ -32,6 +32,7 @@ struct Layout {
   int offset;      // subtracted from a code
   int floatBytes;  // of an element of a float type
 
+  constexpr int offsetBits() const { return offset == 128 ? 7 : offset == 32 ? 5 : offset == 16 ? 4 : offset == 8 ? 3 : 0; }
   constexpr bool isFloat() const { return bits == 0; }
   constexpr int subs() const { return blockCols / sub; }
   constexpr int superHeadBytes() const { return super ? 2 * groupRows * (hasMin ? 2 : 1) : 0; }

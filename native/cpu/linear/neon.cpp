@@ -16,7 +16,7 @@ struct Neon {
   static constexpr int decodeRowsFloat = 2;
   static constexpr int decodeRowsExact = 2;
   static constexpr int decodeRowsFast = 4;
-  static constexpr int wideOffset = 0;  // dot<true> takes the 128 off itself
+  static constexpr int wideOffsetBits = 0;  // dot<true> takes the 128 off itself
 
   static F zero() { return vdupq_n_f32(0); }
   static F broadcast(float x) { return vdupq_n_f32(x); }
@@ -93,7 +93,9 @@ struct Neon {
   static I maxInts(I a, I b) { return vmaxq_s32(a, b); }
   static int maxLane(I a) { return vmaxvq_s32(a); }
   static I roundToInts(F a) { return vcvtnq_s32_f32(a); }  // to nearest, ties to even
+  static I addInts(I a, I b) { return vaddq_s32(a, b); }
   static I subtractInts(I a, I b) { return vsubq_s32(a, b); }
+  static I shiftLeft(I a, int bits) { return vshlq_s32(a, vdupq_n_s32(bits)); }
   static I shiftRight8(I a) { return vshrq_n_s32(a, 8); }
   static void storeLowBytes(std::int8_t* p, I a) {
     const int16x4_t narrow = vmovn_s32(a);

@@ -61,7 +61,8 @@ void quantise(const float* x, int blocks, ActBlock* out) {
       out->codes[k] = static_cast<std::int8_t>(code);
       sums[k / 16] += code;
     }
-    for (int h = 0; h < 2; ++h) out->half[h] = static_cast<std::int16_t>(sums[h]);
+    for (int h = 0; h < 2; ++h) out->minusHalf[h] = -sums[h];
+    out->minusTotal = -(sums[0] + sums[1]);
     out->sum = out->scale * static_cast<float>(sums[0] + sums[1]);
   }
 }

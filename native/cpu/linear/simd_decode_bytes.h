@@ -17,7 +17,8 @@ struct DecodeBytes {
   static void fastRows(const std::uint8_t* group, int blocks, const ActBlock* x, float* out) {
     constexpr Layout layout = layoutOf(T);
     constexpr bool wide = layout.bits == 8;
-    constexpr int offset = wide ? S::wideOffset : layout.offset;
+    constexpr int offsetBits = wide ? S::wideOffsetBits : layout.offsetBits();
+    constexpr bool hasOffset = offsetBits > 0;
     constexpr int subs = layout.subs();
     constexpr int steps = layout.sub / 4;
     F sums[V][Rows];
@@ -31,7 +32,7 @@ struct DecodeBytes {
           I dots[Rows];
           unroll<Rows>([&](auto r) KVASIR_INLINE {
             const ActBlock& in = x[r * blocks];
-            if constexpr (offset != 0) dots[r] = S::broadcastInt(-offset * (subs == 2 ? in.half[sub] : in.half[0] + in.half[1]));
+            if constexpr (hasOffset) dots[r] = S::shiftLeft(S::broadcastInt(subs == 2 ? in.minusHalf[sub] : in.minusTotal), offsetBits);
             else dots[r] = S::zeroInts();
           });
           unroll<steps>([&](auto i) KVASIR_INLINE {
@@ -46,7 +47,7 @@ struct DecodeBytes {
             const ActBlock& in = x[r * blocks];
             sums[v][r] = S::fma(S::toFloat(dots[r]), S::mul(scale, S::broadcast(in.scale)), sums[v][r]);
             if constexpr (layout.hasMin) {
-              const F inSum = S::broadcast(subs == 2 ? in.scale * static_cast<float>(in.half[sub]) : in.sum);
+              const F inSum = S::broadcast(subs == 2 ? in.scale * static_cast<float>(-in.minusHalf[sub]) : in.sum);
               sums[v][r] = S::fma(reader.min(sub, v), inSum, sums[v][r]);
             }
           });
@@ -60,7 +61,8 @@ struct DecodeBytes {
   static void exactRows(const std::uint8_t* group, int blocks, const DigitBlock* x, float* out) {
     constexpr Layout layout = layoutOf(T);
     constexpr bool wide = layout.bits == 8;
-    constexpr int offset = wide ? S::wideOffset : layout.offset;
+    constexpr int offsetBits = wide ? S::wideOffsetBits : layout.offsetBits();
+    constexpr bool hasOffset = offsetBits > 0;
     constexpr int subs = layout.subs();
     constexpr int steps = layout.sub / 4;
     F sums[V][Rows];
@@ -75,7 +77,7 @@ struct DecodeBytes {
           unroll<Rows>([&](auto r) KVASIR_INLINE {
             unroll<3>([&](auto d) KVASIR_INLINE {
               const std::int16_t* half = x[r * blocks].half[d];
-              if constexpr (offset != 0) dots[r][d] = S::broadcastInt(-offset * (subs == 2 ? half[sub] : half[0] + half[1]));
+              if constexpr (hasOffset) dots[r][d] = S::broadcastInt(-(subs == 2 ? half[sub] : half[0] + half[1]) * (1 << offsetBits));
               else dots[r][d] = S::zeroInts();
             });
           });

@@ -43,9 +43,10 @@ struct PrefillBytes {
 
   // What is left of a type in a fast panel: its sub-blocks, whether it has minima, whether its codes fill a byte.
   template <int Rows, int Sub, bool HasMin, bool Wide>
-  static void multiplyRows(int offset, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel, int blocks,
+  static void multiplyRows(int offsetBits, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel, int blocks,
                            bool first, float* tile) {
     constexpr int subs = blockCols / Sub;
+    constexpr bool hasOffset = !HasMin && !(Wide && S::wideOffsetBits == 0);
     F sums[Rows][panelVectors];
     unroll<Rows>([&](auto r) KVASIR_INLINE {
       unroll<panelVectors>([&](auto v) KVASIR_INLINE { sums[r][v] = first ? S::zero() : S::loadFloats(tile + r * width + S::lanes * v); });
@@ -56,10 +57,7 @@ struct PrefillBytes {
       unroll<subs>([&](auto sub) KVASIR_INLINE {
         I dots[Rows][panelVectors];
         unroll<Rows>([&](auto r) KVASIR_INLINE {
-          const ActBlock& in = x[r * xStride];
-          I start = S::zeroInts();
-          if constexpr (!HasMin) start = S::broadcastInt(-offset * (subs == 2 ? in.half[sub] : in.half[0] + in.half[1]));
-          unroll<panelVectors>([&](auto v) KVASIR_INLINE { dots[r][v] = start; });
+          unroll<panelVectors>([&](auto v) KVASIR_INLINE { dots[r][v] = S::zeroInts(); });
         });
         unroll<Sub / 4>([&](auto i) KVASIR_INLINE {
           constexpr int step = sub * (Sub / 4) + i;
@@ -73,12 +71,16 @@ struct PrefillBytes {
         unroll<Rows>([&](auto r) KVASIR_INLINE {
           const ActBlock& in = x[r * xStride];
           const F inScale = S::broadcast(in.scale);
+          // The offset's share comes off at the end: as a start of the sums it would delay them all.
+          const I shift = hasOffset ? S::shiftLeft(S::broadcastInt(subs == 2 ? in.minusHalf[sub] : in.minusTotal), offsetBits) : S::zeroInts();
           unroll<panelVectors>([&](auto v) KVASIR_INLINE {
             const F scale = S::mul(inScale, S::loadFloats(scales + sub * width + S::lanes * v));
-            sums[r][v] = S::fma(S::toFloat(dots[r][v]), scale, sums[r][v]);
+            I dot = dots[r][v];
+            if constexpr (hasOffset) dot = S::addInts(dot, shift);
+            sums[r][v] = S::fma(S::toFloat(dot), scale, sums[r][v]);
           });
           if constexpr (HasMin) {
-            const F inSum = S::broadcast(subs == 2 ? in.scale * static_cast<float>(in.half[sub]) : in.sum);
+            const F inSum = S::broadcast(subs == 2 ? in.scale * static_cast<float>(-in.minusHalf[sub]) : in.sum);
             unroll<panelVectors>([&](auto v) KVASIR_INLINE {
               sums[r][v] = S::fma(inSum, S::loadFloats(scales + (subs + sub) * width + S::lanes * v), sums[r][v]);
             });
@@ -96,10 +98,10 @@ struct PrefillBytes {
   static void multiplyLayout(const Layout& layout, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel,
                            int blocks, bool first, float* tile) {
     if (layout.sub == 16 && layout.hasMin) return multiplyRows<Rows, 16, true, false>(0, x, xStride, panel, blocks, first, tile);
-    if (layout.sub == 16) return multiplyRows<Rows, 16, false, false>(layout.offset, x, xStride, panel, blocks, first, tile);
+    if (layout.sub == 16) return multiplyRows<Rows, 16, false, false>(layout.offsetBits(), x, xStride, panel, blocks, first, tile);
     if (layout.hasMin) return multiplyRows<Rows, 32, true, false>(0, x, xStride, panel, blocks, first, tile);
-    if (layout.bits < 8) return multiplyRows<Rows, 32, false, false>(layout.offset, x, xStride, panel, blocks, first, tile);
-    return multiplyRows<Rows, 32, false, true>(S::wideOffset, x, xStride, panel, blocks, first, tile);
+    if (layout.bits < 8) return multiplyRows<Rows, 32, false, false>(layout.offsetBits(), x, xStride, panel, blocks, first, tile);
+    return multiplyRows<Rows, 32, false, true>(S::wideOffsetBits, x, xStride, panel, blocks, first, tile);
   }
 
   static void multiply(WeightType type, int rows, const ActBlock* x, std::size_t xStride, const std::uint8_t* panel,

@@ -32,8 +32,9 @@ struct Quantise {
       const int first = S::sumBytes16(out->codes), second = S::sumBytes16(out->codes + 16);
       out->scale = scale;
       out->sum = scale * static_cast<float>(first + second);
-      out->half[0] = static_cast<std::int16_t>(first);
-      out->half[1] = static_cast<std::int16_t>(second);
+      out->minusTotal = -(first + second);
+      out->minusHalf[0] = -first;
+      out->minusHalf[1] = -second;
     }
   }
 
