@@ -14,8 +14,8 @@
 #include "test_context.h"
 
 extern "C" {
-void cblas_sgemm(int order, int transA, int transB, int m, int n, int k, float alpha, const float* a, int lda, const float* b,
-                 int ldb, float beta, float* c, int ldc);
+void cblas_sgemm(int order, int transA, int transB, int m, int n, int k, float alpha, const float* a, int lda,
+                 const float* b, int ldb, float beta, float* c, int ldc);
 void openblas_set_num_threads(int threads);
 }
 
@@ -36,9 +36,10 @@ double quantile(std::vector<double> values, double q) {
   return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))];
 }
 
-void printRatios(const char* name, const std::vector<double>& ratios, const std::vector<double>& rates, const char* unit) {
-  std::printf("%-38s ratio %.2f (quartiles %.2f-%.2f), %.1f %s, best %.1f\n", name, quantile(ratios, 0.5), quantile(ratios, 0.25),
-              quantile(ratios, 0.75), quantile(rates, 0.5), unit, quantile(rates, 1.0));
+void printRatios(const char* name, const std::vector<double>& ratios, const std::vector<double>& rates,
+                 const char* unit) {
+  std::printf("%-38s ratio %.2f (quartiles %.2f-%.2f), %.1f %s, best %.1f\n", name, quantile(ratios, 0.5),
+              quantile(ratios, 0.25), quantile(ratios, 0.75), quantile(rates, 0.5), unit, quantile(rates, 1.0));
   std::fflush(stdout);
 }
 
@@ -50,15 +51,22 @@ struct Arena {
     madvise(data, bytes, MADV_HUGEPAGE);
     // Small positive halves: 0x2c00 is 0.0625.
     std::uint16_t* halves = reinterpret_cast<std::uint16_t*>(data);
-    for (std::size_t i = 0; i < bytes / 2; ++i) halves[i] = static_cast<std::uint16_t>(0x2c00 + i * 7919 % 1024 + (i % 3 == 0 ? 0x8000 : 0));
+    for (std::size_t i = 0; i < bytes / 2; ++i)
+      halves[i] = static_cast<std::uint16_t>(0x2c00 + i * 7919 % 1024 + (i % 3 == 0 ? 0x8000 : 0));
   }
   ~Arena() { std::free(data); }
 };
 
 KvView viewOf(const Arena& arena, int numLayers, int numKvHeads, int headDim) {
   const std::size_t valueStride = static_cast<std::size_t>(2 * kPageTokens * headDim);
-  return {arena.data, 2 * valueStride * numKvHeads * numLayers, 2 * valueStride * numKvHeads, 2 * valueStride, valueStride, KvType::f16,
-          numKvHeads, headDim};
+  return {arena.data,
+          2 * valueStride * numKvHeads * numLayers,
+          2 * valueStride * numKvHeads,
+          2 * valueStride,
+          valueStride,
+          KvType::f16,
+          numKvHeads,
+          headDim};
 }
 
 // Reads [address, address + bytes) and returns something that depends on all of it.
@@ -108,16 +116,18 @@ void benchPrefill(Isa isa, int threads, int slices) {
   TestContext context(isa, threads);
   const int m = 5120, n = 576;
   Random random(1);
-  const std::vector<float> a = drawNormal(random, static_cast<std::size_t>(m) * n), b = drawNormal(random, static_cast<std::size_t>(n) * n);
+  const std::vector<float> a = drawNormal(random, static_cast<std::size_t>(m) * n),
+                           b = drawNormal(random, static_cast<std::size_t>(n) * n);
   std::vector<float> c(static_cast<std::size_t>(m) * n);
   struct Case {
     const char* name;
     int kvHeads, group, headDim, rows, tokens;
   };
-  const Case cases[] = {{"d=64 g=3, 2048 of 2048", 3, 3, 64, 2048, 2048}, {"d=64 g=3, 512 of 4096", 3, 3, 64, 512, 4096},
-                        {"d=64 g=3, 256 of 256", 3, 3, 64, 256, 256},     {"d=64 g=7, 512 of 2048", 2, 7, 64, 512, 2048},
-                        {"d=128 g=4, 512 of 2048", 2, 4, 128, 512, 2048}, {"d=96 g=1, 512 of 2048", 4, 1, 96, 512, 2048},
-                        {"d=80 g=1, 512 of 2048", 4, 1, 80, 512, 2048},   {"d=256 g=4, 512 of 2048", 1, 4, 256, 512, 2048}};
+  const Case cases[] = {
+      {"d=64 g=3, 2048 of 2048", 3, 3, 64, 2048, 2048}, {"d=64 g=3, 512 of 4096", 3, 3, 64, 512, 4096},
+      {"d=64 g=3, 256 of 256", 3, 3, 64, 256, 256},     {"d=64 g=7, 512 of 2048", 2, 7, 64, 512, 2048},
+      {"d=128 g=4, 512 of 2048", 2, 4, 128, 512, 2048}, {"d=96 g=1, 512 of 2048", 4, 1, 96, 512, 2048},
+      {"d=80 g=1, 512 of 2048", 4, 1, 80, 512, 2048},   {"d=256 g=4, 512 of 2048", 1, 4, 256, 512, 2048}};
   for (const Case& one : cases) {
     const Arena arena(std::size_t{16} << 20);
     const KvView view = viewOf(arena, 1, one.kvHeads, one.headDim);
@@ -127,17 +137,21 @@ void benchPrefill(Isa isa, int threads, int slices) {
     std::vector<std::int32_t> pages;
     for (int page = 0; page < (one.tokens + 15) / 16; ++page) pages.push_back(page);
     std::shuffle(pages.begin(), pages.end(), random);
-    const std::int32_t rowStarts[] = {0, one.rows}, tokens[] = {one.tokens}, pageStarts[] = {0, static_cast<std::int32_t>(pages.size())};
+    const std::int32_t rowStarts[] = {0, one.rows}, tokens[] = {one.tokens},
+                       pageStarts[] = {0, static_cast<std::int32_t>(pages.size())};
     double keys = 0;
     for (int r = 0; r < one.rows; ++r) keys += one.tokens - one.rows + r + 1;
     const double flops = 4.0 * one.headDim * one.kvHeads * one.group * keys;
     std::vector<double> ratios, rates;
     for (int slice = 0; slice < slices; ++slice) {
-      const double gemm = timed([&] { cblas_sgemm(101, 111, 112, m, n, n, 1.0f, a.data(), n, b.data(), n, 0.0f, c.data(), n); });
+      const double gemm =
+          timed([&] { cblas_sgemm(101, 111, 112, m, n, n, 1.0f, a.data(), n, b.data(), n, 0.0f, c.data(), n); });
       const double ours = timed([&] {
-        attendPrefill(context, view, 0, q.data(), one.kvHeads * one.group, 0.125f, 0, {1, rowStarts, tokens, pageStarts, pages.data()}, out.data());
+        attendPrefill(context, view, 0, q.data(), one.kvHeads * one.group, 0.125f, 0,
+                      {1, rowStarts, tokens, pageStarts, pages.data()}, out.data());
       });
-      const double gemmAgain = timed([&] { cblas_sgemm(101, 111, 112, m, n, n, 1.0f, a.data(), n, b.data(), n, 0.0f, c.data(), n); });
+      const double gemmAgain =
+          timed([&] { cblas_sgemm(101, 111, 112, m, n, n, 1.0f, a.data(), n, b.data(), n, 0.0f, c.data(), n); });
       rates.push_back(flops / ours / 1e9);
       ratios.push_back(flops / ours / (2.0 * m * n * n / std::min(gemm, gemmAgain)));
     }
@@ -168,15 +182,21 @@ void benchDecode(Isa isa, int threads, int slices) {
     double share;
     bool shuffled;
   };
-  const Case cases[] = {{"d=64 g=3 contiguous", 3, 3, 64, 16, 1.0, false}, {"d=64 g=3 pages, random", 3, 3, 64, 16, 1.0, true},
-                        {"d=64 g=3 half of the pages, random", 3, 3, 64, 16, 0.5, true}, {"d=64 g=3 runs of 5, random", 3, 3, 64, 5, 0.5, true},
-                        {"d=64 g=3 single tokens, random", 3, 3, 64, 1, 0.5, true}, {"d=64 g=7 pages, random", 2, 7, 64, 16, 1.0, true},
-                        {"d=128 g=4 contiguous", 8, 4, 128, 16, 1.0, false},     {"d=128 g=4 pages, random", 8, 4, 128, 16, 1.0, true},
-                        {"d=128 g=4 single tokens, random", 8, 4, 128, 1, 0.5, true}, {"d=96 g=1 pages, random", 8, 1, 96, 16, 1.0, true}};
+  const Case cases[] = {{"d=64 g=3 contiguous", 3, 3, 64, 16, 1.0, false},
+                        {"d=64 g=3 pages, random", 3, 3, 64, 16, 1.0, true},
+                        {"d=64 g=3 half of the pages, random", 3, 3, 64, 16, 0.5, true},
+                        {"d=64 g=3 runs of 5, random", 3, 3, 64, 5, 0.5, true},
+                        {"d=64 g=3 single tokens, random", 3, 3, 64, 1, 0.5, true},
+                        {"d=64 g=7 pages, random", 2, 7, 64, 16, 1.0, true},
+                        {"d=128 g=4 contiguous", 8, 4, 128, 16, 1.0, false},
+                        {"d=128 g=4 pages, random", 8, 4, 128, 16, 1.0, true},
+                        {"d=128 g=4 single tokens, random", 8, 4, 128, 1, 0.5, true},
+                        {"d=96 g=1 pages, random", 8, 1, 96, 16, 1.0, true}};
   for (const Case& one : cases) {
     const KvView view = viewOf(arena, 1, one.kvHeads, one.headDim);
     std::vector<std::int32_t> all;
-    for (std::size_t page = 0; page < arena.bytes / view.pageStride; ++page) all.push_back(static_cast<std::int32_t>(page));
+    for (std::size_t page = 0; page < arena.bytes / view.pageStride; ++page)
+      all.push_back(static_cast<std::int32_t>(page));
     if (one.shuffled) std::shuffle(all.begin(), all.end(), random);
     const int numSequences = 16, numPages = 128;
     std::vector<double> ratios, pieceRatios, rates;
@@ -185,7 +205,8 @@ void benchDecode(Isa isa, int threads, int slices) {
     std::vector<float> out(heads * one.headDim);
     std::size_t next = 0;
     for (int slice = 0; slice < slices; ++slice) {
-      std::vector<std::int32_t> pages, pageStarts = {0}, rowStarts = {0}, tokens(static_cast<std::size_t>(numSequences), numPages * 16);
+      std::vector<std::int32_t> pages, pageStarts = {0}, rowStarts = {0},
+                                       tokens(static_cast<std::size_t>(numSequences), numPages * 16);
       std::vector<KvRun> runs;
       std::vector<Piece> pieces;
       double bytes = 0;
@@ -197,9 +218,11 @@ void benchDecode(Isa isa, int threads, int slices) {
         for (int head = 0; head < one.kvHeads; ++head) {
           const std::vector<KvRun> chosen = drawRuns(random, numPages, one.runLength, one.share);
           for (const KvRun& run : chosen) {
-            const std::size_t row = 2 * static_cast<std::size_t>(one.headDim), runBytes = static_cast<std::size_t>(run.len) * row;
-            const std::uint8_t* key = view.base + static_cast<std::size_t>(all[(probe + run.page) % all.size()]) * view.pageStride +
-                                      static_cast<std::size_t>(head) * view.headStride + static_cast<std::size_t>(run.first) * row;
+            const std::size_t row = 2 * static_cast<std::size_t>(one.headDim),
+                              runBytes = static_cast<std::size_t>(run.len) * row;
+            const std::uint8_t* key =
+                view.base + static_cast<std::size_t>(all[(probe + run.page) % all.size()]) * view.pageStride +
+                static_cast<std::size_t>(head) * view.headStride + static_cast<std::size_t>(run.first) * row;
             pieces.push_back({key, runBytes});
             pieces.push_back({key + view.valueStride, runBytes});
             bytes += 2.0 * static_cast<double>(runBytes);
@@ -210,11 +233,14 @@ void benchDecode(Isa isa, int threads, int slices) {
       }
       const Batch batch = {numSequences, nullptr, tokens.data(), pageStarts.data(), pages.data()};
       const std::size_t roofBytes = std::size_t{48} << 20;
-      const double before = readSeconds(context, arena, (static_cast<std::size_t>(slice) * 97 % 14) * roofBytes, roofBytes);
+      const double before =
+          readSeconds(context, arena, (static_cast<std::size_t>(slice) * 97 % 14) * roofBytes, roofBytes);
       const double ours = timed([&] {
-        attendRuns(context, view, 0, q.data(), one.kvHeads * one.group, 0.125f, batch, {rowStarts.data(), runs.data()}, out.data(), nullptr);
+        attendRuns(context, view, 0, q.data(), one.kvHeads * one.group, 0.125f, batch, {rowStarts.data(), runs.data()},
+                   out.data(), nullptr);
       });
-      const double after = readSeconds(context, arena, (static_cast<std::size_t>(slice) * 97 % 14 + 1) * roofBytes, roofBytes);
+      const double after =
+          readSeconds(context, arena, (static_cast<std::size_t>(slice) * 97 % 14 + 1) * roofBytes, roofBytes);
       const double same = readPiecesSeconds(context, pieces);
       rates.push_back(bytes / ours / 1e9);
       ratios.push_back(bytes / ours / (roofBytes / std::min(before, after)));
@@ -257,20 +283,22 @@ void benchSmall(Isa isa, int threads, int slices) {
       }
       const double seconds = timed([&] {
         for (int layer = 0; layer < numLayers; ++layer) {
-          attendRuns(context, view, layer, q.data(), 9, 0.125f, {1, nullptr, tokens.data(), pageStarts.data(), pages.data()},
+          attendRuns(context, view, layer, q.data(), 9, 0.125f,
+                     {1, nullptr, tokens.data(), pageStarts.data(), pages.data()},
                      {rowStarts[layer].data(), runs[layer].data()}, out.data(), nullptr);
         }
       });
       microseconds.push_back(seconds / numLayers * 1e6);
     }
-    std::printf("256 tokens x 3 heads, runs of %-2d: %.1f us a layer (best %.1f)\n", runLength, quantile(microseconds, 0.5), quantile(microseconds, 0.0));
+    std::printf("256 tokens x 3 heads, runs of %-2d: %.1f us a layer (best %.1f)\n", runLength,
+                quantile(microseconds, 0.5), quantile(microseconds, 0.0));
   }
 }
 
 }  // namespace
 
-// OpenBLAS chooses its kernels while it is loaded, and may take a processor that it does not know, or is told about, for
-// an AVX2 one: a comparison against those would flatter us.
+// OpenBLAS chooses its kernels while it is loaded, and may take a processor that it does not know, or is told about,
+// for an AVX2 one: a comparison against those would flatter us.
 void useBestBlas(char** argv, Isa isa) {
 #if defined(__x86_64__)
   const char* best = isa == Isa::avx512 ? "SKYLAKEX" : "HASWELL";

@@ -47,7 +47,8 @@ struct Shape {
 class Cache {
  public:
   // keys, values of sequence s: [tokens[s]][numKvHeads][headDim]
-  Cache(Context& context, Random& random, const Shape& s, const std::vector<int>& tokens, float scale = 1.0f) : shape(s) {
+  Cache(Context& context, Random& random, const Shape& s, const std::vector<int>& tokens, float scale = 1.0f)
+      : shape(s) {
     pageStarts.push_back(0);
     for (int count : tokens) pageStarts.push_back(pageStarts.back() + (count + kPageTokens - 1) / kPageTokens);
     const int numPages = pageStarts.back() + 3;
@@ -75,10 +76,12 @@ class Cache {
   void write(Context& context, int sequence, int start, int end) {
     std::vector<std::int32_t> slots;
     for (int index = start; index < end; ++index) {
-      slots.push_back(pages[static_cast<std::size_t>(pageStarts[sequence] + index / kPageTokens)] * kPageTokens + index % kPageTokens);
+      slots.push_back(pages[static_cast<std::size_t>(pageStarts[sequence] + index / kPageTokens)] * kPageTokens +
+                      index % kPageTokens);
     }
     const std::size_t from = static_cast<std::size_t>(start) * shape.numKvHeads * shape.headDim;
-    writeKv(context, view, shape.layer, keys[sequence].data() + from, values[sequence].data() + from, slots.data(), end - start);
+    writeKv(context, view, shape.layer, keys[sequence].data() + from, values[sequence].data() + from, slots.data(),
+            end - start);
   }
 
   // The stored number behind a K or V row.
@@ -89,7 +92,8 @@ class Cache {
   }
 
   Batch batch(const std::vector<std::int32_t>& rowStarts) const {
-    return {static_cast<int>(contextTokens.size()), rowStarts.data(), contextTokens.data(), pageStarts.data(), pages.data()};
+    return {static_cast<int>(contextTokens.size()), rowStarts.data(), contextTokens.data(), pageStarts.data(),
+            pages.data()};
   }
 
   Shape shape;
@@ -118,7 +122,8 @@ inline double attendExactly(const Cache& cache, int sequence, int kvHead, const 
   for (std::size_t j = 0; j < indices.size(); ++j) {
     const double weight = std::exp(scores[j] - max);
     sum += weight;
-    for (int i = 0; i < headDim; ++i) out[static_cast<std::size_t>(i)] += weight * cache.at(true, sequence, indices[j], kvHead, i);
+    for (int i = 0; i < headDim; ++i)
+      out[static_cast<std::size_t>(i)] += weight * cache.at(true, sequence, indices[j], kvHead, i);
   }
   for (double& x : out) x = indices.empty() ? 0.0 : x / sum;
   return indices.empty() ? max : max + std::log(sum);

@@ -15,7 +15,9 @@ constexpr double kLseError = 1e-4;
 Checks check;
 
 // A mean of `count` rows of normal values is about this long; one that cancels to less is no measure of an error.
-double usualSize(int headDim, std::size_t count) { return 0.5 * std::sqrt(static_cast<double>(headDim) / std::max<std::size_t>(count, 1)); }
+double usualSize(int headDim, std::size_t count) {
+  return 0.5 * std::sqrt(static_cast<double>(headDim) / std::max<std::size_t>(count, 1));
+}
 
 const int kHeadDims[] = {64, 128, 32, 80, 96, 256, 8, 16, 40, 72, 1, 7, 20};
 const int kGroups[] = {3, 4, 1, 2, 7, 5, 8, 9};
@@ -77,13 +79,13 @@ Attended runs(Context& context, const Cache& cache, const std::vector<float>& q,
   const float poison = std::numeric_limits<float>::quiet_NaN();
   const std::size_t heads = cache.contextTokens.size() * static_cast<std::size_t>(cache.shape.numHeads());
   Attended got{std::vector<float>(heads * cache.shape.headDim, poison), std::vector<float>(heads, poison)};
-  attendRuns(context, cache.view, cache.shape.layer, q.data(), cache.shape.numHeads(), scale, cache.batch({}), lists.view(),
-             got.out.data(), got.lse.data());
+  attendRuns(context, cache.view, cache.shape.layer, q.data(), cache.shape.numHeads(), scale, cache.batch({}),
+             lists.view(), got.out.data(), got.lse.data());
   return got;
 }
 
-void checkRunsAgainstExact(const char* name, const Cache& cache, const std::vector<float>& q, const Lists& lists, float scale,
-                           const Attended& got) {
+void checkRunsAgainstExact(const char* name, const Cache& cache, const std::vector<float>& q, const Lists& lists,
+                           float scale, const Attended& got) {
   const Shape& shape = cache.shape;
   std::vector<double> want;
   for (int s = 0; s < static_cast<int>(cache.contextTokens.size()); ++s) {
@@ -91,9 +93,11 @@ void checkRunsAgainstExact(const char* name, const Cache& cache, const std::vect
       const int at = s * shape.numHeads() + head, kvHead = head / shape.group;
       const std::vector<int> indices = lists.indices(s * shape.numKvHeads + kvHead);
       const double lse = attendExactly(cache, s, kvHead, q.data() + at * shape.headDim, scale, indices, want);
-      const double error = relativeError(got.out.data() + at * shape.headDim, want, usualSize(shape.headDim, indices.size()));
+      const double error =
+          relativeError(got.out.data() + at * shape.headDim, want, usualSize(shape.headDim, indices.size()));
       check(error <= kDecodeError, "decode error", name, error);
-      const bool sameLse = indices.empty() ? got.lse[at] == static_cast<float>(lse) : std::fabs(got.lse[at] - lse) <= kLseError;
+      const bool sameLse =
+          indices.empty() ? got.lse[at] == static_cast<float>(lse) : std::fabs(got.lse[at] - lse) <= kLseError;
       check(sameLse, "decode lse", name, got.lse[at] - lse);
     }
   }
@@ -104,32 +108,38 @@ void testRunsOfRandomShapes(const NamedIsa& isa, Random& random) {
   for (int round = 0; round < 110; ++round) {
     const Shape shape = drawShape(random);
     std::vector<int> tokens;
-    for (int s = drawInt(random, 0, 3); s > 0; --s) tokens.push_back(drawInt(random, 0, 4) == 0 ? drawInt(random, 0, 1) : drawInt(random, 1, 300));
+    for (int s = drawInt(random, 0, 3); s > 0; --s)
+      tokens.push_back(drawInt(random, 0, 4) == 0 ? drawInt(random, 0, 1) : drawInt(random, 1, 300));
     if (round % 20 == 0) tokens.assign(1, drawInt(random, 1500, 2500));
     const Cache cache(one, random, shape, tokens);
     const double chances[] = {0.1, 0.5, 0.97, 1.0};
     Lists lists;
     for (int count : tokens) {
       const double keep = chances[drawInt(random, 0, 3)];
-      for (int head = 0; head < shape.numKvHeads; ++head) addRow(lists, random, count, drawInt(random, 0, 9) == 0 ? 0.0 : keep, drawInt(random, 1, 16));
+      for (int head = 0; head < shape.numKvHeads; ++head)
+        addRow(lists, random, count, drawInt(random, 0, 9) == 0 ? 0.0 : keep, drawInt(random, 1, 16));
     }
-    const std::vector<float> q = drawNormal(random, tokens.size() * static_cast<std::size_t>(shape.numHeads() * shape.headDim));
+    const std::vector<float> q =
+        drawNormal(random, tokens.size() * static_cast<std::size_t>(shape.numHeads() * shape.headDim));
     const float scale = scaleOf(shape);
     const Attended got = runs(one, cache, q, lists, scale);
     checkRunsAgainstExact(isa.name, cache, q, lists, scale, got);
     const Attended halved = runs(one, cache, q, splitRuns(lists), scale);
-    check(sameBits(halved.out, got.out) && sameBits(halved.lse, got.lse), "runs cut in two give the same bits", isa.name);
+    check(sameBits(halved.out, got.out) && sameBits(halved.lse, got.lse), "runs cut in two give the same bits",
+          isa.name);
     for (Context* context : {static_cast<Context*>(&two), static_cast<Context*>(&seven)}) {
       const Attended again = runs(*context, cache, q, lists, scale);
-      check(sameBits(again.out, got.out) && sameBits(again.lse, got.lse), "threads give the same bits", isa.name, context->workers());
+      check(sameBits(again.out, got.out) && sameBits(again.lse, got.lse), "threads give the same bits", isa.name,
+            context->workers());
     }
   }
 }
 
-std::vector<float> prefill(Context& context, const Cache& cache, const std::vector<float>& q, const std::vector<std::int32_t>& rowStarts,
-                           float scale, int window) {
+std::vector<float> prefill(Context& context, const Cache& cache, const std::vector<float>& q,
+                           const std::vector<std::int32_t>& rowStarts, float scale, int window) {
   std::vector<float> out(q.size(), std::numeric_limits<float>::quiet_NaN());
-  attendPrefill(context, cache.view, cache.shape.layer, q.data(), cache.shape.numHeads(), scale, window, cache.batch(rowStarts), out.data());
+  attendPrefill(context, cache.view, cache.shape.layer, q.data(), cache.shape.numHeads(), scale, window,
+                cache.batch(rowStarts), out.data());
   return out;
 }
 
@@ -140,11 +150,12 @@ std::vector<float> prefillInPieces(Context& context, Random& random, const Cache
   std::vector<float> out(q.size());
   for (std::size_t s = 0; s + 1 < rowStarts.size(); ++s) {
     for (int row = rowStarts[s]; row < rowStarts[s + 1];) {
-      const int left = rowStarts[s + 1] - row, rows = drawInt(random, 1, std::min(left, drawInt(random, 0, 1) ? 5 : left));
+      const int left = rowStarts[s + 1] - row,
+                rows = drawInt(random, 1, std::min(left, drawInt(random, 0, 1) ? 5 : left));
       const std::int32_t starts[] = {0, rows}, context_[] = {cache.contextTokens[s] - left + rows};
       const Batch batch = {1, starts, context_, cache.pageStarts.data() + s, cache.pages.data()};
-      attendPrefill(context, cache.view, cache.shape.layer, q.data() + row * rowValues, cache.shape.numHeads(), scale, window, batch,
-                    out.data() + row * rowValues);
+      attendPrefill(context, cache.view, cache.shape.layer, q.data() + row * rowValues, cache.shape.numHeads(), scale,
+                    window, batch, out.data() + row * rowValues);
       row += rows;
     }
   }
@@ -152,7 +163,8 @@ std::vector<float> prefillInPieces(Context& context, Random& random, const Cache
 }
 
 void checkPrefillAgainstExact(const char* name, Random& random, const Cache& cache, const std::vector<float>& q,
-                              const std::vector<std::int32_t>& rowStarts, float scale, int window, const std::vector<float>& got) {
+                              const std::vector<std::int32_t>& rowStarts, float scale, int window,
+                              const std::vector<float>& got) {
   const Shape& shape = cache.shape;
   std::vector<double> want;
   for (std::size_t s = 0; s + 1 < rowStarts.size(); ++s) {
@@ -160,7 +172,8 @@ void checkPrefillAgainstExact(const char* name, Random& random, const Cache& cac
     for (int r = 0; r < rows; r += drawInt(random, 1, 1 + rows / 8)) {
       const int last = cache.contextTokens[s] - rows + r, head = drawInt(random, 0, shape.numHeads() - 1);
       std::vector<int> indices;
-      for (int index = window > 0 ? std::max(0, last - window + 1) : 0; index <= last; ++index) indices.push_back(index);
+      for (int index = window > 0 ? std::max(0, last - window + 1) : 0; index <= last; ++index)
+        indices.push_back(index);
       const std::size_t at = (static_cast<std::size_t>(rowStarts[s] + r) * shape.numHeads() + head) * shape.headDim;
       attendExactly(cache, static_cast<int>(s), head / shape.group, q.data() + at, scale, indices, want);
       const double error = relativeError(got.data() + at, want, usualSize(shape.headDim, indices.size()));
@@ -181,13 +194,16 @@ void testPrefillOfRandomShapes(const NamedIsa& isa, Random& random) {
     }
     const int window = drawInt(random, 0, 2) == 0 ? drawInt(random, 1, 200) : 0;
     const Cache cache(one, random, shape, tokens);
-    const std::vector<float> q = drawNormal(random, static_cast<std::size_t>(rowStarts.back() * shape.numHeads() * shape.headDim));
+    const std::vector<float> q =
+        drawNormal(random, static_cast<std::size_t>(rowStarts.back() * shape.numHeads() * shape.headDim));
     const float scale = scaleOf(shape);
     const std::vector<float> got = prefill(one, cache, q, rowStarts, scale, window);
     checkPrefillAgainstExact(isa.name, random, cache, q, rowStarts, scale, window, got);
-    check(sameBits(prefillInPieces(one, random, cache, q, rowStarts, scale, window), got), "pieces give the same bits", isa.name);
+    check(sameBits(prefillInPieces(one, random, cache, q, rowStarts, scale, window), got), "pieces give the same bits",
+          isa.name);
     check(sameBits(prefill(two, cache, q, rowStarts, scale, window), got), "two threads give the same bits", isa.name);
-    check(sameBits(prefill(seven, cache, q, rowStarts, scale, window), got), "seven threads give the same bits", isa.name);
+    check(sameBits(prefill(seven, cache, q, rowStarts, scale, window), got), "seven threads give the same bits",
+          isa.name);
   }
 }
 
@@ -201,8 +217,10 @@ void testPrefillIgnoresLaterRows(const NamedIsa& isa, Random& random) {
     const std::vector<float> q = drawNormal(random, static_cast<std::size_t>(130 * shape.numHeads() * shape.headDim));
     std::vector<float> before = prefill(context, cache, q, {0, 130}, scaleOf(shape), 0);
     before.resize(seenValues);
-    for (float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 0.0f, -0.0f}) {
-      for (std::size_t i = static_cast<std::size_t>(seen * shape.headDim); i < cache.keys[0].size(); ++i) cache.keys[0][i] = cache.values[0][i] = poison;
+    for (float poison :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 0.0f, -0.0f}) {
+      for (std::size_t i = static_cast<std::size_t>(seen * shape.headDim); i < cache.keys[0].size(); ++i)
+        cache.keys[0][i] = cache.values[0][i] = poison;
       cache.write(context, 0, seen, 130);
       std::vector<float> after = prefill(context, cache, q, {0, 130}, scaleOf(shape), 0);
       after.resize(seenValues);
@@ -214,7 +232,8 @@ void testPrefillIgnoresLaterRows(const NamedIsa& isa, Random& random) {
 Lists everything(const Shape& shape, int tokens) {
   Lists lists;
   for (int head = 0; head < shape.numKvHeads; ++head) {
-    for (int page = 0; page * kPageTokens < tokens; ++page) lists.runs.push_back({page, 0, std::min(kPageTokens, tokens - page * kPageTokens)});
+    for (int page = 0; page * kPageTokens < tokens; ++page)
+      lists.runs.push_back({page, 0, std::min(kPageTokens, tokens - page * kPageTokens)});
     lists.close();
   }
   return lists;
@@ -257,8 +276,10 @@ void testExtremeScores(const NamedIsa& isa, Random& random) {
     // A score of 1e4 is rounded to 5e-4 in float32, and so are the weights.
     const double tolerance = equal ? kDecodeError : 4e-3;
     for (int h = 0; h < 3; ++h) {
-      check(relativeError(decoded.data() + h * shape.headDim, want) <= tolerance, "extreme scores, decode", isa.name, equal);
-      check(relativeError(prefilled.data() + h * shape.headDim, want) <= tolerance, "extreme scores, prefill", isa.name, equal);
+      check(relativeError(decoded.data() + h * shape.headDim, want) <= tolerance, "extreme scores, decode", isa.name,
+            equal);
+      check(relativeError(prefilled.data() + h * shape.headDim, want) <= tolerance, "extreme scores, prefill", isa.name,
+            equal);
     }
   }
 }
@@ -290,7 +311,8 @@ void testAbortedOpsReturn(const NamedIsa& isa, Random& random) {
 // Every float16 and every boundary between two of them, through writeKv and readKv.
 void testStoredRowsRoundAndSaturate(const NamedIsa& isa, Random& random) {
   TestContext context(isa.isa, 2);
-  std::vector<float> inputs = {0.0f, -0.0f, 65504.0f, 65519.9f, 65520.0f, 1e9f, -1e9f, 3.4e38f, INFINITY, -INFINITY, 0x1p-24f, 0x1p-25f, 0x1.8p-25f, 0x1p-26f, 6.1e-5f};
+  std::vector<float> inputs = {0.0f,     -0.0f,     65504.0f, 65519.9f, 65520.0f,   1e9f,     -1e9f,  3.4e38f,
+                               INFINITY, -INFINITY, 0x1p-24f, 0x1p-25f, 0x1.8p-25f, 0x1p-26f, 6.1e-5f};
   for (int i = 0; i < 40000; ++i) inputs.push_back(std::ldexp(drawNormal(random, 1)[0], drawInt(random, -27, 18)));
   for (int i = 0; i < 2048; ++i) inputs.push_back((1.0f + (static_cast<float>(i) + 0.5f) * 0x1p-10f) * 0x1p-3f);
   const Shape shape = {1, 1, 7, KvType::f16};

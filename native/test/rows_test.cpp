@@ -29,7 +29,8 @@ void testRmsNorm(const NamedIsa& isa, Random& random) {
   for (int dim : kDims) {
     for (int rows : kRows) {
       const int groups = drawInt(random, 1, 3);
-      const std::vector<float> x = drawNormal(random, static_cast<std::size_t>(rows * groups * dim), 3.0f), weight = drawNormal(random, dim);
+      const std::vector<float> x = drawNormal(random, static_cast<std::size_t>(rows * groups * dim), 3.0f),
+                               weight = drawNormal(random, dim);
       std::vector<double> want;
       for (int row = 0; row < rows * groups; ++row) {
         double squares = 0.0;
@@ -43,7 +44,8 @@ void testRmsNorm(const NamedIsa& isa, Random& random) {
       check(sameBits(got, again), "rmsNorm in place on three threads", isa.name);
       const std::size_t from = rows > 1 ? static_cast<std::size_t>((rows - 1) * groups * dim) : 0;
       if (rows > 0) rmsNorm(one, x.data() + from, weight.data(), 1e-5f, 1, groups, dim, last.data() + from);
-      check(rows == 0 || std::memcmp(last.data() + from, got.data() + from, (x.size() - from) * 4) == 0, "rmsNorm of a row alone", isa.name);
+      check(rows == 0 || std::memcmp(last.data() + from, got.data() + from, (x.size() - from) * 4) == 0,
+            "rmsNorm of a row alone", isa.name);
     }
   }
 }
@@ -67,7 +69,8 @@ void testRope(const NamedIsa& isa, Random& random) {
             for (int head = 0; head < heads; ++head) {
               for (int i = 0; i < rotaryDim / 2; ++i) {
                 const int base = (row * heads + head) * headDim;
-                const int a = base + (pairing == RopePairing::half ? i : 2 * i), b = pairing == RopePairing::half ? a + pairs : a + 1;
+                const int a = base + (pairing == RopePairing::half ? i : 2 * i),
+                          b = pairing == RopePairing::half ? a + pairs : a + 1;
                 const double c = cos[row * pairs + i], s = sin[row * pairs + i];
                 want[a] = x[a] * c - x[b] * s;
                 want[b] = x[b] * c + x[a] * s;
@@ -99,7 +102,8 @@ void testSiluGate(const NamedIsa& isa, Random& random) {
       const float extremes[] = {0.0f, -0.0f, 80.0f, -80.0f, 1e30f, 1e-30f};
       for (std::size_t i = 0; i < gate.size() && i < 6; ++i) gate[i] = extremes[i];
       std::vector<double> want;
-      for (std::size_t i = 0; i < gate.size(); ++i) want.push_back(gate[i] / (1.0 + std::exp(-static_cast<double>(gate[i]))) * up[i]);
+      for (std::size_t i = 0; i < gate.size(); ++i)
+        want.push_back(gate[i] / (1.0 + std::exp(-static_cast<double>(gate[i]))) * up[i]);
       std::vector<float> got(gate.size(), NAN), again = gate;
       siluGate(one, gate.data(), up.data(), rows, dim, got.data());
       check(largestError(got, want) <= 1e-6, "siluGate error", isa.name, largestError(got, want));

@@ -12,8 +12,8 @@ constexpr int kTasksPerWorker = 4;
 int chooseBlockRows(int workers, int batchRows, int numKvHeads, int group, int headDim) {
   int lanes = kMostLanes;
   while (lanes > kFewestLanes &&
-         (lanes * headDim > kMostLaneValues ||
-          static_cast<double>(batchRows) * group * numKvHeads < static_cast<double>(lanes) * kTasksPerWorker * workers)) {
+         (lanes * headDim > kMostLaneValues || static_cast<double>(batchRows) * group * numKvHeads <
+                                                   static_cast<double>(lanes) * kTasksPerWorker * workers)) {
     lanes /= 2;
   }
   return group < lanes ? lanes / group : 1;

@@ -7,8 +7,8 @@
 namespace kvasir {
 namespace {
 
-using attention::kSplitTokens;
 using attention::kBlockTokens;
+using attention::kSplitTokens;
 
 // Below this many bytes of K and V one worker is done before a second one has woken up.
 constexpr double kForkBytes = 96 * 1024;

@@ -44,7 +44,8 @@ void prefill(const PrefillTask& task) {
   const HeadRows& kv = task.kv;
   for (int lane = 0; lane < task.rows * task.group; ++lane) {
     if (task.context->cancelled()) return;
-    const std::size_t at = (lane / task.group) * task.rowStride + static_cast<std::size_t>((lane % task.group) * kv.headDim);
+    const std::size_t at =
+        (lane / task.group) * task.rowStride + static_cast<std::size_t>((lane % task.group) * kv.headDim);
     float max, sum;
     const Head head = {task.q + at, task.scale, task.out + at, &max, &sum};
     open(head, kv.headDim);

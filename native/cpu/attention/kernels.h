@@ -8,8 +8,8 @@
 
 namespace kvasir::attention {
 
-constexpr int kBlockTokens = 64;    // decode: most rows that share one rescale
-constexpr int kSplitTokens = 512;   // decode: rows of one task
+constexpr int kBlockTokens = 64;   // decode: most rows that share one rescale
+constexpr int kSplitTokens = 512;  // decode: rows of one task
 
 // The K rows of one KV head in the pages of one sequence; V rows lie valueStride bytes behind them.
 struct HeadRows {
@@ -53,9 +53,9 @@ struct RunsTask {
   int group;
   const float* q;  // [group][headDim]
   float scale;
-  float* out;  // [group][headDim]
-  float* max;  // [group]
-  float* sum;  // [group]
+  float* out;          // [group][headDim]
+  float* max;          // [group]
+  float* sum;          // [group]
   std::byte* scratch;  // runsScratchBytes
 };
 

@@ -22,22 +22,22 @@ constexpr float kMinusInfinity = -__builtin_inff();
 
 // Query lanes of one register tile's width and what the softmax knows about them so far.
 struct Panel {
-  int vecs;   // vectors in use; the stride of q and out is vecs * kLanes
-  int lanes;  // lanes in use; the others repeat the last one's position with q = 0
+  int vecs;                                    // vectors in use; the stride of q and out is vecs * kLanes
+  int lanes;                                   // lanes in use; the others repeat the last one's position with q = 0
   int lowFirst, highFirst, lowLast, highLast;  // ranges of first and last over the lanes
-  float* q;                 // [headDim][vecs * kLanes], in units of log2
-  float* out;               // [paddedDim][vecs * kLanes], unfinished
-  float* max;               // [vecs * kLanes]
-  float* sum;               // [vecs * kLanes]
-  std::int32_t* first;      // [vecs * kLanes] first index that the lane sees
-  std::int32_t* last;       // [vecs * kLanes] last index that the lane sees
+  float* q;                                    // [headDim][vecs * kLanes], in units of log2
+  float* out;                                  // [paddedDim][vecs * kLanes], unfinished
+  float* max;                                  // [vecs * kLanes]
+  float* sum;                                  // [vecs * kLanes]
+  std::int32_t* first;                         // [vecs * kLanes] first index that the lane sees
+  std::int32_t* last;                          // [vecs * kLanes] last index that the lane sees
 };
 
 struct KeyTile {
-  int start;      // absolute index, a multiple of kKeyTile
-  int stride;     // floats from row to row
+  int start;   // absolute index, a multiple of kKeyTile
+  int stride;  // floats from row to row
   int headDim;
-  int paddedDim;  // headDim rounded up to a whole number of row groups
+  int paddedDim;        // headDim rounded up to a whole number of row groups
   const float* keys;    // [kKeyTile][stride]
   const float* values;  // [kKeyTile][stride], zero beyond headDim
   float* scores;        // [kKeyTile][kPanelLanes]
@@ -46,7 +46,9 @@ struct KeyTile {
 inline int roundUp(int x, int unit) { return (x + unit - 1) / unit * unit; }
 inline int paddedDimOf(int headDim) { return roundUp(headDim, kMostKeyGroup); }
 // Whole vectors, so that rows are converted without tails.
-inline int tileStride(int headDim) { return roundUp(headDim, Vec::kLanes < kMostKeyGroup ? kMostKeyGroup : Vec::kLanes); }
+inline int tileStride(int headDim) {
+  return roundUp(headDim, Vec::kLanes < kMostKeyGroup ? kMostKeyGroup : Vec::kLanes);
+}
 inline int panelFloats(int headDim) { return (headDim + paddedDimOf(headDim) + 4) * kPanelLanes; }
 
 template <int kVecs>
@@ -253,7 +255,8 @@ void prefill(const PrefillTask& task) {
   Panel* panels = reinterpret_cast<Panel*>(panelMemory + numPanels * panelFloats(headDim));
   for (int p = 0; p < numPanels; ++p) {
     const int left = lanes - p * kPanelLanes;
-    openPanel(task, p * kPanelLanes, left < kPanelLanes ? left : kPanelLanes, panelMemory + p * panelFloats(headDim), panels[p]);
+    openPanel(task, p * kPanelLanes, left < kPanelLanes ? left : kPanelLanes, panelMemory + p * panelFloats(headDim),
+              panels[p]);
   }
 
   const int stop = task.position + task.rows;

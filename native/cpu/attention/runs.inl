@@ -1,7 +1,7 @@
 // Decode attention over rows given by address, on any `Vec`: all heads of a group share each row that is loaded.
 //
-// Blocks of up to kBlockTokens rows in the order of the list: scores of the block, one rescale, then its values. While keys
-// are scored the block's V rows are prefetched, and while values are added the next block's K rows, line by line
+// Blocks of up to kBlockTokens rows in the order of the list: scores of the block, one rescale, then its values. While
+// keys are scored the block's V rows are prefetched, and while values are added the next block's K rows, line by line
 // between the arithmetic, because a list of short runs gives the hardware nothing to predict.
 #pragma once
 
@@ -11,7 +11,7 @@
 namespace kvasir::attention {
 namespace {
 
-constexpr int kQuad = 4;  // rows scored together
+constexpr int kQuad = 4;                                               // rows scored together
 constexpr int kSumTokens = Vec::kLanes < kQuad ? kQuad : Vec::kLanes;  // rows whose scores fill one vector
 constexpr int kLineBytes = 64;
 
@@ -58,8 +58,8 @@ inline Vec::F loadRow(const std::uint8_t* row, int at, const Group& group) {
 
 // scores [kHeads][kBlockTokens] of `count` rows, -infinity in the rest of the last vector.
 template <class T, int kHeads, int kVecs>
-inline void scoreBlock(const std::uint8_t* const* keys, int count, std::size_t valueStride, const Group& group, const float* q,
-                       float* scores) {
+inline void scoreBlock(const std::uint8_t* const* keys, int count, std::size_t valueStride, const Group& group,
+                       const float* q, float* scores) {
   const int stride = strideOf<kVecs>(group);
   for (int first = 0; first < count; first += kSumTokens) {
     Vec::F quads[kHeads][kSumTokens / kQuad];
@@ -105,8 +105,9 @@ inline Vec::F weighBlock(float* scores, int count, float& max, float* sums) {
 
 // out [kHeads] = out * fade + weights * V over `count` rows, for kChunk vectors of values from `at` on.
 template <class T, int kHeads, int kVecs, int kChunk>
-inline void addBlock(const std::uint8_t* const* keys, const std::uint8_t* const* next, int count, std::size_t valueStride,
-                     const Group& group, int at, const float* weights, const Vec::F (&fades)[kHeads], float* out) {
+inline void addBlock(const std::uint8_t* const* keys, const std::uint8_t* const* next, int count,
+                     std::size_t valueStride, const Group& group, int at, const float* weights,
+                     const Vec::F (&fades)[kHeads], float* out) {
   Vec::F acc[kHeads][kChunk];
   for (int h = 0; h < kHeads; ++h) {
     for (int v = 0; v < kChunk; ++v) acc[h][v] = Vec::zero();
@@ -145,7 +146,8 @@ void attendHeads(const RunsTask& task, const Group& group, int head) {
     const std::uint8_t* const* next = left > block ? keys + block : keys;
     scoreBlock<T, kHeads, kVecs>(keys, count, task.valueStride, group, q, weights);
     for (int h = 0; h < kHeads; ++h) {
-      fades[h] = weighBlock(weights + h * kBlockTokens, count, group.max[head + h], group.sums + (head + h) * Vec::kLanes);
+      fades[h] =
+          weighBlock(weights + h * kBlockTokens, count, group.max[head + h], group.sums + (head + h) * Vec::kLanes);
     }
     int at = 0;
     for (; at + kChunk * Vec::kLanes <= stride; at += kChunk * Vec::kLanes) {
@@ -161,7 +163,8 @@ template <class T, int kVecs>
 void attendGroup(const RunsTask& task, const Group& group) {
   for (int t = 0; t < task.count && t < blockTokens<T, kVecs>(group); ++t) prefetchRow<T, kVecs>(task.keys[t], group);
   int head = 0;
-  for (; head + Vec::kRunHeads <= task.group; head += Vec::kRunHeads) attendHeads<T, Vec::kRunHeads, kVecs>(task, group, head);
+  for (; head + Vec::kRunHeads <= task.group; head += Vec::kRunHeads)
+    attendHeads<T, Vec::kRunHeads, kVecs>(task, group, head);
   if (Vec::kRunHeads > 3 && task.group - head == 3) attendHeads<T, 3, kVecs>(task, group, head);
   if (task.group - head == 2) attendHeads<T, 2, kVecs>(task, group, head);
   if (task.group - head == 1) attendHeads<T, 1, kVecs>(task, group, head);

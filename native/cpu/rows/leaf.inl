@@ -51,9 +51,8 @@ inline Vec::F silu(Vec::F x) {
 }
 
 void siluGate(const float* gate, const float* up, int count, float* out) {
-  eachVector(count, [&](int i, int n) {
-    storeUpTo(out + i, Vec::mul(silu(loadUpTo(gate + i, n)), loadUpTo(up + i, n)), n);
-  });
+  eachVector(count,
+             [&](int i, int n) { storeUpTo(out + i, Vec::mul(silu(loadUpTo(gate + i, n)), loadUpTo(up + i, n)), n); });
 }
 
 constexpr Kernels kTable = {rmsNorm, rotateHalf, rotateInterleaved, siluGate};

@@ -27,7 +27,8 @@ void eachSpan(Context& context, std::size_t items, std::size_t itemValues, Body&
 
 }  // namespace
 
-void rmsNorm(Context& context, const float* x, const float* weight, float eps, int rows, int groups, int dim, float* out) {
+void rmsNorm(Context& context, const float* x, const float* weight, float eps, int rows, int groups, int dim,
+             float* out) {
   const auto norm = rows::kernelsFor(context.isa()).rmsNorm;
   const std::size_t size = static_cast<std::size_t>(dim);
   eachSpan(context, static_cast<std::size_t>(rows) * groups, size, [&](std::size_t first, std::size_t end) {
@@ -35,8 +36,8 @@ void rmsNorm(Context& context, const float* x, const float* weight, float eps, i
   });
 }
 
-void ropeRows(Context& context, float* x, const float* cos, const float* sin, RopePairing pairing, int rows, int numHeads,
-              int headDim, int rotaryDim) {
+void ropeRows(Context& context, float* x, const float* cos, const float* sin, RopePairing pairing, int rows,
+              int numHeads, int headDim, int rotaryDim) {
   const rows::Kernels& kernels = rows::kernelsFor(context.isa());
   const auto rotate = pairing == RopePairing::half ? kernels.rotateHalf : kernels.rotateInterleaved;
   const int pairs = rotaryDim / 2;
@@ -44,7 +45,8 @@ void ropeRows(Context& context, float* x, const float* cos, const float* sin, Ro
   eachSpan(context, static_cast<std::size_t>(rows), rowValues, [&](std::size_t first, std::size_t end) {
     for (std::size_t row = first; row < end; ++row) {
       for (int head = 0; head < numHeads; ++head) {
-        rotate(x + row * rowValues + static_cast<std::size_t>(head) * headDim, cos + row * pairs, sin + row * pairs, pairs);
+        rotate(x + row * rowValues + static_cast<std::size_t>(head) * headDim, cos + row * pairs, sin + row * pairs,
+               pairs);
       }
     }
   });
@@ -52,10 +54,11 @@ void ropeRows(Context& context, float* x, const float* cos, const float* sin, Ro
 
 void siluGate(Context& context, const float* gate, const float* up, int rows, int dim, float* out) {
   const auto kernel = rows::kernelsFor(context.isa()).siluGate;
-  eachSpan(context, static_cast<std::size_t>(rows), static_cast<std::size_t>(dim), [&](std::size_t first, std::size_t end) {
-    const std::size_t from = first * static_cast<std::size_t>(dim);
-    kernel(gate + from, up + from, static_cast<int>((end - first) * static_cast<std::size_t>(dim)), out + from);
-  });
+  eachSpan(
+      context, static_cast<std::size_t>(rows), static_cast<std::size_t>(dim), [&](std::size_t first, std::size_t end) {
+        const std::size_t from = first * static_cast<std::size_t>(dim);
+        kernel(gate + from, up + from, static_cast<int>((end - first) * static_cast<std::size_t>(dim)), out + from);
+      });
 }
 
 void gatherRows(Context& context, const float* x, const std::int32_t* ids, int rows, int dim, float* out) {

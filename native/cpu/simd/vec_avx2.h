@@ -21,7 +21,9 @@ struct Vec {
   static F zero() { return _mm256_setzero_ps(); }
   static F set(float x) { return _mm256_set1_ps(x); }
   static F load(const float* p) { return _mm256_loadu_ps(p); }
-  static F load(const std::uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static F load(const std::uint16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
   static F loadPart(const float* p, int n) { return _mm256_maskload_ps(p, firstLanes(n)); }
   static F loadPart(const std::uint16_t* p, int n) {
     alignas(16) std::uint16_t row[kLanes] = {};
@@ -79,9 +81,7 @@ struct Vec {
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
  private:
-  static I firstLanes(int n) {
-    return _mm256_cmpgt_epi32(setInt(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-  }
+  static I firstLanes(int n) { return _mm256_cmpgt_epi32(setInt(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
   static __m128i narrow(F x) {
     return _mm256_cvtps_ph(_mm256_max_ps(set(-65504.0f), _mm256_min_ps(set(65504.0f), x)), _MM_FROUND_TO_NEAREST_INT);
   }

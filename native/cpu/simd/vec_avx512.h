@@ -1,4 +1,5 @@
-// Sixteen float lanes on AVX-512 F, BW, DQ and VL. The names are those of every `Vec`; bodies are written on them alone.
+// Sixteen float lanes on AVX-512 F, BW, DQ and VL. The names are those of every `Vec`; bodies are written on them
+// alone.
 #pragma once
 
 #include <immintrin.h>
@@ -28,7 +29,9 @@ struct Vec {
   }
   // The first n < kLanes values, the other lanes zero; nothing beyond them is read or written.
   static F loadPart(const float* p, int n) { return _mm512_maskz_loadu_ps(firstLanes(n), p); }
-  static F loadPart(const std::uint16_t* p, int n) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(firstLanes(n), p)); }
+  static F loadPart(const std::uint16_t* p, int n) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(firstLanes(n), p));
+  }
   static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
   static void storePart(float* p, F x, int n) { _mm512_mask_storeu_ps(p, firstLanes(n), x); }
   // Saturates; NaN passes because min and max return their second operand then.
@@ -55,7 +58,9 @@ struct Vec {
   static F fmaWhere(M m, F a, F b, F c) { return _mm512_mask3_fmadd_ps(a, b, c, m); }
 
   // p * 2^n for whole n <= 0; exactly 0 for n < -126 whatever p is.
-  static F scalePow2(F p, F n) { return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, set(-126.0f), _CMP_NLT_UQ), p, n); }
+  static F scalePow2(F p, F n) {
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, set(-126.0f), _CMP_NLT_UQ), p, n);
+  }
 
   static float sum(F x) { return _mm512_reduce_add_ps(x); }
   static float maxLane(F x) { return _mm512_reduce_max_ps(x); }
