@@ -1,5 +1,5 @@
-// Times a whole select call and index growth over the layers of a model, so that caches are as cold as in a decode step.
-// Usage: selection_bench [workers] [tokens] [budget] [isa]
+// Times a whole select call and index growth over the layers of a model, so that caches are as cold as in a decode
+// step. Usage: selection_bench [workers] [tokens] [budget] [isa]
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -47,7 +47,8 @@ void bench(int workers, int tokens, int budget, const char* wantedIsa) {
   Sequence sequence(random, layers, kvHeads, dim, tokens, KvType::f16);
   const auto memory = onHugePages(sequence);
   std::vector<std::int32_t> ends;
-  while ((ends.empty() ? 0 : ends.back()) + 40 < tokens) ends.push_back((ends.empty() ? 0 : ends.back()) + random.between(10, 40));
+  while ((ends.empty() ? 0 : ends.back()) + 40 < tokens)
+    ends.push_back((ends.empty() ? 0 : ends.back()) + random.between(10, 40));
   std::vector<float> q = randomQueries(random, kvHeads * group, dim, 1);
   for (const NamedIsa& isa : availableIsas()) {
     if (wantedIsa && std::strcmp(wantedIsa, isa.name) != 0) continue;
@@ -56,8 +57,9 @@ void bench(int workers, int tokens, int budget, const char* wantedIsa) {
       SegmentIndex index({layers, kvHeads, dim, bits});
       const double start = nowUs();
       index.extend(context, sequence.kv, sequence.pages.data(), ends.data(), static_cast<int>(ends.size()));
-      std::printf("%-7s %d-bit index of %d tokens in %zu segments: %.2f ms, %.2f %% of float16 KV\n", isa.name, bits, index.numTokens(),
-                  ends.size(), (nowUs() - start) / 1e3, 100.0 * static_cast<double>(index.bytes()) / (index.numTokens() * 256.0 * layers * kvHeads));
+      std::printf("%-7s %d-bit index of %d tokens in %zu segments: %.2f ms, %.2f %% of float16 KV\n", isa.name, bits,
+                  index.numTokens(), ends.size(), (nowUs() - start) / 1e3,
+                  100.0 * static_cast<double>(index.bytes()) / (index.numTokens() * 256.0 * layers * kvHeads));
       for (const double poolFactor : {2.0, 0.0}) {
         SegmentSelector selector(index, {budget, 4, 16, true}, poolFactor);
         ChosenRuns out;
@@ -65,19 +67,26 @@ void bench(int workers, int tokens, int budget, const char* wantedIsa) {
         for (int round = 0; round < rounds; ++round) {
           const double before = nowUs(), cpuBefore = cpuUs();
           for (int layer = 0; layer < layers; ++layer) {
-            selector.select(context, {sequence.kv, layer, q.data(), kvHeads * group, 0.125f, tokens, sequence.pages.data()}, out);
+            selector.select(
+                context, {sequence.kv, layer, q.data(), kvHeads * group, 0.125f, tokens, sequence.pages.data()}, out);
           }
           times.push_back((nowUs() - before) / layers);
           cpuTimes.push_back((cpuUs() - cpuBefore) / layers);
         }
-        std::printf("%-7s %d-bit, pool %g x %d: %.1f us a layer (best %.1f; CPU %.1f, best %.1f), %d workers, %.0f pooled, %zu runs\n", isa.name, bits, poolFactor,
-                    budget, median(times), *std::min_element(times.begin(), times.end()), median(cpuTimes), *std::min_element(cpuTimes.begin(), cpuTimes.end()), workers, selector.counts.pooled / selector.counts.calls, out.runs.size());
+        std::printf(
+            "%-7s %d-bit, pool %g x %d: %.1f us a layer (best %.1f; CPU %.1f, best %.1f), %d workers, %.0f pooled, %zu "
+            "runs\n",
+            isa.name, bits, poolFactor, budget, median(times), *std::min_element(times.begin(), times.end()),
+            median(cpuTimes), *std::min_element(cpuTimes.begin(), cpuTimes.end()), workers,
+            selector.counts.pooled / selector.counts.calls, out.runs.size());
       }
     }
     ExactSelector oracle({budget, 0, 1, true});
     ChosenRuns out;
     const double before = nowUs();
-    for (int layer = 0; layer < layers; ++layer) oracle.select(context, {sequence.kv, layer, q.data(), kvHeads * group, 0.125f, tokens, sequence.pages.data()}, out);
+    for (int layer = 0; layer < layers; ++layer)
+      oracle.select(context, {sequence.kv, layer, q.data(), kvHeads * group, 0.125f, tokens, sequence.pages.data()},
+                    out);
     std::printf("%-7s oracle: %.1f us a layer\n", isa.name, (nowUs() - before) / layers);
   }
 }

@@ -26,9 +26,13 @@ class Random {
   int below(int n) { return static_cast<int>(next() % static_cast<std::uint64_t>(n)); }
   int between(int low, int high) { return low + below(high - low + 1); }
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
-  float normal() { return static_cast<float>(std::sqrt(-2 * std::log(1 - uniform())) * std::cos(6.283185307179586 * uniform())); }
+  float normal() {
+    return static_cast<float>(std::sqrt(-2 * std::log(1 - uniform())) * std::cos(6.283185307179586 * uniform()));
+  }
   template <class T>
-  T pick(std::initializer_list<T> list) { return list.begin()[below(static_cast<int>(list.size()))]; }
+  T pick(std::initializer_list<T> list) {
+    return list.begin()[below(static_cast<int>(list.size()))];
+  }
 
  private:
   std::uint64_t state;
@@ -57,7 +61,8 @@ struct Sequence {
     memory.assign(kv.pageStride * static_cast<std::size_t>(numPages), 0xff);  // NaN in both types
     kv.base = memory.data();
     for (int i = 0; i < numPages; ++i) pages.push_back(i);
-    for (int i = numPages - 1; i > 0; --i) std::swap(pages[static_cast<std::size_t>(i)], pages[static_cast<std::size_t>(random.below(i + 1))]);
+    for (int i = numPages - 1; i > 0; --i)
+      std::swap(pages[static_cast<std::size_t>(i)], pages[static_cast<std::size_t>(random.below(i + 1))]);
 
     // Keys with a common part, a slow drift and channels of unlike size, as rotated keys have; channel 3 is constant.
     for (int layer = 0; layer < layers; ++layer) {
@@ -124,7 +129,8 @@ inline std::vector<float> randomQueries(Random& random, int numHeads, int headDi
 // Tokens that a row of runs names.
 inline std::vector<int> tokensOf(const ChosenRuns& chosen, int row) {
   std::vector<int> tokens;
-  for (int r = chosen.rowStarts[static_cast<std::size_t>(row)]; r < chosen.rowStarts[static_cast<std::size_t>(row) + 1]; ++r) {
+  for (int r = chosen.rowStarts[static_cast<std::size_t>(row)]; r < chosen.rowStarts[static_cast<std::size_t>(row) + 1];
+       ++r) {
     const KvRun run = chosen.runs[static_cast<std::size_t>(r)];
     for (int i = 0; i < run.len; ++i) tokens.push_back(run.page * kPageTokens + run.first + i);
   }
@@ -133,7 +139,8 @@ inline std::vector<int> tokensOf(const ChosenRuns& chosen, int row) {
 
 // Budgeted choice by sorting: kept[row][position].
 inline std::vector<std::vector<bool>> sortedChoice(const std::vector<std::vector<double>>& values,
-                                                   const std::vector<std::vector<int>>& tokens, int perRow, bool joint) {
+                                                   const std::vector<std::vector<int>>& tokens, int perRow,
+                                                   bool joint) {
   struct Entry {
     double value;
     int token, row, position;
@@ -147,7 +154,8 @@ inline std::vector<std::vector<bool>> sortedChoice(const std::vector<std::vector
   long left = static_cast<long>(perRow) * static_cast<long>(values.size());
   for (std::size_t row = 0; row < values.size(); ++row) {
     std::vector<Entry> own;
-    for (std::size_t i = 0; i < values[row].size(); ++i) own.push_back({values[row][i], tokens[row][i], static_cast<int>(row), static_cast<int>(i)});
+    for (std::size_t i = 0; i < values[row].size(); ++i)
+      own.push_back({values[row][i], tokens[row][i], static_cast<int>(row), static_cast<int>(i)});
     std::sort(own.begin(), own.end(), before);
     kept[row].assign(own.size(), false);
     const std::size_t first = std::min(own.size(), static_cast<std::size_t>(joint ? perRow / 4 : perRow));

@@ -36,7 +36,8 @@ void prefetch(const std::uint8_t* p, int bytes) {
   for (int at = 0; at < bytes; at += kCacheLine) Vec::prefetch(p + at);
 }
 
-// Largest and sum of each row's lanes, from what sumRows4 and maxRows4 leave: [row 0, row 1, row 2, row 3] again and again.
+// Largest and sum of each row's lanes, from what sumRows4 and maxRows4 leave: [row 0, row 1, row 2, row 3] again and
+// again.
 template <int kHeads>
 void foldSums(Vec::F rows, float* out) {
   float lanes[kLanes];
@@ -60,7 +61,8 @@ void foldMaxima(Vec::F rows, float* out) {
 // Query heads folded into a segment, see scalar.cpp; the heads side by side, so that they share what they load.
 // kPadded is statDim if known, so that its loops unroll, else 0.
 template <int kHeads, int kPadded>
-void fold(const ScanTask& task, const std::uint8_t* stats, const float* q, int qStride, std::int8_t* weights, float* base, float* slope) {
+void fold(const ScanTask& task, const std::uint8_t* stats, const float* q, int qStride, std::int8_t* weights,
+          float* base, float* slope) {
   const int padded = kPadded > 0 ? kPadded : statDim(task.headDim);
   const std::uint16_t* means = reinterpret_cast<const std::uint16_t*>(stats);
   const std::uint8_t* bytes = stats + static_cast<std::size_t>(padded) * 2;
@@ -117,8 +119,8 @@ void scanHeads(const ScanTask& task, int firstHead) {
     if (task.headDim == 64) fold<kHeads, 64>(task, stats, q, paddedDim, weights, base, slope);
     else if (task.headDim == 128) fold<kHeads, 128>(task, stats, q, paddedDim, weights, base, slope);
     else fold<kHeads, 0>(task, stats, q, paddedDim, weights, base, slope);
-    Codes::template sums<kBits, kHeads>(codes, task.planeBytes, units, stop - at,
-                                        weights, paddedDim, base, slope, out + (at - task.start), task.outStride);
+    Codes::template sums<kBits, kHeads>(codes, task.planeBytes, units, stop - at, weights, paddedDim, base, slope,
+                                        out + (at - task.start), task.outStride);
     at = stop;
   }
 }
@@ -210,7 +212,8 @@ float exponentials(float* x, int n, float shift) {
   return Vec::sum(total);
 }
 
-void values(const float* x, std::size_t stride, int group, const float* factors, std::size_t factorStride, int n, float* out) {
+void values(const float* x, std::size_t stride, int group, const float* factors, std::size_t factorStride, int n,
+            float* out) {
   for (int i = 0; i < n; i += kLanes) {
     const bool full = i + kLanes <= n;
     Vec::F sum = Vec::zero();

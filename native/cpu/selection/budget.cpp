@@ -47,11 +47,12 @@ std::int32_t highestKeyOf(int bucket) {
 }
 
 std::int32_t tokenAt(const ValueRows& rows, int row, std::int32_t position) {
-  return rows.tokens ? rows.tokens[static_cast<std::size_t>(row) * rows.stride + static_cast<std::size_t>(position)] : position;
+  return rows.tokens ? rows.tokens[static_cast<std::size_t>(row) * rows.stride + static_cast<std::size_t>(position)]
+                     : position;
 }
 
-void gather(const Kernels& kernels, const ValueRows& rows, int row, int bucket, const Cut& kept, std::int32_t* positions,
-            std::vector<Entry>& out) {
+void gather(const Kernels& kernels, const ValueRows& rows, int row, int bucket, const Cut& kept,
+            std::int32_t* positions, std::vector<Entry>& out) {
   const float* values = rows.values + static_cast<std::size_t>(row) * rows.stride;
   const int found = kernels.findKeys(values, rows.counts[row], lowestKeyOf(bucket), highestKeyOf(bucket), positions);
   for (int i = 0; i < found; ++i) {
@@ -122,8 +123,10 @@ void cutRows(const Kernels& kernels, const ValueRows& rows, const std::uint32_t*
     for (int row = 0; row < rows.numRows; ++row) {
       const std::uint32_t* own = histograms + static_cast<std::size_t>(row) * kBuckets;
       const Edge& kept = edges[static_cast<std::size_t>(row)];
-      for (int bucket = kept.bucket + 1; bucket < kBuckets; ++bucket) counts[static_cast<std::size_t>(bucket)] -= own[bucket];
-      if (kept.bucket < kBuckets) counts[static_cast<std::size_t>(kept.bucket)] -= static_cast<std::uint32_t>(kept.wanted);
+      for (int bucket = kept.bucket + 1; bucket < kBuckets; ++bucket)
+        counts[static_cast<std::size_t>(bucket)] -= own[bucket];
+      if (kept.bucket < kBuckets)
+        counts[static_cast<std::size_t>(kept.bucket)] -= static_cast<std::uint32_t>(kept.wanted);
       wanted -= std::min(quarter, rows.counts[row]);
     }
     if (wanted == 0) return;

@@ -46,11 +46,20 @@ class Layout {
 class Choice {
  public:
   Choice(Context& context, const SelectInput& input, const SegmentIndex* index, const BudgetRule& rule, Split split)
-      : context_(context), input_(input), index_(index), rule_(rule), split_(split), kernels_(kernelsFor(context.isa())),
-        numKvHeads_(input.kv.numKvHeads), group_(input.numHeads / input.kv.numKvHeads),
-        paddedDim_(codeUnits(input.kv.headDim) * kUnitChannels), numCandidates_(split.end - split.first),
-        chunks_((numCandidates_ + kChunkTokens - 1) / kChunkTokens), parts_(std::min(kMaxParts, (chunks_ + 3) / 4)),
-        stride_(static_cast<std::size_t>(chunks_) * kChunkTokens), factorStride_(static_cast<std::size_t>(chunks_) + 1) {
+      : context_(context),
+        input_(input),
+        index_(index),
+        rule_(rule),
+        split_(split),
+        kernels_(kernelsFor(context.isa())),
+        numKvHeads_(input.kv.numKvHeads),
+        group_(input.numHeads / input.kv.numKvHeads),
+        paddedDim_(codeUnits(input.kv.headDim) * kUnitChannels),
+        numCandidates_(split.end - split.first),
+        chunks_((numCandidates_ + kChunkTokens - 1) / kChunkTokens),
+        parts_(std::min(kMaxParts, (chunks_ + 3) / 4)),
+        stride_(static_cast<std::size_t>(chunks_) * kChunkTokens),
+        factorStride_(static_cast<std::size_t>(chunks_) + 1) {
     takeMemory();
     padQueries();
   }
@@ -81,7 +90,8 @@ class Choice {
       std::memset(counts, 0, kBuckets * sizeof *counts);
       for (int chunk = firstChunk; chunk < endChunk; ++chunk) {
         const int offset = chunk * kChunkTokens, count = std::min(kChunkTokens, numCandidates_ - offset);
-        kernels_.values(scores(kvHead) + offset, stride_, group_, factors(kvHead) + chunk, factorStride_, count, values(kvHead) + offset);
+        kernels_.values(scores(kvHead) + offset, stride_, group_, factors(kvHead) + chunk, factorStride_, count,
+                        values(kvHead) + offset);
         kernels_.histogram(values(kvHead) + offset, count, counts);
       }
     });
@@ -121,7 +131,8 @@ class Choice {
       int filled = 0;
       for (int chunk = 0; chunk < chunks_; ++chunk) {
         const int offset = chunk * kChunkTokens, count = chunkCounts_[kvHead * chunks_ + chunk];
-        kernels_.values(scores(kvHead) + offset, stride_, group_, factors(kvHead) + chunk, factorStride_, count, values(kvHead) + filled);
+        kernels_.values(scores(kvHead) + offset, stride_, group_, factors(kvHead) + chunk, factorStride_, count,
+                        values(kvHead) + filled);
         std::memmove(tokens + filled, tokens + offset, static_cast<std::size_t>(count) * sizeof *tokens);
         filled += count;
       }
@@ -159,7 +170,8 @@ class Choice {
 
  private:
   void takeMemory() {
-    const std::size_t heads = static_cast<std::size_t>(input_.numHeads), kvHeads = static_cast<std::size_t>(numKvHeads_);
+    const std::size_t heads = static_cast<std::size_t>(input_.numHeads),
+                      kvHeads = static_cast<std::size_t>(numKvHeads_);
     Layout layout;
     const std::size_t queries = layout.place(heads * static_cast<std::size_t>(paddedDim_) * 4);
     const std::size_t scores = layout.place(heads * stride_ * 4);
@@ -192,19 +204,20 @@ class Choice {
     const int dim = input_.kv.headDim;
     for (int head = 0; head < input_.numHeads; ++head) {
       float* q = queries_ + static_cast<std::size_t>(head) * static_cast<std::size_t>(paddedDim_);
-      std::memcpy(q, input_.q + static_cast<std::size_t>(head) * static_cast<std::size_t>(dim), static_cast<std::size_t>(dim) * 4);
+      std::memcpy(q, input_.q + static_cast<std::size_t>(head) * static_cast<std::size_t>(dim),
+                  static_cast<std::size_t>(dim) * 4);
       std::fill(q + dim, q + paddedDim_, 0.0f);
     }
   }
 
-  float* query(int kvHead) const { return queries_ + static_cast<std::size_t>(kvHead * group_) * static_cast<std::size_t>(paddedDim_); }
+  float* query(int kvHead) const {
+    return queries_ + static_cast<std::size_t>(kvHead * group_) * static_cast<std::size_t>(paddedDim_);
+  }
   float* scores(int kvHead) const { return scores_ + static_cast<std::size_t>(kvHead * group_) * stride_; }
   float* values(int kvHead) const { return values_ + static_cast<std::size_t>(kvHead) * stride_; }
   float* factors(int kvHead) const { return factors_ + static_cast<std::size_t>(kvHead * group_) * factorStride_; }
 
-  ValueRows candidateRows() const {
-    return {values_, pooled_ ? tokens_ : nullptr, stride_, counts_, numKvHeads_};
-  }
+  ValueRows candidateRows() const { return {values_, pooled_ ? tokens_ : nullptr, stride_, counts_, numKvHeads_}; }
   // A chunk of the unpooled candidates as a row of its own, tokens counted from its start.
   ValueRows chunkRow(int kvHead, int chunk) const {
     static constexpr std::int32_t full = kChunkTokens;
@@ -213,7 +226,8 @@ class Choice {
     return {values(kvHead) + offset, nullptr, stride_, last ? &lastCount_ : &full, 1};
   }
 
-  void scoreTokens(int kvHead, const std::int32_t* tokens, int first, int count, float* out, std::size_t outStride) const {
+  void scoreTokens(int kvHead, const std::int32_t* tokens, int first, int count, float* out,
+                   std::size_t outStride) const {
     kernels_.score({keyRows(input_.kv, input_.layer, kvHead, input_.pages), tokens, first, count, query(kvHead), group_,
                     input_.scale, out, outStride});
   }
@@ -226,8 +240,9 @@ class Choice {
     const std::size_t weightBytes = static_cast<std::size_t>(group_) * static_cast<std::size_t>(paddedDim_);
     std::int8_t* weights = reinterpret_cast<std::int8_t*>(context_.scratch(worker, weightBytes));
     std::memset(weights, 0, weightBytes);
-    kernels_.scan({view.stats, view.codes, view.planeBytes, ends.data(), segment, start, start + count, input_.kv.headDim,
-                   index_->shape().codeBits, query(kvHead), group_, input_.scale, weights, scores(kvHead) + offset, stride_});
+    kernels_.scan({view.stats, view.codes, view.planeBytes, ends.data(), segment, start, start + count,
+                   input_.kv.headDim, index_->shape().codeBits, query(kvHead), group_, input_.scale, weights,
+                   scores(kvHead) + offset, stride_});
   }
 
   // Largest score and sum of the softmax numerators of the always-visible tokens; their values are not needed.
@@ -241,7 +256,8 @@ class Choice {
       float* sinks = out + head * stride;
       float* recent = behind + head * stride;
       const float most = std::max(kernels_.maximum(sinks, split_.first), kernels_.maximum(recent, after));
-      const std::size_t at = static_cast<std::size_t>(kvHead * group_ + head) * factorStride_ + static_cast<std::size_t>(chunks_);
+      const std::size_t at =
+          static_cast<std::size_t>(kvHead * group_ + head) * factorStride_ + static_cast<std::size_t>(chunks_);
       maxima_[at] = most;
       sums_[at] = kernels_.exponentials(sinks, split_.first, most) + kernels_.exponentials(recent, after, most);
     }
@@ -250,8 +266,10 @@ class Choice {
   // Scores of a chunk become softmax numerators relative to its largest.
   void finishChunk(int kvHead, int chunk, int count) {
     for (int head = 0; head < group_; ++head) {
-      float* row = scores(kvHead) + static_cast<std::size_t>(head) * stride_ + static_cast<std::size_t>(chunk) * kChunkTokens;
-      const std::size_t at = static_cast<std::size_t>(kvHead * group_ + head) * factorStride_ + static_cast<std::size_t>(chunk);
+      float* row =
+          scores(kvHead) + static_cast<std::size_t>(head) * stride_ + static_cast<std::size_t>(chunk) * kChunkTokens;
+      const std::size_t at =
+          static_cast<std::size_t>(kvHead * group_ + head) * factorStride_ + static_cast<std::size_t>(chunk);
       maxima_[at] = kernels_.maximum(row, count);
       sums_[at] = kernels_.exponentials(row, count, maxima_[at]);
     }
@@ -266,7 +284,8 @@ class Choice {
       std::copy_n(maxima_ + row, n, factors);
       kernels_.exponentials(factors, n, kernels_.maximum(factors, n));
       double total = 0;
-      for (int i = 0; i < n; ++i) total += static_cast<double>(factors[i]) * static_cast<double>(sums_[row + static_cast<std::size_t>(i)]);
+      for (int i = 0; i < n; ++i)
+        total += static_cast<double>(factors[i]) * static_cast<double>(sums_[row + static_cast<std::size_t>(i)]);
       const float inverse = static_cast<float>(1.0 / total);
       for (int i = 0; i < n; ++i) factors[i] *= inverse;
     }
@@ -283,18 +302,18 @@ class Choice {
   const std::int32_t lastCount_ = numCandidates_ - (chunks_ - 1) * kChunkTokens;
   bool pooled_ = false;
 
-  float* queries_;              // [numHeads][paddedDim]
-  float* scores_;               // [numHeads][stride] scores, then softmax numerators
-  float* values_;               // [numKvHeads][stride]
-  std::int32_t* tokens_;        // [numKvHeads][stride] of the pool
-  std::int32_t* positions_;     // [stride] work
-  float* maxima_;               // [numHeads][chunks + 1], the last for the always-visible tokens
-  float* sums_;                 // the same
-  float* factors_;              // the same
-  std::int32_t* chunkCounts_;   // [numKvHeads][chunks] pooled tokens
-  std::int32_t* counts_;        // [numKvHeads] values in a row
-  Cut* cuts_;                   // [numKvHeads]
-  std::uint32_t* histograms_;   // [parts][numKvHeads][kBuckets]
+  float* queries_;             // [numHeads][paddedDim]
+  float* scores_;              // [numHeads][stride] scores, then softmax numerators
+  float* values_;              // [numKvHeads][stride]
+  std::int32_t* tokens_;       // [numKvHeads][stride] of the pool
+  std::int32_t* positions_;    // [stride] work
+  float* maxima_;              // [numHeads][chunks + 1], the last for the always-visible tokens
+  float* sums_;                // the same
+  float* factors_;             // the same
+  std::int32_t* chunkCounts_;  // [numKvHeads][chunks] pooled tokens
+  std::int32_t* counts_;       // [numKvHeads] values in a row
+  Cut* cuts_;                  // [numKvHeads]
+  std::uint32_t* histograms_;  // [parts][numKvHeads][kBuckets]
 };
 
 }  // namespace
@@ -327,7 +346,8 @@ void chooseRuns(Context& context, const SelectInput& input, const SegmentIndex* 
     write([](int, RunWriter&) {});
   } else {
     const double poolWish = poolFactor * rule.budgetTokens;
-    const int poolTokens = poolFactor > 0 ? std::max(wanted, static_cast<int>(std::min<double>(poolWish, numCandidates))) : 0;
+    const int poolTokens =
+        poolFactor > 0 ? std::max(wanted, static_cast<int>(std::min<double>(poolWish, numCandidates))) : 0;
     const bool exact = !index || poolTokens == numCandidates;
     Choice choice(context, input, index, rule, split);
     if (!choice.scoreCandidates(exact)) return;

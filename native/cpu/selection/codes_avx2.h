@@ -24,9 +24,11 @@ struct Codes256 {
     return _mm256_max_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
   }
 
-  static int storeKeysBetween(const float* values, std::int32_t low, std::int32_t high, std::int32_t first, std::int32_t* out) {
+  static int storeKeysBetween(const float* values, std::int32_t low, std::int32_t high, std::int32_t first,
+                              std::int32_t* out) {
     const __m256i keys = _mm256_castps_si256(_mm256_loadu_ps(values));
-    const __m256i outside = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(low), keys), _mm256_cmpgt_epi32(keys, _mm256_set1_epi32(high)));
+    const __m256i outside = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(low), keys),
+                                            _mm256_cmpgt_epi32(keys, _mm256_set1_epi32(high)));
     int count = 0;
     unsigned found = ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(outside))) & 0xffu;
     for (; found != 0; found &= found - 1) out[count++] = first + __builtin_ctz(found);
@@ -50,7 +52,8 @@ struct Codes256 {
     for (int k = 0; k < kTerms; ++k) zeros[k] = _mm256_set1_epi8(static_cast<char>(codeScale(kBits).zero));
     for (int h = 0; h < kHeads; ++h) {
       __m256i sum = _mm256_setzero_si256();
-      for (int unit = 0; unit < units; ++unit) sum = addDots<kRow, kTerms>(sum, zeros, weights + h * weightStride + unit * kUnitChannels);
+      for (int unit = 0; unit < units; ++unit)
+        sum = addDots<kRow, kTerms>(sum, zeros, weights + h * weightStride + unit * kUnitChannels);
       start[h] = _mm256_sub_epi32(_mm256_setzero_si256(), sum);
     }
     for (int at = 0; at < count; at += 8) {
@@ -60,14 +63,16 @@ struct Codes256 {
         for (int n = 0; n < kLoads; ++n) total[h][n] = start[h];
       }
       for (int unit = 0; unit < units; ++unit) {
-        const std::uint8_t* rows = codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(at) * kRow;
+        const std::uint8_t* rows =
+            codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(at) * kRow;
         const std::int8_t* unitWeights = weights + unit * kUnitChannels;
 #pragma GCC unroll 4
         for (int n = 0; n < kLoads; ++n) {
           if (n * kTokens >= left) break;
           __m256i x[kTerms];
           expand<kBits>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + n * 32)), x);
-          for (int h = 0; h < kHeads; ++h) total[h][n] = addDots<kRow, kTerms>(total[h][n], x, unitWeights + h * weightStride);
+          for (int h = 0; h < kHeads; ++h)
+            total[h][n] = addDots<kRow, kTerms>(total[h][n], x, unitWeights + h * weightStride);
         }
       }
       for (int h = 0; h < kHeads; ++h) {
@@ -95,7 +100,8 @@ struct Codes256 {
   template <int kRow, int kTerms>
   static __m256i addDots(__m256i sum, const __m256i* x, const std::int8_t* w) {
     __m256i pairs = _mm256_maddubs_epi16(x[0], broadcast<kRow>(w));
-    for (int k = 1; k < kTerms; ++k) pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(x[k], broadcast<kRow>(w + k * kRow)));
+    for (int k = 1; k < kTerms; ++k)
+      pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(x[k], broadcast<kRow>(w + k * kRow)));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 
@@ -105,8 +111,10 @@ struct Codes256 {
       const __m256i nibble = _mm256_set1_epi8(15);
       const __m256i low = _mm256_and_si256(codes, nibble);
       const __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble);
-      const __m256i first = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 7, 13, 20, 0, 7, 13, 20, 0, 7, 13, 20, 0, 7, 13, 20));
-      const __m256i second = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 7, 7, 7, 7, 13, 13, 13, 13, 20, 20, 20, 20));
+      const __m256i first =
+          _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 7, 13, 20, 0, 7, 13, 20, 0, 7, 13, 20, 0, 7, 13, 20));
+      const __m256i second =
+          _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 7, 7, 7, 7, 13, 13, 13, 13, 20, 20, 20, 20));
       x[0] = _mm256_shuffle_epi8(first, low);
       x[1] = _mm256_shuffle_epi8(second, low);
       x[2] = _mm256_shuffle_epi8(first, high);
@@ -121,8 +129,10 @@ struct Codes256 {
   template <int kBits>
   static __m256i tokenSums(const __m256i* total) {
     if constexpr (kBits == 2) {
-      const __m256i ab = _mm256_add_epi32(_mm256_unpacklo_epi32(total[0], total[1]), _mm256_unpackhi_epi32(total[0], total[1]));
-      const __m256i cd = _mm256_add_epi32(_mm256_unpacklo_epi32(total[2], total[3]), _mm256_unpackhi_epi32(total[2], total[3]));
+      const __m256i ab =
+          _mm256_add_epi32(_mm256_unpacklo_epi32(total[0], total[1]), _mm256_unpackhi_epi32(total[0], total[1]));
+      const __m256i cd =
+          _mm256_add_epi32(_mm256_unpacklo_epi32(total[2], total[3]), _mm256_unpackhi_epi32(total[2], total[3]));
       const __m256i sums = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
       // Lane 0 has tokens 0 2 4 6, lane 1 tokens 1 3 5 7.
       return _mm256_permutevar8x32_epi32(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));

@@ -47,18 +47,24 @@ struct Codes512 {
   }
 
   // Writes the positions, counted from `first`, of the lanes whose key lies in [low, high]; returns how many.
-  static int storeKeysBetween(const float* values, std::int32_t low, std::int32_t high, std::int32_t first, std::int32_t* out) {
+  static int storeKeysBetween(const float* values, std::int32_t low, std::int32_t high, std::int32_t first,
+                              std::int32_t* out) {
     const __m512i keys = _mm512_castps_si512(_mm512_loadu_ps(values));
-    const __mmask16 found = _mm512_mask_cmple_epi32_mask(_mm512_cmple_epi32_mask(_mm512_set1_epi32(low), keys), keys, _mm512_set1_epi32(high));
+    const __mmask16 found = _mm512_mask_cmple_epi32_mask(_mm512_cmple_epi32_mask(_mm512_set1_epi32(low), keys), keys,
+                                                         _mm512_set1_epi32(high));
     const int count = __builtin_popcount(found);
-    const __m512i positions = _mm512_add_epi32(_mm512_set1_epi32(first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-    _mm512_mask_storeu_epi32(out, static_cast<__mmask16>((1u << count) - 1u), _mm512_maskz_compress_epi32(found, positions));
+    const __m512i positions = _mm512_add_epi32(_mm512_set1_epi32(first),
+                                               _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    _mm512_mask_storeu_epi32(out, static_cast<__mmask16>((1u << count) - 1u),
+                             _mm512_maskz_compress_epi32(found, positions));
     return count;
   }
   static void storeBuckets(const float* values, int shift, std::int32_t first, std::int32_t last, std::int32_t* out) {
     const __m512i keys = _mm512_castps_si512(_mm512_loadu_ps(values));
-    const __m512i bucket = _mm512_sub_epi32(_mm512_srai_epi32(keys, static_cast<unsigned>(shift)), _mm512_set1_epi32(first));
-    _mm512_storeu_si512(out, _mm512_min_epi32(_mm512_max_epi32(bucket, _mm512_setzero_si512()), _mm512_set1_epi32(last)));
+    const __m512i bucket =
+        _mm512_sub_epi32(_mm512_srai_epi32(keys, static_cast<unsigned>(shift)), _mm512_set1_epi32(first));
+    _mm512_storeu_si512(out,
+                        _mm512_min_epi32(_mm512_max_epi32(bucket, _mm512_setzero_si512()), _mm512_set1_epi32(last)));
   }
 
   // out[head][i] = base[head] + slope[head] * sum of (step - zero) * weight, for `count` tokens.
@@ -66,7 +72,7 @@ struct Codes512 {
   static void sums(const std::uint8_t* codes, std::size_t planeBytes, int units, int count, const std::int8_t* weights,
                    int weightStride, const float* base, const float* slope, float* out, std::size_t outStride) {
     constexpr int kRow = 8 * kBits;
-    constexpr int kTokens = 64 / kRow;      // of one load
+    constexpr int kTokens = 64 / kRow;  // of one load
     constexpr int kLoads = 16 / kTokens;
     constexpr int kTerms = 8 / kBits;
     // The zero of the steps, taken off before the sums begin.
@@ -76,7 +82,8 @@ struct Codes512 {
       __m512i sum = _mm512_setzero_si512();
       for (int unit = 0; unit < units; ++unit) {
         __m512i w[kTerms];
-        for (int k = 0; k < kTerms; ++k) w[k] = broadcast<kRow>(weights + h * weightStride + unit * kUnitChannels + k * kRow);
+        for (int k = 0; k < kTerms; ++k)
+          w[k] = broadcast<kRow>(weights + h * weightStride + unit * kUnitChannels + k * kRow);
         sum = Dots::template add<kTerms>(sum, zeros, w);
       }
       start[h] = _mm512_sub_epi32(_mm512_setzero_si512(), sum);
@@ -88,10 +95,12 @@ struct Codes512 {
         for (int n = 0; n < kLoads; ++n) total[h][n] = start[h];
       }
       for (int unit = 0; unit < units; ++unit) {
-        const std::uint8_t* rows = codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(at) * kRow;
+        const std::uint8_t* rows =
+            codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(at) * kRow;
         __m512i w[kHeads][kTerms];
         for (int h = 0; h < kHeads; ++h) {
-          for (int k = 0; k < kTerms; ++k) w[h][k] = broadcast<kRow>(weights + h * weightStride + unit * kUnitChannels + k * kRow);
+          for (int k = 0; k < kTerms; ++k)
+            w[h][k] = broadcast<kRow>(weights + h * weightStride + unit * kUnitChannels + k * kRow);
         }
 #pragma GCC unroll 4
         for (int n = 0; n < kLoads; ++n) {
@@ -146,15 +155,18 @@ struct Codes512 {
   template <int kBits>
   static __m512i tokenSums(const __m512i* total) {
     if constexpr (kBits == 2) {
-      const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(total[0], total[1]), _mm512_unpackhi_epi32(total[0], total[1]));
-      const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(total[2], total[3]), _mm512_unpackhi_epi32(total[2], total[3]));
+      const __m512i ab =
+          _mm512_add_epi32(_mm512_unpacklo_epi32(total[0], total[1]), _mm512_unpackhi_epi32(total[0], total[1]));
+      const __m512i cd =
+          _mm512_add_epi32(_mm512_unpacklo_epi32(total[2], total[3]), _mm512_unpackhi_epi32(total[2], total[3]));
       const __m512i sums = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
       // Lane l has tokens l, 4 + l, 8 + l, 12 + l.
       return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), sums);
     } else {
       const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
       const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-      return _mm512_add_epi32(_mm512_permutex2var_epi32(total[0], even, total[1]), _mm512_permutex2var_epi32(total[0], odd, total[1]));
+      return _mm512_add_epi32(_mm512_permutex2var_epi32(total[0], even, total[1]),
+                              _mm512_permutex2var_epi32(total[0], odd, total[1]));
     }
   }
 };

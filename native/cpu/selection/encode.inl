@@ -86,9 +86,11 @@ void encodeSegment(const EncodeTask& task, LoadRow loadRow) {
     load(token);
     // A channel without deviation has no code: estimates weigh it with 0.
     for (int i = 0; i < dim; ++i) residual[i] = deviation[i] > 0.0f ? (row[i] - mean[i]) / deviation[i] : 0.0f;
-    std::uint8_t* codes = task.codes + static_cast<std::size_t>(token - task.start) * static_cast<std::size_t>(rowBytes(task.codeBits));
+    std::uint8_t* codes =
+        task.codes + static_cast<std::size_t>(token - task.start) * static_cast<std::size_t>(rowBytes(task.codeBits));
     for (int unit = 0; unit < codeUnits(dim); ++unit) {
-      packCodes(residual + unit * kUnitChannels, task.codeBits, codes + static_cast<std::size_t>(unit) * task.planeBytes);
+      packCodes(residual + unit * kUnitChannels, task.codeBits,
+                codes + static_cast<std::size_t>(unit) * task.planeBytes);
     }
   }
 }

@@ -24,10 +24,10 @@ static inline KeyRows keyRows(const KvView& kv, int layer, int kvHead, const std
 
 struct EncodeTask {
   KeyRows keys;
-  int start, end;        // the segment
+  int start, end;  // the segment
   int codeBits;
-  std::uint8_t* stats;   // [statBytes]
-  std::uint8_t* codes;   // row of token `start` in the first plane
+  std::uint8_t* stats;  // [statBytes]
+  std::uint8_t* codes;  // row of token `start` in the first plane
   std::size_t planeBytes;
 };
 
@@ -36,14 +36,14 @@ struct ScanTask {
   const std::uint8_t* codes;  // of token 0
   std::size_t planeBytes;
   const std::int32_t* ends;
-  int segment;                // the one that holds token `start`
+  int segment;  // the one that holds token `start`
   int start, end;
   int headDim, codeBits;
-  const float* q;             // [group][paddedDim], zeros beyond headDim; paddedDim = 64 * codeUnits
+  const float* q;  // [group][paddedDim], zeros beyond headDim; paddedDim = 64 * codeUnits
   int group;
   float scale;
-  std::int8_t* weights;       // work, [group][paddedDim], zeros beyond headDim
-  float* out;                 // [group][outStride], estimates of tokens start to end
+  std::int8_t* weights;  // work, [group][paddedDim], zeros beyond headDim
+  float* out;            // [group][outStride], estimates of tokens start to end
   std::size_t outStride;
 };
 
@@ -51,10 +51,10 @@ struct ScoreTask {
   KeyRows keys;
   const std::int32_t* tokens;  // [count], or null: first, first + 1, ...
   int first, count;
-  const float* q;              // [group][paddedDim]
+  const float* q;  // [group][paddedDim]
   int group;
   float scale;
-  float* out;                  // [group][outStride]
+  float* out;  // [group][outStride]
   std::size_t outStride;
 };
 

@@ -1,6 +1,6 @@
 #if defined(__aarch64__)
 #include "../simd/vec_neon.h"
-#include "codes_plain.h"
+#include "codes_neon.h"
 
 namespace kvasir::selection {
 namespace {

@@ -66,7 +66,8 @@ void scan(const ScanTask& task) {
       for (int token = at; token < stop; ++token) {
         int sum = 0;
         for (int unit = 0; unit < codeUnits(task.headDim); ++unit) {
-          const std::uint8_t* codes = task.codes + static_cast<std::size_t>(unit) * task.planeBytes + static_cast<std::size_t>(token) * static_cast<std::size_t>(row);
+          const std::uint8_t* codes = task.codes + static_cast<std::size_t>(unit) * task.planeBytes +
+                                      static_cast<std::size_t>(token) * static_cast<std::size_t>(row);
           for (int b = 0; b < row; ++b) {
             for (int k = 0; k < perByte; ++k) {
               const int step = codeStep(task.codeBits, codes[b] >> (k * task.codeBits) & mask);
@@ -111,7 +112,8 @@ float exponentials(float* x, int n, float shift) {
   return static_cast<float>(sum);
 }
 
-void values(const float* x, std::size_t stride, int group, const float* factors, std::size_t factorStride, int n, float* out) {
+void values(const float* x, std::size_t stride, int group, const float* factors, std::size_t factorStride, int n,
+            float* out) {
   for (int i = 0; i < n; ++i) {
     float sum = 0.0f;
     for (int head = 0; head < group; ++head) {

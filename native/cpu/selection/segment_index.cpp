@@ -16,12 +16,12 @@ namespace {
 constexpr std::size_t kAlignment = 64;
 
 struct Release {
-  void operator()(std::uint8_t* p) const { ::operator delete(p, std::align_val_t{kAlignment}); }
+  void operator()(std::uint8_t* p) const { ::operator delete (p, std::align_val_t{kAlignment}); }
 };
 using Bytes = std::unique_ptr<std::uint8_t, Release>;
 
 Bytes allocate(std::size_t bytes) {
-  return Bytes(static_cast<std::uint8_t*>(::operator new(bytes, std::align_val_t{kAlignment})));
+  return Bytes(static_cast<std::uint8_t*>(::operator new (bytes, std::align_val_t{kAlignment})));
 }
 
 // Growing by a 32nd keeps the spare room under 4 %; a row is copied 32 times on average over the life of an index.
@@ -78,7 +78,9 @@ std::size_t SegmentIndex::bytes() const {
 }
 
 SegmentIndex::HeadView SegmentIndex::head(int layer, int kvHead) const {
-  const Storage::Head& head = storage_->heads[static_cast<std::size_t>(layer) * static_cast<std::size_t>(shape_.numKvHeads) + static_cast<std::size_t>(kvHead)];
+  const Storage::Head& head =
+      storage_->heads[static_cast<std::size_t>(layer) * static_cast<std::size_t>(shape_.numKvHeads) +
+                      static_cast<std::size_t>(kvHead)];
   return {head.stats.get(), head.codes.get(), Storage::planeBytes(shape_, storage_->tokenCapacity)};
 }
 
@@ -106,7 +108,8 @@ void SegmentIndex::reserve(int segments, int tokens) {
   storage_ = std::move(next);
 }
 
-bool SegmentIndex::extend(Context& context, const KvView& kv, const std::int32_t* pages, const std::int32_t* ends, int count) {
+bool SegmentIndex::extend(Context& context, const KvView& kv, const std::int32_t* pages, const std::int32_t* ends,
+                          int count) {
   if (count <= 0) return true;
   const std::size_t oldSegments = ends_.size();
   const int oldTokens = numTokens();
@@ -156,7 +159,8 @@ void SegmentIndex::read(int layer, int kvHead, float* means, float* deviations, 
   for (std::size_t token = 0; token < static_cast<std::size_t>(numTokens()); ++token) {
     for (int i = 0; i < dim; ++i) {
       const int inUnit = i % kUnitChannels;
-      const std::uint8_t* codes = view.codes + static_cast<std::size_t>(i / kUnitChannels) * view.planeBytes + token * static_cast<std::size_t>(row);
+      const std::uint8_t* codes = view.codes + static_cast<std::size_t>(i / kUnitChannels) * view.planeBytes +
+                                  token * static_cast<std::size_t>(row);
       const int code = codes[inUnit % row] >> (inUnit / row * bits) & ((1 << bits) - 1);
       *levels++ = scale.unit * static_cast<float>(codeStep(bits, code) - scale.zero);
     }

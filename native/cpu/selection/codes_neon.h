@@ -12,7 +12,8 @@ namespace {
 
 struct CodesPlain {
   static float32x4_t loadBytes(const std::uint8_t* p) {
-    const float four[4] = {static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3])};
+    const float four[4] = {static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+                           static_cast<float>(p[3])};
     return vld1q_f32(four);
   }
   static void storeRounded(std::int8_t* p, float32x4_t x) {
@@ -25,7 +26,8 @@ struct CodesPlain {
     return vpmaxq_f32(vpmaxq_f32(a, b), vpmaxq_f32(c, d));
   }
 
-  static int storeKeysBetween(const float* values, std::int32_t low, std::int32_t high, std::int32_t first, std::int32_t* out) {
+  static int storeKeysBetween(const float* values, std::int32_t low, std::int32_t high, std::int32_t first,
+                              std::int32_t* out) {
     std::int32_t keys[4];
     std::memcpy(keys, values, sizeof keys);
     int count = 0;
@@ -51,7 +53,8 @@ struct CodesPlain {
     for (int token = 0; token < count; ++token) {
       int total[kHeads] = {};
       for (int unit = 0; unit < units; ++unit) {
-        const std::uint8_t* row = codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(token) * kRow;
+        const std::uint8_t* row =
+            codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(token) * kRow;
         std::int8_t steps[kUnitChannels];
         for (int k = 0; k < kTerms; ++k) {
           for (int b = 0; b < kRow; ++b) {
@@ -69,7 +72,8 @@ struct CodesPlain {
         }
       }
       for (int h = 0; h < kHeads; ++h) {
-        out[static_cast<std::size_t>(h) * outStride + static_cast<std::size_t>(token)] = base[h] + slope[h] * static_cast<float>(total[h]);
+        out[static_cast<std::size_t>(h) * outStride + static_cast<std::size_t>(token)] =
+            base[h] + slope[h] * static_cast<float>(total[h]);
       }
     }
   }
