@@ -9,7 +9,7 @@ export interface EncodedSegment {
   readonly deviationSteps: Uint8Array
   /** A channel's deviation is deviationSteps * step. */
   readonly step: number
-  /** [tokens][headDim] codes of the residuals (k - mean) / deviation; 0 where the deviation is 0. */
+  /** [tokens][headDim] codes of the residuals (k - mean) / deviation; a residual counts as 0 where the deviation is. */
   readonly codes: readonly Uint8Array[]
 }
 
@@ -37,7 +37,7 @@ export function encodeSegment(rows: readonly Float32Array[], bits: CodeBits): En
   const storedMean = mean.map(roundToHalf)
   const codes = rows.map((row) =>
     deviationSteps.map((steps, i) =>
-      steps > 0 ? codeOf(fround(fround(row[i]! - storedMean[i]!) / fround(steps * step)), bits) : 0,
+      codeOf(steps > 0 ? fround(fround(row[i]! - storedMean[i]!) / fround(steps * step)) : 0, bits),
     ),
   )
   return { mean: storedMean, deviationSteps, step, codes }
