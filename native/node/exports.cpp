@@ -67,7 +67,7 @@ Napi::Value guarded(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  watchEnvironment(env);
+  prepareEnvironment(env);
   Napi::Object arities = Napi::Object::New(env);
   for (const Export& entry : exported) {
     exports.Set(entry.name, Napi::Function::New(env, guarded, entry.name, const_cast<Export*>(&entry)));

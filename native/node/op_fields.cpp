@@ -1,5 +1,7 @@
 #include "op_fields.h"
 
+#include "allocations.h"
+
 namespace kvasir::node {
 
 Extent OpFields::rows() const {
@@ -16,6 +18,7 @@ float* OpFields::floats(const char* name, int rowValues, Extent extent) const {
   const Slice<float> slice = floatsOf(op_.Get(name), name);
   require(op_.Env(), rowValues >= 1, name);
   program_.limit(extent, slice.length / rowValues);
+  program_.keep(holderOf(slice.data));
   return slice.data;
 }
 

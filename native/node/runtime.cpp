@@ -1,22 +1,14 @@
 #include "runtime.h"
 
-#include <algorithm>
-#include <vector>
-
 namespace kvasir::node {
 namespace {
 
-// Runtimes of one environment, as its instance data.
+// Instance data of one environment.
 struct Environment {
-  std::vector<std::weak_ptr<Runtime>> runtimes;
   Napi::FunctionReference makeError;
-
-  static void closeAll(void* data) {
-    for (const auto& entry : static_cast<Environment*>(data)->runtimes) {
-      if (const auto runtime = entry.lock()) runtime->close();
-    }
-  }
 };
+
+void closeAtEnd(void* runtime) { static_cast<Runtime*>(runtime)->close(); }
 
 }  // namespace
 
@@ -35,11 +27,7 @@ struct Runtime::NodeJob final : Job {
   }
 };
 
-void watchEnvironment(Napi::Env env) {
-  auto* environment = new Environment;
-  env.SetInstanceData<Environment>(environment);
-  napi_add_env_cleanup_hook(env, Environment::closeAll, environment);
-}
+void prepareEnvironment(Napi::Env env) { env.SetInstanceData<Environment>(new Environment); }
 
 void setErrorMaker(Napi::Env env, Napi::Function makeError) {
   env.GetInstanceData<Environment>()->makeError = Napi::Persistent(makeError);
@@ -67,10 +55,8 @@ std::shared_ptr<Runtime> Runtime::open(Napi::Env env, Isa isa, int workers, Napi
   if (status != napi_ok) throw Napi::Error::New(env);
   napi_unref_threadsafe_function(env, runtime->loop_);
   runtime->executor_ = Executor::shared(workers);
-  auto& runtimes = env.GetInstanceData<Environment>()->runtimes;
-  const auto gone = [](const std::weak_ptr<Runtime>& entry) { return entry.expired(); };
-  runtimes.erase(std::remove_if(runtimes.begin(), runtimes.end(), gone), runtimes.end());
-  runtimes.push_back(runtime);
+  // Hooks run last first: this one before the end of the thread-safe function, which jobs call.
+  napi_add_env_cleanup_hook(env, closeAtEnd, runtime.get());
   return runtime;
 }
 
@@ -120,6 +106,7 @@ void Runtime::settle(napi_env env, napi_value callback, void*, void* data) {
 
 void Runtime::close() {
   if (executor_ == nullptr) return;
+  napi_remove_env_cleanup_hook(env_, closeAtEnd, this);
   executor_->drain(this);
   executor_.reset();
   pending_.clear();

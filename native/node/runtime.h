@@ -27,6 +27,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   bool cancel(std::uint32_t number);
 
   // Drops queued jobs, waits for the running one, lets go of the threads. Nothing settles any more.
+  // The end of the environment does it too.
   void close();
 
  private:
@@ -44,8 +45,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   std::unordered_map<std::uint32_t, std::shared_ptr<NodeJob>> pending_;
 };
 
-// Closes the runtimes that an environment leaves behind when it ends. Called once an environment, before all else.
-void watchEnvironment(Napi::Env env);
+// Called once an environment, before all else.
+void prepareEnvironment(Napi::Env env);
 
 // From here on native failures are thrown as what `makeError(failure)` returns.
 void setErrorMaker(Napi::Env env, Napi::Function makeError);

@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "../runtime/machine.h"
-#include "../runtime/memory.h"
+#include "allocations.h"
 #include "arguments.h"
 #include "calls.h"
 
@@ -49,17 +49,19 @@ Napi::Value allocate(const Napi::CallbackInfo& info) {
   const double bytes = info[0].As<Napi::Number>().DoubleValue();
   require(info.Env(), bytes >= 0 && bytes <= 9007199254740991.0, "bytes");
   if (bytes == 0) return Napi::ArrayBuffer::New(info.Env(), 0);
-  auto memory = std::make_unique<Memory>(static_cast<std::size_t>(bytes));
+  using Hold = std::shared_ptr<Memory>;
+  auto hold = std::make_unique<Hold>(allocateShared(static_cast<std::size_t>(bytes)));
+  Memory& memory = **hold;
   napi_value buffer;
-  const auto free = [](napi_env, void*, void* hint) { delete static_cast<Memory*>(hint); };
+  const auto free = [](napi_env, void*, void* hint) { delete static_cast<Hold*>(hint); };
   const napi_status status =
-      napi_create_external_arraybuffer(info.Env(), memory->data(), memory->bytes(), free, memory.get(), &buffer);
+      napi_create_external_arraybuffer(info.Env(), memory.data(), memory.bytes(), free, hold.get(), &buffer);
   // Engines that forbid foreign memory get an ordinary buffer.
   if (status == napi_no_external_buffers_allowed) {
     return Napi::ArrayBuffer::New(info.Env(), static_cast<std::size_t>(bytes));
   }
   if (status != napi_ok) throw Napi::Error::New(info.Env());
-  memory.release();
+  hold.release();
   return Napi::Value(info.Env(), buffer);
 }
 

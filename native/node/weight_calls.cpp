@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "allocations.h"
 #include "arguments.h"
 #include "calls.h"
 
@@ -30,7 +31,7 @@ Napi::Value packWeightRows(const Napi::CallbackInfo& info) {
   const Slice<const std::uint8_t> source = bytesOf(info[5], "rows");
   require(info.Env(), first >= 0 && first % 64 == 0 && count >= 1, "first, count");
   require(info.Env(), count <= packed->weight.rows - first && source.length % count == 0, "count, rows");
-  runtime.enqueue(job, [packed, first, count, source](Context& context) {
+  runtime.enqueue(job, [packed, first, count, source, hold = holderOf(source.data)](Context& context) {
     packed->pack(context, first, count, source.data, source.length / count);
   });
   return info.Env().Undefined();

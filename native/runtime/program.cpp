@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include <algorithm>
 #include <string>
 
 #include "failure.h"
@@ -30,6 +31,10 @@ void Program::limit(Extent extent, std::size_t rows) {
   } else if (rows < limits_[extent.kind]) {
     limits_[extent.kind] = rows;
   }
+}
+
+void Program::keep(std::shared_ptr<void> memory) {
+  if (memory != nullptr && std::find(kept_.begin(), kept_.end(), memory) == kept_.end()) kept_.push_back(std::move(memory));
 }
 
 Run Program::prepare(const RunCounts& counts, std::vector<SelectorChoice> selectors) const {

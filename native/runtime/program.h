@@ -77,6 +77,9 @@ class Program {
   // A buffer that holds `rows` rows of `extent`.
   void limit(Extent extent, std::size_t rows);
 
+  // Memory that must outlive the steps; null is ignored.
+  void keep(std::shared_ptr<void> memory);
+
   void add(std::unique_ptr<Step> step) { steps_.push_back(std::move(step)); }
 
   // Throws Failure if a buffer is too short for the counts.
@@ -95,6 +98,7 @@ class Program {
 
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<IndexSource> sources_;
+  std::vector<std::shared_ptr<void>> kept_;
   std::size_t limits_[4] = {SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
 };
 

@@ -1,25 +1,29 @@
 import { KernelError } from '../errors.ts'
 import type { Handle, NativeBinding, NativeFailure } from './binding.ts'
 
-type Settled = (failure: NativeFailure | undefined) => void
+interface PendingJob {
+  readonly settled: (failure: NativeFailure | undefined) => void
+  /** Holds what the job reads and writes: the addon has raw pointers only. */
+  readonly start: (job: number) => void
+}
 
 /** Jobs of one runtime that have not ended, as promises. */
 export class Jobs {
   readonly runtime: Handle
   private readonly binding: NativeBinding
   // The addon holds the callback, which must not hold the kernels: forgotten ones are collected.
-  private readonly pending: Map<number, Settled>
+  private readonly pending: Map<number, PendingJob>
   private readonly running = new Set<Promise<void>>()
   private last = 0
 
   constructor(binding: NativeBinding, isa: string, numThreads: number) {
-    const pending = new Map<number, Settled>()
+    const pending = new Map<number, PendingJob>()
     this.binding = binding
     this.pending = pending
     this.runtime = binding.openRuntime(isa, numThreads, (job, failure) => {
-      const settled = pending.get(job)
+      const ended = pending.get(job)
       pending.delete(job)
-      settled?.(failure)
+      ended?.settled(failure)
     })
   }
 
@@ -45,7 +49,7 @@ export class Jobs {
     start(job)
     let stop: (() => void) | undefined
     const failure = await new Promise<NativeFailure | undefined>((settled) => {
-      this.pending.set(job, settled)
+      this.pending.set(job, { settled, start })
       if (signal === undefined) return
       stop = () => {
         if (!this.binding.cancelJob(this.runtime, job)) return
