@@ -16,7 +16,7 @@ struct Avx512 {
   static constexpr int tileRowsFloat = 14;
   static constexpr int tileRowsByte = 6;
   static constexpr int decodeRowsFloat = 4;
-  static constexpr int decodeRowsExact = 4;
+  static constexpr int decodeRowsExact = 2;
   static constexpr int decodeRowsFast = 4;
   static constexpr int wideOffsetBits = 7;  // dot<true> leaves 2^7 to be subtracted from a code
 

@@ -178,8 +178,9 @@ void decodeGroup(const Call& call, const LinearPart& part, int group, bool bytes
   }
 }
 
-// From this many rows on a panel shared by them beats decoding a group for each few; the sums are the same.
-constexpr int panelRows = 4;
+// From this many rows on, unpacking a panel for all of them beats expanding each group for a few at a time; the
+// sums are the same to the bit.
+constexpr int panelRows = 17;
 
 bool allBytes(const Call& call, LinearMode mode) {
   for (int p = 0; p < call.numParts; ++p)

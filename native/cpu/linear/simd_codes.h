@@ -12,6 +12,14 @@ namespace {
 template <class S>
 constexpr int vectorsPerGroup = groupRows / S::lanes;
 
+constexpr int prefetchBytes = 2048;
+
+// Asks for what lies prefetchBytes after [at, at + bytes).
+template <class S>
+KVASIR_INLINE inline void prefetchAhead(const std::uint8_t* at, int bytes) {
+  for (int i = 0; i < bytes; i += 64) S::prefetch(at + prefetchBytes + i);
+}
+
 // Codes of columns 4 * Step .. 4 * Step + 3 of vector v's rows, as unsigned bytes: lane = row, byte = column.
 template <class S, WeightType T, int Step>
 KVASIR_INLINE inline typename S::I codesOf(const std::uint8_t* codes, int v) {

@@ -1,4 +1,4 @@
-// What both decode loops share: asking for memory ahead, choosing the body by the number of rows.
+// What both decode loops share.
 #pragma once
 
 #include "kernels.h"
@@ -6,14 +6,6 @@
 
 namespace kvasir::lin {
 namespace {
-
-constexpr int prefetchBytes = 2048;
-
-// Asks for what lies prefetchBytes after [at, at + bytes).
-template <class S>
-KVASIR_INLINE inline void prefetchAhead(const std::uint8_t* at, int bytes) {
-  for (int i = 0; i < bytes; i += 64) S::prefetch(at + prefetchBytes + i);
-}
 
 // Calls body(Index<rows>) for rows = 1..Most.
 template <int Most, class Body>

@@ -22,6 +22,7 @@ struct PrefillBytes {
     constexpr int subs = layout.subs();
     BlockReader<S, T> reader(group);
     for (int b = 0; b < cols / blockCols; ++b, panel += fastPanelBlockBytes(layout, S::panelGroups), reader.leave()) {
+      prefetchAhead<S>(reader.start(), layout.blockBytes());
       reader.enter(b);
       float* scales = reinterpret_cast<float*>(panel) + place * groupRows;
       std::uint8_t* codes = panel + 4 * width * subs * (layout.hasMin ? 2 : 1) + place * 64;

@@ -27,6 +27,7 @@ struct PrefillFloats {
     constexpr Layout layout = layoutOf(T);
     BlockReader<S, T> reader(group);
     for (int b = 0; b < cols / blockCols; ++b, panel += blockCols * width, reader.leave()) {
+      prefetchAhead<S>(reader.start(), layout.blockBytes());
       reader.enter(b);
       unroll<V>([&](auto v) KVASIR_INLINE {
         unroll<blockSteps>([&](auto step) KVASIR_INLINE {
