@@ -1,6 +1,5 @@
 import type { CachePolicy } from '@kvasir/core'
-import { type ChatMessage, generate, type LlamaModel, type Sequence, type Tokenizer } from '@kvasir/llama'
-import { encodePrompt } from './model.ts'
+import { type ChatMessage, encodeChat, generate, type LlamaModel, type Sequence } from '@kvasir/llama'
 
 export interface ReplyOptions {
   readonly maxTokens: number
@@ -13,16 +12,14 @@ export interface ReplyOptions {
  */
 export class Conversation implements AsyncDisposable {
   readonly #model: LlamaModel
-  readonly #tokenizer: Tokenizer
   readonly #policy: CachePolicy
   #sequence: Sequence
   #messages: ChatMessage[] = []
   /** What the sequence stands for, and tokens of it that were drawn and not yet decoded. null: not known. */
   #held: { readonly text: string; readonly pending: readonly number[] } | null = null
 
-  constructor(model: LlamaModel, tokenizer: Tokenizer, policy: CachePolicy) {
+  constructor(model: LlamaModel, policy: CachePolicy) {
     this.#model = model
-    this.#tokenizer = tokenizer
     this.#policy = policy
     this.#sequence = model.createSequence({ policy })
   }
@@ -79,11 +76,12 @@ export class Conversation implements AsyncDisposable {
   /** Tokens to append so that the sequence stands for `prompt`; rewinds it where it holds something else. */
   async #newTokens(prompt: string): Promise<number[]> {
     const held = this.#held
-    if (held && prompt.startsWith(held.text)) {
-      const added = this.#tokenizer.encode(prompt.slice(held.text.length), { specialTokens: true })
+    const { tokenizer } = this.#model
+    if (tokenizer && held && prompt.startsWith(held.text)) {
+      const added = tokenizer.encode(prompt.slice(held.text.length), { specialTokens: true })
       return [...held.pending, ...added]
     }
-    const wanted = encodePrompt(this.#tokenizer, prompt, true)
+    const wanted = encodeChat(this.#model, this.#messages)
     const tokens = this.#sequence.tokens()
     let same = 0
     while (same < wanted.length - 1 && wanted[same] === tokens[same]) same++

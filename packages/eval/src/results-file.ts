@@ -22,8 +22,8 @@ export interface ResultsFile {
   has(key: CaseKey): boolean
   /** Adds one line to `results.jsonl`, at once and whole. */
   append(row: CaseKey): void
-  /** Writes another JSON file of the folder; a reader sees the old one or the new one. */
-  writeJson(name: string, value: unknown): void
+  /** Writes another JSON file of the folder, an array a line an element; a reader sees the old one or the new one. */
+  writeJson(name: string, value: object): void
 }
 
 /**
@@ -78,9 +78,10 @@ function readRows(path: string): CaseKey[] {
     .map((line) => JSON.parse(line) as CaseKey)
 }
 
-function writeJson(path: string, value: unknown): void {
+function writeJson(path: string, value: object): void {
   const draft = `${path}.${process.pid}.tmp`
-  writeFileSync(draft, `${JSON.stringify(value, null, 2)}\n`)
+  const lines = Array.isArray(value) ? value.map((element) => JSON.stringify(element)).join(',\n') : null
+  writeFileSync(draft, lines === null ? `${JSON.stringify(value, null, 2)}\n` : `[\n${lines}\n]\n`)
   renameSync(draft, path)
 }
 

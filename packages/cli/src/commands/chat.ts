@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import colors from 'picocolors'
 import { integer } from '../arguments.ts'
 import { Conversation } from '../conversation.ts'
-import { modelOption, needTokenizer, openModel } from '../model.ts'
+import { modelOption, openModel } from '../model.ts'
 import { note } from '../output.ts'
 import { readPolicy } from '../policy-option.ts'
 
@@ -27,7 +27,7 @@ export function addChatCommand(program: Command): void {
 async function runChat({ model: path, policy: spec, maxTokens }: ChatFlags): Promise<void> {
   const { policy } = readPolicy(spec)
   await using model = await openModel({ model: path })
-  await using conversation = new Conversation(model, needTokenizer(model), policy)
+  await using conversation = new Conversation(model, policy)
   const atTerminal = process.stdin.isTTY === true
   const lines = createInterface({
     input: process.stdin,

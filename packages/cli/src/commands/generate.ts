@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { OptionError } from '@kvasir/core'
 import { memoryOf } from '@kvasir/eval'
-import { generate, type LlamaModel, type Sequence } from '@kvasir/llama'
+import { encodeChat, encodePrompt, generate, type LlamaModel, type Sequence } from '@kvasir/llama'
 import type { Command } from 'commander'
 import colors from 'picocolors'
 import { decimal, integer } from '../arguments.ts'
-import { encodePrompt, modelOption, needTokenizer, openModel } from '../model.ts'
+import { modelOption, openModel } from '../model.ts'
 import { formatBytes, printJson } from '../output.ts'
 import { readPolicy } from '../policy-option.ts'
 
@@ -46,7 +46,8 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
   await using sequence = model.createSequence({ policy })
   const seed = flags.seed ?? randomInt(2 ** 32)
   const write = flags.json ? () => {} : (text: string) => process.stdout.write(text)
-  const outcome = await run(model, sequence, encode(model, prompt, flags.chat ?? false), { ...flags, seed }, write)
+  const tokens = flags.chat ? encodeChat(model, [{ role: 'user', content: prompt }]) : encodePrompt(model, prompt)
+  const outcome = await run(model, sequence, tokens, { ...flags, seed }, write)
   const memory = memoryOf(sequence.report(), model.config)
   const { temperature } = flags
   const settings = { model: basename(flags.model), policy: arm.spec.text, budget: arm.budget, seed, temperature }
@@ -70,11 +71,6 @@ function readPrompt({ prompt, promptFile }: GenerateFlags): string {
   const text = prompt ?? readFileSync(promptFile === '-' ? 0 : (promptFile as string), 'utf8')
   if (text !== '') return text
   throw new OptionError({ parameter: 'prompt', expected: 'at least one character', got: text })
-}
-
-function encode(model: LlamaModel, prompt: string, chat: boolean): Int32Array {
-  const text = chat ? model.chatTemplate.render([{ role: 'user', content: prompt }]) : prompt
-  return encodePrompt(needTokenizer(model), text, chat)
 }
 
 interface Outcome {

@@ -1,0 +1,154 @@
+import { checkInteger, checkKeys, checkOneOf, OptionError } from '@kvasir/core'
+import { loadKernels } from '@kvasir/kernels'
+import { createSampler, type LlamaModel, loadLlama, type Sequence } from '@kvasir/llama'
+import { sentenceKv } from '@kvasir/sentence-kv'
+import { openPeer, type Peer } from './llama-cpp.ts'
+import { type Contestant, pairedRow, takeTurns, timeRow } from './pairs.ts'
+import { measurePeakMemory } from './peak-memory.ts'
+import { type BenchReport, type BenchRow, describeMachine } from './report.ts'
+import { measureRoofs } from './roofs.ts'
+
+export const benchNames = ['prefill', 'decode'] as const
+export type BenchName = (typeof benchNames)[number]
+
+export const peerNames = ['llama.cpp'] as const
+export type PeerName = (typeof peerNames)[number]
+
+export interface BenchOptions {
+  /** What to measure. Required. */
+  readonly what: readonly BenchName[]
+  /** GGUF file. Required. */
+  readonly model: string
+  /** Text to run on, repeated where it is too short. Required. */
+  readonly text: string
+  /** Whom to compare with. @default nobody */
+  readonly against?: PeerName
+  /** Tokens in the sequence. @default 1,024 and 4,096 for prefill, 512 and 4,096 for decode */
+  readonly lengths?: readonly number[]
+  /** Of both engines. @default the physical cores that the process may use */
+  readonly threads?: number
+  /** Rounds in which each contestant runs once. @default 5 */
+  readonly pairs?: number
+  /** Told before each measurement. @default silent */
+  readonly onProgress?: (label: string) => void
+}
+
+const optionNames = ['what', 'model', 'text', 'against', 'lengths', 'threads', 'pairs', 'onProgress'] as const
+const defaultLengths = { prefill: [1024, 4096], decode: [512, 4096] } as const
+
+/** Tokens decoded in one turn: the mean is over these, at lengths from `length` to `length + turnTokens`. */
+const turnTokens = 32
+/** Tokens a KV head that the measured SentenceKV reads. */
+const budgetTokens = 256
+const fullCache = 'full cache'
+
+/** What every benchmark gets. */
+interface Bench {
+  readonly model: LlamaModel
+  readonly peer: { readonly name: PeerName; readonly engine: Peer } | null
+  /** Tokens of the text, at least the longest length and a turn. */
+  readonly tokens: Int32Array
+  readonly pairs: number
+  readonly progress: (label: string) => void
+}
+
+/** Runs benchmarks, and the roofs of the machine in the same run. Throws OptionError, PeerError. */
+export async function runBench(options: BenchOptions): Promise<BenchReport> {
+  checkOptions(options)
+  const { model: path, against, onProgress: progress = () => {}, pairs = 5 } = options
+  const jobs = options.what.flatMap((what) =>
+    (options.lengths ?? defaultLengths[what]).map((length) => ({ what, length })),
+  )
+  const longest = Math.max(...jobs.map(({ length }) => length))
+  const contextTokens = longest + turnTokens
+  const kernels = await loadKernels(options.threads === undefined ? {} : { numThreads: options.threads })
+  const threads = kernels.numThreads
+  const model = await loadLlama({ model: path, kernels, contextTokens })
+  const peer = against ? { name: against, engine: await openPeer({ model: path, threads, contextTokens }) } : null
+  try {
+    const tokens = tokensOf(model, options.text, contextTokens)
+    const bench: Bench = { model, peer, tokens, pairs, progress }
+    progress('roofs')
+    const rows = await measureRoofs(threads)
+    for (const { what, length } of jobs) {
+      rows.push(...(what === 'prefill' ? await benchPrefill(bench, length) : await benchDecode(bench, length)))
+    }
+    progress('peak memory')
+    rows.push(await measurePeakMemory({ model: path, threads, tokens: [...tokens.subarray(0, longest)] }))
+    return { machine: describeMachine(kernels), threads, rows }
+  } finally {
+    await peer?.engine[Symbol.asyncDispose]()
+    await model.dispose()
+    await kernels.dispose()
+  }
+}
+
+function checkOptions(options: BenchOptions): void {
+  checkKeys('BenchOptions', options, optionNames)
+  if (options.what.length === 0) {
+    throw new OptionError({ parameter: 'what', expected: `some of ${benchNames.join(', ')}`, got: 'nothing' })
+  }
+  for (const what of options.what) checkOneOf('what', what, benchNames)
+  for (const length of options.lengths ?? []) checkInteger('lengths', length, 1)
+  if (options.against !== undefined) checkOneOf('against', options.against, peerNames)
+  checkInteger('pairs', options.pairs ?? 1, 1)
+}
+
+function tokensOf({ tokenizer }: LlamaModel, text: string, count: number): Int32Array {
+  const once = tokenizer?.encode(text) ?? new Int32Array()
+  if (once.length === 0) throw new OptionError({ parameter: 'text', expected: 'text of at least one token', got: text })
+  return Int32Array.from({ length: count }, (_, i) => once[i % once.length])
+}
+
+async function benchPrefill({ model, peer, tokens, pairs, progress }: Bench, length: number): Promise<BenchRow[]> {
+  const prompt = tokens.subarray(0, length)
+  const contestants: Record<string, Contestant> = { ours: () => timePrefill(model, prompt) }
+  if (peer) contestants.theirs = () => peer.engine.prefill(prompt)
+  const times = await takeTurns(contestants, pairs, () => progress(`prefill ${length}`))
+  const label = { name: 'prefill', shape: `length=${length}`, unit: 'tokens/s' }
+  const toRate = (ms: number) => length / (ms / 1e3)
+  return [peer ? pairedRow(label, toRate, times.ours, times.theirs, peer.name) : timeRow(label, toRate, times.ours)]
+}
+
+/** Each time in a sequence of its own, so that nothing of the last one is reused. */
+async function timePrefill(model: LlamaModel, prompt: Int32Array): Promise<number> {
+  await using sequence = model.createSequence()
+  const startMs = performance.now()
+  await sequence.prefill(prompt)
+  return performance.now() - startMs
+}
+
+async function benchDecode({ model, peer, tokens, pairs, progress }: Bench, length: number): Promise<BenchRow[]> {
+  const prompt = tokens.subarray(0, length)
+  const fed = tokens.subarray(length, length + turnTokens)
+  progress(`decode ${length}, prefill`)
+  await using full = model.createSequence()
+  await full.prefill(prompt)
+  await peer?.engine.prefill(prompt)
+  await using selecting = await full.fork({ policy: sentenceKv({ budgetTokens }) })
+  const contestants: Record<string, Contestant> = { full: () => timeDecode(full, fed) }
+  if (peer) contestants.theirs = () => peer.engine.decode(fed)
+  if (length > 2 * budgetTokens) contestants.selecting = () => timeDecode(selecting, fed)
+  const times = await takeTurns(contestants, pairs, () => progress(`decode ${length}`))
+
+  const toMs = (ms: number) => ms
+  const label = { name: 'decode full', shape: `length=${length}`, unit: 'ms/token' }
+  const rows = [peer ? pairedRow(label, toMs, times.full, times.theirs, peer.name) : timeRow(label, toMs, times.full)]
+  if (times.selecting) {
+    const sentence = { ...label, name: 'decode sentence-kv', shape: `length=${length},budget=${budgetTokens}` }
+    rows.push(pairedRow(sentence, toMs, times.selecting, times.full, fullCache))
+    if (peer) rows.push(pairedRow(sentence, toMs, times.selecting, times.theirs, peer.name))
+  }
+  return rows
+}
+
+/** Milliseconds a token, a greedy draw each; then forgets the tokens, so that every turn starts at the same length. */
+async function timeDecode(sequence: Sequence, tokens: Int32Array): Promise<number> {
+  const start = sequence.numTokens
+  const sampler = createSampler()
+  const startMs = performance.now()
+  for (const token of tokens) sampler.sample(await sequence.decode(token))
+  const ms = performance.now() - startMs
+  await sequence.rewind(start)
+  return ms / tokens.length
+}

@@ -1,0 +1,145 @@
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { main } from './main.ts'
+
+const fixtures = join(import.meta.dirname, '../../llama/test-fixtures/gguf')
+const toy = join(fixtures, 'llama-Q4_1.gguf')
+
+let out = ''
+let err = ''
+beforeEach(() => {
+  out = ''
+  err = ''
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    out += text
+    return true
+  })
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    err += text
+    return true
+  })
+})
+afterEach(() => vi.restoreAllMocks())
+
+describe('what cannot be run is one line on stderr and exit code', () => {
+  const broken = join(fixtures, 'broken/truncated-data.gguf')
+  test.each([
+    [2, 'fly', /unknown command 'fly': expected one of demo, generate, chat, eval, bench, inspect/],
+    [2, 'generate', /either --prompt or --prompt-file, got "neither"/],
+    [2, 'generate --prompt a --prompt-file b', /got "both"/],
+    [2, 'generate --prompt=', /at least one character/],
+    [2, 'generate --prompt a --hot', /unknown option '--hot': expected options out of --model, .*--json/],
+    [2, 'generate --prompt a --policy magic', /expected one of full, window, random, oracle, sentence-kv, got "magic"/],
+    [2, 'generate --prompt a --policy window:size=4', /out of budget, sink, got "size=4"/],
+    [2, 'generate --prompt a --policy window:sink=999', /budgetTokens/],
+    [2, 'generate --prompt a --max-tokens 1.5', /--max-tokens: expected an integer/],
+    [2, 'generate --prompt a --temperature warm', /--temperature: expected a number, got "warm"/],
+    [1, 'generate --prompt-file /nowhere/text', /ENOENT/],
+    [1, 'generate --prompt a --model /nowhere/none.gguf', /\/nowhere\/none.gguf/],
+    [1, `generate --prompt a --model ${broken}`, /The file is cut off/],
+    [2, 'eval songs --data . --policy full', /suite: expected one of windows, got "songs"/],
+    [2, 'eval windows --policy full', /required option '--data <dir>' not specified/],
+    [2, 'eval windows --data .', /required option '--policy <spec>' not specified/],
+    [2, 'eval windows --data . --policy full --mode A', /no mode for windows/],
+    [2, 'eval windows --data . --policy window --budget 64,64', /each number once/],
+    [2, 'eval windows --data . --policy window --budget 64,x', /--budget: expected a number, got "x"/],
+    [2, 'bench flight', /expected one of prefill, decode, got "flight"/],
+    [2, 'bench decode --against time', /llama.cpp/],
+    [1, 'inspect /nowhere/none.gguf', /\/nowhere\/none.gguf/],
+    [2, 'inspect', /missing required argument 'file'/],
+  ])('%d: kvasir %s', async (code, line, message) => {
+    expect(await main(line.split(' '))).toBe(code)
+    expect(err).toMatch(message)
+    expect(err).toMatch(/^kvasir: [^\n]+\n$/)
+    expect(out).toBe('')
+  })
+
+  test('evaluation data that is not there is named', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kvasir-data-'))
+    expect(await main(['eval', 'windows', '--data', folder, '--policy', 'full'])).toBe(1)
+    expect(err).toContain(`${join(folder, 'books/windows.jsonl')} is not there, skipped`)
+  })
+
+  test('a prompt longer than the context', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'kvasir-prompt-')), 'long.txt')
+    writeFileSync(file, 'word '.repeat(9000))
+    expect(await main(['generate', '--prompt-file', file])).toBe(1)
+    expect(err).toMatch(/^kvasir: tokens: expected at most 8192 tokens in a sequence, got .* held and \d+ more.*\n$/)
+  })
+})
+
+describe('inspect', () => {
+  test('shows a header: version, metadata without the vocabulary, tensors', async () => {
+    expect(await main(['inspect', toy])).toBe(0)
+    expect(out).toMatch(/^GGUF version 3, /)
+    expect(out).toContain('general.architecture = "llama"')
+    expect(out).toMatch(/blk\.0\.attn_q\.weight +Q4_1 +\d+ x \d+/)
+  })
+
+  test('as JSON: one object and nothing else', async () => {
+    expect(await main(['inspect', toy, '--json'])).toBe(0)
+    const header = JSON.parse(out)
+    expect(header).toMatchObject({ version: 3, metadata: { 'general.architecture': 'llama' } })
+    expect(header.tensorBytes).toBeLessThan(header.fileBytes)
+    expect(err).toBe('')
+  })
+
+  test.each(readdirSync(join(fixtures, 'broken')).filter((name) => name.endsWith('.gguf')))(
+    'reads %s or says in one line why not',
+    async (name) => {
+      const code = await main(['inspect', join(fixtures, 'broken', name)])
+      if (code === 0) expect(out).toMatch(/^GGUF version/)
+      else expect(err).toMatch(/^kvasir: [^\n]+\n$/)
+    },
+  )
+})
+
+describe('generate', () => {
+  test('streams the text; the same seed gives the same text', async () => {
+    const args = ['generate', '--prompt', 'The sea was', '--max-tokens', '6', '--temperature', '0.9', '--seed', '7']
+    expect(await main(args)).toBe(0)
+    const text = out
+    expect(text.trim()).not.toBe('')
+    out = ''
+    expect(await main(args)).toBe(0)
+    expect(out).toBe(text)
+    expect(err).toMatch(/3 tokens read in .* s, 6 new at .* ms each; .* of KV read a step/)
+  })
+
+  test('as JSON: one object and nothing else, under a policy', async () => {
+    const args = [
+      'generate',
+      '--prompt',
+      'Hi',
+      '--chat',
+      '--max-tokens',
+      '40',
+      '--policy',
+      'window:budget=16',
+      '--json',
+    ]
+    expect(await main(args)).toBe(0)
+    const outcome = JSON.parse(out)
+    expect(outcome).toMatchObject({ policy: 'window:budget=16', budget: 16, temperature: 0, promptTokens: 31 })
+    expect(outcome.attendedTokensMean).toBe(16)
+    expect(outcome.tokenIds).toHaveLength(outcome.newTokens)
+    expect(err).toBe('')
+  })
+})
+
+test('help says what there is; no command at all is wrong', async () => {
+  expect(await main(['--help'])).toBe(0)
+  expect(out).toMatch(/demo.*generate.*chat.*eval.*bench.*inspect/s)
+  expect(await main([])).toBe(2)
+})
+
+test('the command has no options that its README does not name', async () => {
+  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
+  for (const name of ['demo', 'generate', 'chat', 'eval', 'bench', 'inspect']) {
+    out = ''
+    expect(await main([name, '--help'])).toBe(0)
+    for (const [flag] of out.matchAll(/--[a-z-]+/g)) expect(readme, `${name} ${flag}`).toContain(flag)
+  }
+})
