@@ -1,18 +1,15 @@
-import type { CachePolicy } from '@kvasir/core'
+import type { CachePolicy, Effects, PolicySession } from '@kvasir/core'
 
-/** The full cache as a policy: every row at every step. What all others are compared with. */
+/** The full cache as a policy: it decides nothing, so every step reads every row. What all others are compared with. */
 export function fullCache(): CachePolicy {
-  return Object.freeze({
+  return Object.freeze<CachePolicy>({
     name: 'full',
-    effects: { slots: ['select'], fidelity: 'exact', selectScope: 'step' } as const,
-    bind: () => {},
-    open: () => ({
-      select: () => ({ kind: 'all' as const }),
-      fork() {
-        return this
-      },
-      rewind: () => {},
-      [Symbol.asyncDispose]: async () => {},
-    }),
+    effects: Object.freeze<Effects>({ slots: [], fidelity: 'exact' }),
+    bind() {},
+    open,
   })
+}
+
+function open(): PolicySession {
+  return { fork: open, rewind() {}, async [Symbol.asyncDispose]() {} }
 }

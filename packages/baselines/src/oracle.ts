@@ -1,19 +1,26 @@
 import {
   type CachePolicy,
-  CapabilityError,
   checkInteger,
   checkKeys,
+  type Effects,
   type EngineProfile,
+  OptionError,
   type PolicySession,
+  requireCapabilities,
   type SequenceContext,
 } from '@kvasir/core'
 import { kernelsOf } from '@kvasir/kernels'
 
 export interface OracleTokensOptions {
-  /** Tokens a KV head that attention reads at a step. Required. */
+  /** Tokens a KV head that attention reads at a step; with jointHeads the mean over a layer's KV heads. Required. */
   readonly budgetTokens: number
   /** One budget a layer, shared by its KV heads; otherwise the same for each. @default false */
   readonly jointHeads?: boolean
+}
+
+interface Resolved {
+  readonly budgetTokens: number
+  readonly jointHeads: boolean
 }
 
 /**
@@ -21,37 +28,37 @@ export interface OracleTokensOptions {
  * nothing; it bounds what a choice of this many tokens by attention weight can reach.
  */
 export function oracleTokens(options: OracleTokensOptions): CachePolicy {
-  checkKeys('OracleTokensOptions', options, ['budgetTokens', 'jointHeads'])
-  const budgetTokens = checkInteger('budgetTokens', options.budgetTokens, 1)
-  const { jointHeads = false } = options
-  return Object.freeze({
+  const resolved = resolveOptions(options)
+  return Object.freeze<CachePolicy>({
     name: 'oracle',
-    effects: { slots: ['select'], fidelity: 'lossy', selectScope: 'step', selectsNatively: true } as const,
-    bind: requireExactSelector,
-    open: ({ profile }: SequenceContext) => openSession(profile, budgetTokens, jointHeads),
+    effects: Object.freeze<Effects>({ slots: ['select'], fidelity: 'lossy', selectScope: 'step', selectsNatively: true }),
+    bind(engine) {
+      requireCapabilities('oracle', engine, ['select.native:exact-scores'])
+      kernelsOf(engine)
+    },
+    open: ({ profile }: SequenceContext) => openSession(profile, resolved),
   })
 }
 
-function openSession(profile: EngineProfile, budgetTokens: number, jointHeads: boolean): PolicySession {
-  const selector = kernelsOf(profile).createExactSelector({ budgetTokens, jointHeads, sinkTokens: 0, recentTokens: 1 })
+function resolveOptions(options: OracleTokensOptions): Resolved {
+  checkKeys('OracleTokensOptions', options, ['budgetTokens', 'jointHeads'])
+  const budgetTokens = checkInteger('budgetTokens', options.budgetTokens, 1, 2 ** 30)
+  const { jointHeads = false } = options
+  if (typeof jointHeads === 'boolean') return { budgetTokens, jointHeads }
+  throw new OptionError({ parameter: 'jointHeads', expected: 'true or false', got: jointHeads })
+}
+
+function openSession(profile: EngineProfile, options: Resolved): PolicySession {
+  const selector = kernelsOf(profile).createExactSelector({ ...options, sinkTokens: 0, recentTokens: 1 })
+  const { length: numLayers } = profile.shape.layers
   return {
     select: () => ({ kind: 'native', selector }),
     counts: () => {
       const { calls, attendedTokens, pooledTokens } = selector.counts()
-      return { steps: calls, attendedTokens, pooledTokens, indexBytes: 0 }
+      return { steps: calls / numLayers, attendedTokens, pooledTokens, indexBytes: 0 }
     },
-    fork: () => openSession(profile, budgetTokens, jointHeads),
-    rewind: () => {},
-    [Symbol.asyncDispose]: async () => {},
+    fork: (fork) => openSession(fork.profile, options),
+    rewind() {},
+    async [Symbol.asyncDispose]() {},
   }
-}
-
-function requireExactSelector({ name, capabilities }: EngineProfile): void {
-  if (capabilities.has('select.native:exact-scores')) return
-  throw new CapabilityError({
-    parameter: name,
-    expected: 'the capability select.native:exact-scores',
-    got: [...capabilities],
-    remedy: 'Compare on an engine that runs the selectors of @kvasir/kernels, such as @kvasir/llama.',
-  })
 }

@@ -2,15 +2,16 @@ import {
   type CachePolicy,
   checkInteger,
   checkKeys,
+  type Effects,
   OptionError,
   type PolicySession,
   type PrefillView,
   type RetainPlan,
-  type RunList,
+  requireCapabilities,
   runsOfIndices,
-  type Segment,
   type Selection,
   type SequenceContext,
+  type Span,
   type StepView,
   type TokenView,
 } from '@kvasir/core'
@@ -31,6 +32,17 @@ type Resolved = Required<RandomSentencesOptions>
 
 /** Sinks, recent tokens and sentences drawn at random each step, one draw a KV head: the floor of every comparison. */
 export function randomSentences(options: RandomSentencesOptions): CachePolicy {
+  const resolved = resolveOptions(options)
+  return Object.freeze<CachePolicy>({
+    name: 'random',
+    effects: Object.freeze<Effects>({ slots: ['retain', 'append', 'select'], fidelity: 'lossy', selectScope: 'step' }),
+    bind: (engine) => requireCapabilities('random', engine, ['select.runs']),
+    open: ({ profile }: SequenceContext) =>
+      new RandomSession(resolved, profile.shape.layers[0].numKvHeads, new TokenSegmenter(), []),
+  })
+}
+
+function resolveOptions(options: RandomSentencesOptions): Resolved {
   checkKeys('RandomSentencesOptions', options, ['budgetTokens', 'sinkTokens', 'recentTokens', 'seed'])
   const resolved: Resolved = {
     budgetTokens: checkInteger('budgetTokens', options.budgetTokens, 1),
@@ -39,21 +51,12 @@ export function randomSentences(options: RandomSentencesOptions): CachePolicy {
     seed: checkInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1),
   }
   const always = resolved.sinkTokens + resolved.recentTokens
-  if (resolved.budgetTokens < always) {
-    const remedy = 'Raise the budget, or lower sinkTokens and recentTokens.'
-    throw new OptionError({
-      parameter: 'budgetTokens',
-      expected: `at least ${always}, what is always read`,
-      got: resolved.budgetTokens,
-      remedy,
-    })
-  }
-  return Object.freeze({
-    name: 'random',
-    effects: { slots: ['retain', 'append', 'select'], fidelity: 'lossy', selectScope: 'step' } as const,
-    bind: () => {},
-    open: ({ profile }: SequenceContext) =>
-      new RandomSession(resolved, profile.shape.layers[0].numKvHeads, new TokenSegmenter(), []),
+  if (resolved.budgetTokens >= always) return resolved
+  throw new OptionError({
+    parameter: 'budgetTokens',
+    expected: `at least ${always}, what is always read`,
+    got: resolved.budgetTokens,
+    remedy: 'Raise the budget, or lower sinkTokens and recentTokens.',
   })
 }
 
@@ -61,37 +64,38 @@ class RandomSession implements PolicySession {
   readonly #options: Resolved
   readonly #numKvHeads: number
   readonly #segmenter: TokenSegmenter
-  readonly #segments: Segment[]
+  /** Closed sentences. */
+  readonly #sentences: Span[]
 
-  constructor(options: Resolved, numKvHeads: number, segmenter: TokenSegmenter, segments: Segment[]) {
+  constructor(options: Resolved, numKvHeads: number, segmenter: TokenSegmenter, sentences: Span[]) {
     this.#options = options
     this.#numKvHeads = numKvHeads
     this.#segmenter = segmenter
-    this.#segments = segments
+    this.#sentences = sentences
   }
 
   async retain({ pieces }: PrefillView): Promise<RetainPlan> {
-    for (const piece of pieces) this.#segments.push(...this.#segmenter.push(piece))
+    for (const piece of pieces) this.#sentences.push(...this.#segmenter.push(piece))
     return {}
   }
 
   append({ piece }: TokenView): void {
-    this.#segments.push(...this.#segmenter.push(piece))
+    this.#sentences.push(...this.#segmenter.push(piece))
   }
 
   select({ numTokens }: StepView): Selection {
     const rows = Array.from({ length: this.#numKvHeads }, (_, head) => this.#draw(numTokens, head))
-    return { kind: 'runs', runs: runsOfIndices(rows) satisfies RunList }
+    return { kind: 'runs', runs: runsOfIndices(rows) }
   }
 
   fork(): RandomSession {
-    return new RandomSession(this.#options, this.#numKvHeads, this.#segmenter.clone(), [...this.#segments])
+    return new RandomSession(this.#options, this.#numKvHeads, this.#segmenter.clone(), [...this.#sentences])
   }
 
   rewind(numTokens: number): void {
     this.#segmenter.truncate(numTokens)
-    // Going back can reopen a sentence that had just been closed.
-    while ((this.#segments.at(-1)?.end ?? 0) > this.#segmenter.open.start) this.#segments.pop()
+    // Going back can reopen a sentence whose end was proved by a token that is gone.
+    while ((this.#sentences.at(-1)?.end ?? 0) > this.#segmenter.open.start) this.#sentences.pop()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
@@ -103,11 +107,11 @@ class RandomSession implements PolicySession {
     for (let index = 0; index < Math.min(sinkTokens, numTokens); index++) chosen.add(index)
     for (let index = Math.max(0, numTokens - recentTokens); index < numTokens; index++) chosen.add(index)
     const random = xorshift(seed ^ Math.imul(numTokens, 0x9e3779b1) ^ Math.imul(head + 1, 0x85ebca6b))
-    const order = this.#segments.slice()
+    const order = [...this.#sentences, { start: this.#segmenter.open.start, end: numTokens }]
     for (let left = order.length; left > 0 && chosen.size < budgetTokens; left--) {
       const pick = Math.floor(random() * left)
-      const { start, end } = order[pick] as Segment
-      order[pick] = order[left - 1] as Segment
+      const { start, end } = order[pick]
+      order[pick] = order[left - 1]
       for (let index = start; index < end && chosen.size < budgetTokens; index++) chosen.add(index)
     }
     return [...chosen].sort((a, b) => a - b)

@@ -1,13 +1,4 @@
-import {
-  type CachePolicy,
-  checkInteger,
-  checkKeys,
-  OptionError,
-  type PolicySession,
-  runsOfSpans,
-  type SequenceContext,
-  type StepView,
-} from '@kvasir/core'
+import { type CachePolicy, checkInteger, checkKeys, fixedSelection, OptionError } from '@kvasir/core'
 
 export interface SinkWindowOptions {
   /** Tokens that attention reads at a step. Required. */
@@ -22,34 +13,15 @@ export function sinkWindow(options: SinkWindowOptions): CachePolicy {
   const sinkTokens = checkInteger('sinkTokens', options.sinkTokens ?? 4, 0)
   const budgetTokens = checkInteger('budgetTokens', options.budgetTokens, 1)
   if (budgetTokens <= sinkTokens) {
-    const remedy = 'Raise the budget or lower sinkTokens.'
     throw new OptionError({
       parameter: 'budgetTokens',
       expected: `more than the ${sinkTokens} sinks`,
       got: budgetTokens,
-      remedy,
+      remedy: 'Raise the budget or lower sinkTokens.',
     })
   }
-  return Object.freeze({
-    name: 'window',
-    effects: { slots: ['select'], fidelity: 'lossy', selectScope: 'step' } as const,
-    bind: () => {},
-    open: ({ profile }: SequenceContext) => {
-      const numKvHeads = profile.shape.layers[0].numKvHeads
-      const session: PolicySession = {
-        select: ({ numTokens }: StepView) => {
-          const windowStart = Math.max(sinkTokens, numTokens - (budgetTokens - sinkTokens))
-          const spans = [
-            { start: 0, end: Math.min(sinkTokens, numTokens) },
-            { start: windowStart, end: numTokens },
-          ]
-          return { kind: 'runs', runs: runsOfSpans(spans, numKvHeads) }
-        },
-        fork: () => session,
-        rewind: () => {},
-        [Symbol.asyncDispose]: async () => {},
-      }
-      return session
-    },
-  })
+  return fixedSelection('window', ({ numTokens }) => [
+    { start: 0, end: Math.min(sinkTokens, numTokens) },
+    { start: Math.max(0, numTokens - (budgetTokens - sinkTokens)), end: numTokens },
+  ])
 }

@@ -1,2 +1,2 @@
-export { resolveRule, type SelectionRule } from './selection-rule.ts'
+export { resolveRule, type SelectionOptions, type SelectionRule } from './selection-rule.ts'
 export { SemanticIndex, uniformLayer } from './semantic-index.ts'

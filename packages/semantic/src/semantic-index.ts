@@ -1,4 +1,4 @@
-import { CapabilityError, type EngineProfile, type KvReader, type Segment } from '@kvasir/core'
+import { CapabilityError, type EngineProfile, type KvReader, type LayerShape } from '@kvasir/core'
 import { type CountingSelector, kernelsOf, nativeKvOf, type SegmentIndex } from '@kvasir/kernels'
 import type { SelectionRule } from './selection-rule.ts'
 
@@ -31,17 +31,14 @@ export class SemanticIndex {
     return this.#index.numSegments
   }
 
+  /** Memory of vectors and codes, all layers and KV heads. */
   get bytes(): number {
     return this.#index.bytes
   }
 
-  /** Adds the next segments in order; their KV rows must stand. */
-  async extend(kv: KvReader, segments: readonly Segment[]): Promise<void> {
-    if (segments.length === 0) return
-    await this.#index.extend(
-      nativeKvOf(kv),
-      Int32Array.from(segments, ({ end }) => end),
-    )
+  /** Adds the segments up to `ends`, which ascend; the first starts at numTokens. Their KV rows must stand. */
+  async extend(kv: KvReader, ends: readonly number[]): Promise<void> {
+    if (ends.length > 0) await this.#index.extend(nativeKvOf(kv), Int32Array.from(ends))
   }
 
   /** A selector over this index, alive as long as it. */
@@ -63,12 +60,8 @@ export class SemanticIndex {
   }
 }
 
-/** Throws CapabilityError unless all layers are alike and see the whole context. */
-export function uniformLayer({ name, shape }: EngineProfile): {
-  numHeads: number
-  numKvHeads: number
-  headDim: number
-} {
+/** The shape of every layer. Throws CapabilityError unless all layers are alike and see the whole context. */
+export function uniformLayer({ name, shape }: EngineProfile): LayerShape {
   const [first, ...rest] = shape.layers
   const odd = rest.findIndex((layer) => layer.numKvHeads !== first?.numKvHeads || layer.headDim !== first.headDim)
   const windowed = shape.layers.findIndex(({ windowTokens }) => windowTokens !== undefined)

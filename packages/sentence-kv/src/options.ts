@@ -2,7 +2,7 @@ import { checkInteger, checkKeys, checkOneOf, OptionError } from '@kvasir/core'
 import { resolveRule, type SelectionRule } from '@kvasir/semantic'
 
 export interface SentenceKvOptions {
-  /** Tokens a KV head that attention reads at a step, always-visible ones included. Required. */
+  /** Tokens a KV head that attention reads at a step, always-visible ones included; at least twice sinks and recent. Required. */
   readonly budgetTokens: number
   /** kvasir: estimates from segment vectors and token codes, then an exact choice. @default 'kvasir' */
   readonly mode?: 'kvasir'
@@ -16,9 +16,9 @@ export interface SentenceKvOptions {
   readonly codeBits?: 1 | 2
   /** One budget a layer, shared by its KV heads. @default true */
   readonly jointHeads?: boolean
-  /** Shorter sentences join a neighbour. @default 4 */
+  /** Shorter sentences join the next. @default 4 */
   readonly minSegmentTokens?: number
-  /** Longer sentences are cut, at a clause mark where there is one. @default 64, or less where the budget is small */
+  /** Longer sentences are cut, at a clause mark where there is one; at most half of what sinks leave of the budget. @default 64, or that half */
   readonly maxSegmentTokens?: number
 }
 
@@ -44,13 +44,14 @@ export interface ResolvedSentenceKv {
 export function resolveSentenceKv(options: SentenceKvOptions): ResolvedSentenceKv {
   checkKeys('SentenceKvOptions', options, optionNames)
   checkOneOf('mode', options.mode ?? 'kvasir', ['kvasir'])
-  const { codeBits = 2 } = options
+  const { codeBits = 2, budgetTokens, sinkTokens, recentTokens, poolFactor, jointHeads } = options
   if (codeBits !== 1 && codeBits !== 2)
     throw new OptionError({ parameter: 'codeBits', expected: '1 or 2', got: codeBits })
-  const rule = resolveRule(options)
-  // The open sentence is always visible: half of what sinks leave keeps room for a choice.
+  const rule = resolveRule({ budgetTokens, sinkTokens, recentTokens, poolFactor, jointHeads })
+  // Up to twice as many tokens may be open, all of them visible: sinks and open tokens must fit in the budget.
   const widest = Math.floor((rule.budgetTokens - rule.sinkTokens) / 2)
   const maxSegmentTokens = checkInteger('maxSegmentTokens', options.maxSegmentTokens ?? Math.min(64, widest), 1, widest)
-  const minSegmentTokens = checkInteger('minSegmentTokens', options.minSegmentTokens ?? 4, 1, maxSegmentTokens)
+  const least = options.minSegmentTokens ?? Math.min(4, maxSegmentTokens)
+  const minSegmentTokens = checkInteger('minSegmentTokens', least, 1, maxSegmentTokens)
   return { rule, codeBits, minSegmentTokens, maxSegmentTokens }
 }

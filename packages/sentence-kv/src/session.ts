@@ -9,14 +9,15 @@ import type {
   TokenView,
 } from '@kvasir/core'
 import type { CountingSelector } from '@kvasir/kernels'
-import { TokenSegmenter } from '@kvasir/segment'
 import { SemanticIndex } from '@kvasir/semantic'
 import type { ResolvedSentenceKv } from './options.ts'
+import { SentenceBounds } from './sentence-bounds.ts'
 
-/** One sequence: its sentence boundaries and its index. Closed sentences are indexed, the open one is always visible. */
+/** One sequence: its sentence bounds and its index. Closed sentences are indexed, the open one is always visible. */
 export class SentenceKvSession implements PolicySession {
   readonly #options: ResolvedSentenceKv
-  readonly #segmenter: TokenSegmenter
+  readonly #numLayers: number
+  readonly #bounds: SentenceBounds
   readonly #index: SemanticIndex
   readonly #selector: CountingSelector
   readonly #selection: Selection
@@ -24,31 +25,30 @@ export class SentenceKvSession implements PolicySession {
   private constructor(
     profile: EngineProfile,
     options: ResolvedSentenceKv,
-    segmenter: TokenSegmenter,
+    bounds: SentenceBounds,
     index: SemanticIndex,
   ) {
     this.#options = options
-    this.#segmenter = segmenter
+    this.#numLayers = profile.shape.layers.length
+    this.#bounds = bounds
     this.#index = index
     this.#selector = index.selector(profile, options.rule)
     this.#selection = { kind: 'native', selector: this.#selector }
   }
 
   static open(profile: EngineProfile, options: ResolvedSentenceKv): SentenceKvSession {
-    const segmenter = new TokenSegmenter({ minTokens: options.minSegmentTokens, maxTokens: options.maxSegmentTokens })
-    return new SentenceKvSession(profile, options, segmenter, SemanticIndex.open(profile, options.codeBits))
+    const bounds = SentenceBounds.open(options.minSegmentTokens, options.maxSegmentTokens)
+    return new SentenceKvSession(profile, options, bounds, SemanticIndex.open(profile, options.codeBits))
   }
 
   async retain({ pieces, kv }: PrefillView): Promise<RetainPlan> {
-    await this.#index.extend(
-      kv,
-      pieces.flatMap((piece) => this.#segmenter.push(piece)),
-    )
+    const ends = pieces.flatMap((piece) => this.#bounds.push(piece))
+    await this.#index.extend(kv, ends)
     return {}
   }
 
   async append({ piece, kv }: TokenView): Promise<void> {
-    await this.#index.extend(kv, this.#segmenter.push(piece))
+    await this.#index.extend(kv, this.#bounds.push(piece))
   }
 
   select(): Selection {
@@ -56,18 +56,17 @@ export class SentenceKvSession implements PolicySession {
   }
 
   fork({ profile }: SequenceContext): SentenceKvSession {
-    return new SentenceKvSession(profile, this.#options, this.#segmenter.clone(), this.#index.clone())
+    return new SentenceKvSession(profile, this.#options, this.#bounds.clone(), this.#index.clone())
   }
 
   rewind(numTokens: number): void {
-    this.#segmenter.truncate(numTokens)
-    // Going back can reopen a sentence that had just been closed.
-    this.#index.truncate(this.#segmenter.open.start)
+    this.#bounds.truncate(numTokens)
+    this.#index.truncate(this.#bounds.closedTokens)
   }
 
   counts(): PolicyCounts {
     const { calls, attendedTokens, pooledTokens } = this.#selector.counts()
-    return { steps: calls, attendedTokens, pooledTokens, indexBytes: this.#index.bytes }
+    return { steps: calls / this.#numLayers, attendedTokens, pooledTokens, indexBytes: this.#index.bytes }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
