@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** A question of the long document, and what an answer that found the place contains. */
-export interface DocumentQuestion {
+interface DocumentQuestion {
   readonly question: string
   readonly expects: string
 }

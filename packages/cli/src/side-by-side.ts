@@ -5,9 +5,9 @@ import type { LongDocument } from './long-document.ts'
 
 /** The two ways of reading the same KV. */
 export type Side = 'full' | 'policy'
-export const sides = ['full', 'policy'] as const
+const sides = ['full', 'policy'] as const
 
-export interface SideOutcome {
+interface SideOutcome {
   readonly text: string
   /** Time of each decode step along the full cache's answer, milliseconds. */
   readonly stepMs: readonly number[]
