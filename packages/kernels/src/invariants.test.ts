@@ -132,6 +132,6 @@ describe.each(isas)('%s', (isa) => {
   })
 })
 
-test.skipIf(isas.length > 0)('compiled kernels are missing, no invariant is checked', () => {
-  expect(isas).toEqual([])
+test.skipIf(isas.length === 0)('compiled kernels are there to be checked', () => {
+  expect(isas).toContain('scalar')
 })

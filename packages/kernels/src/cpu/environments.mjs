@@ -1,5 +1,5 @@
 // Loads the addon in worker threads and ends them with work in flight. Run by environments.test.ts, as a process of its own:
-// "node environments.mjs workers" or "node environments.mjs cycles NUMBER"; prints one JSON line.
+// "node environments.mjs workers", "... cycles NUMBER" or "node --expose-gc environments.mjs churn"; prints one JSON line.
 import { setTimeout } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { loadAddon } from '@kvasir/native'
@@ -74,10 +74,54 @@ async function runCycles(count) {
   return { cycles: count, growthMiB: least(memory.slice(-20)) - least(memory.slice(40, 60)) }
 }
 
+/** Makes and forgets handles; half of them are released, the others collected. Returns how much stays. */
+async function runChurn() {
+  const addon = loadAddon()
+  const pending = new Map()
+  const settle = (job) => {
+    pending.get(job)()
+    pending.delete(job)
+  }
+  const runtime = addon.openRuntime('scalar', 2, settle)
+  const x = new Float32Array(64)
+  const op = { kind: 'gatherRows', x, ids: new Int32Array(1), dim: 64, out: x, rows: 1 }
+  let job = 0
+  const round = async () => {
+    for (let i = 0; i < 200; i++) {
+      const program = addon.createProgram([op, op])
+      const handles = [
+        addon.createWeight(runtime, 'Q8_0', 256, 1024),
+        addon.createArena(2, 2, 64, 100_000, 'f16'),
+        addon.createRunLists(4, 2),
+        addon.createSegmentIndex(2, 2, 64, 2),
+      ]
+      addon.allocate(1 << 16)
+      for (let run = 0; run < 25; run++) {
+        const ended = new Promise((resolve) => pending.set(++job, resolve))
+        addon.runProgram(runtime, job, program, 0, 0, 0, [])
+        if (run % 5 === 0 && addon.cancelJob(runtime, job)) settle(job)
+        await ended
+      }
+      if (i % 2 === 0) for (const handle of [program, ...handles]) addon.release(handle)
+    }
+    for (let i = 0; i < 3; i++) {
+      globalThis.gc()
+      await setTimeout(2)
+    }
+    return process.memoryUsage.rss()
+  }
+  for (let warmUp = 0; warmUp < 5; warmUp++) await round()
+  const before = await round()
+  for (let i = 0; i < 10; i++) await round()
+  const after = await round()
+  addon.closeRuntime(runtime)
+  return { runs: job, growthMiB: (after - before) / 2 ** 20 }
+}
+
 if (isMainThread) {
   const [, , mode, count] = process.argv
-  const result = mode === 'workers' ? await runWorkers() : await runCycles(Number(count))
-  console.log(JSON.stringify(result))
+  const modes = { workers: runWorkers, cycles: () => runCycles(Number(count)), churn: runChurn }
+  console.log(JSON.stringify(await modes[mode]()))
 } else {
   await workInWorker(workerData)
 }

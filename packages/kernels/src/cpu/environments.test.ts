@@ -9,7 +9,7 @@ const script = fileURLToPath(new URL('./environments.mjs', import.meta.url))
 
 /** Runs the script to its end; rejects if it dies. */
 async function runScript(...args: string[]): Promise<Record<string, number>> {
-  const { stdout } = await promisify(execFile)(process.execPath, [script, ...args])
+  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', script, ...args])
   return JSON.parse(stdout) as Record<string, number>
 }
 
@@ -24,5 +24,15 @@ test.skipIf(missing)(
     const { cycles, growthMiB } = await runScript('cycles', '200')
     expect(cycles).toBe(200)
     expect(growthMiB).toBeLessThanOrEqual(8)
+  },
+)
+
+test.skipIf(missing)(
+  'runs, and handles released or forgotten, leave no memory behind',
+  { timeout: 120_000 },
+  async () => {
+    const { runs, growthMiB } = await runScript('churn')
+    expect(runs).toBeGreaterThan(50_000)
+    expect(growthMiB).toBeLessThanOrEqual(4)
   },
 )
