@@ -31,7 +31,12 @@ export function oracleTokens(options: OracleTokensOptions): CachePolicy {
   const resolved = resolveOptions(options)
   return Object.freeze<CachePolicy>({
     name: 'oracle',
-    effects: Object.freeze<Effects>({ slots: ['select'], fidelity: 'lossy', selectScope: 'step', selectsNatively: true }),
+    effects: Object.freeze<Effects>({
+      slots: ['select'],
+      fidelity: 'lossy',
+      selectScope: 'step',
+      selectsNatively: true,
+    }),
     bind(engine) {
       requireCapabilities('oracle', engine, ['select.native:exact-scores'])
       kernelsOf(engine)

@@ -1,0 +1,160 @@
+import { CapabilityError, type KvReader } from '@kvasir/core'
+import { seededRandom } from '@kvasir/core/testing'
+import { availableBackends } from '@kvasir/kernels'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { headDim, heldRows, numHeads, numKvHeads, numLayers, profileOf } from '../test-fixtures/held-rows.ts'
+import { resolveRule } from './selection-rule.ts'
+import { SemanticIndex, uniformLayer } from './semantic-index.ts'
+
+const numTokens = 300
+const ends = Array.from({ length: 12 }, (_, i) => 24 * (i + 1)) // 288 closed, 12 open
+const queries = Array.from({ length: 6 }, (_, seed) => seededRandom(100 + seed).normals(numHeads * headDim, 2))
+
+const backends = availableBackends().flatMap(({ backend, missing }) => (missing ? [] : backend))
+
+type Rows = Awaited<ReturnType<typeof heldRows>>
+
+async function indexOf({ profile, reader }: Rows, codeBits: 1 | 2 = 2): Promise<SemanticIndex> {
+  const index = SemanticIndex.open(profile, codeBits)
+  await index.extend(reader, ends)
+  return index
+}
+
+describe.each(backends)('on the %s kernels', (backend) => {
+  let rows: Rows
+  beforeAll(async () => {
+    rows = await heldRows(backend, numTokens, 1)
+  })
+  afterAll(() => rows.kernels.dispose())
+
+  test('an index covers what it was given, and forgets from a token on', async () => {
+    const index = SemanticIndex.open(rows.profile, 2)
+    expect([index.numTokens, index.numSegments]).toEqual([0, 0])
+    await index.extend(rows.reader, ends.slice(0, 3))
+    await index.extend(rows.reader, [])
+    await index.extend(rows.reader, ends.slice(3, 5))
+    expect([index.numTokens, index.numSegments]).toEqual([120, 5])
+    index.truncate(119)
+    expect([index.numTokens, index.numSegments]).toEqual([96, 4])
+    index.dispose()
+  })
+
+  test('it does not matter in how many calls an index grew, nor that it was cut back', async () => {
+    const whole = await indexOf(rows)
+    const grown = SemanticIndex.open(rows.profile, 2)
+    for (const end of ends) await grown.extend(rows.reader, [end])
+    grown.truncate(130)
+    await grown.extend(rows.reader, ends.slice(5))
+    const rule = resolveRule({ budgetTokens: 64 })
+    for (const q of queries) {
+      const choices = [whole, grown].map((index) => rows.choose(index.selector(rows.profile, rule), 1, q))
+      expect(await choices[1]).toEqual(await choices[0])
+    }
+  })
+
+  test('a clone goes on by itself', async () => {
+    const index = await indexOf(rows)
+    const clone = index.clone()
+    clone.truncate(48)
+    expect([index.numTokens, clone.numTokens]).toEqual([288, 48])
+    index.dispose()
+    expect(clone.numSegments).toBe(2)
+  })
+
+  test('every choice holds sinks, recent and open tokens, and the budget as the mean over heads', async () => {
+    const index = await indexOf(rows)
+    for (const options of [{}, { jointHeads: false }, { poolFactor: 0 }, { sinkTokens: 0, recentTokens: 1 }]) {
+      const rule = resolveRule({ budgetTokens: 64, ...options })
+      for (const q of queries) {
+        const chosen = await rows.choose(index.selector(rows.profile, rule), 0, q)
+        const visible = [
+          ...range(0, rule.sinkTokens),
+          ...range(Math.min(288, numTokens - rule.recentTokens), numTokens),
+        ]
+        for (const indices of chosen) expect(indices).toEqual(expect.arrayContaining(visible))
+        expect(chosen.flat().length).toBe(64 * numKvHeads)
+        if (!rule.jointHeads) expect(chosen.map(({ length }) => length)).toEqual([64, 64])
+      }
+    }
+  })
+
+  test('a budget of the whole length chooses everything', async () => {
+    const index = await indexOf(rows)
+    const selector = index.selector(rows.profile, resolveRule({ budgetTokens: numTokens }))
+    expect(await rows.choose(selector, 0, queries[0])).toEqual([range(0, numTokens), range(0, numTokens)])
+  })
+
+  test('every token can be reached: a query along its key chooses it', async () => {
+    const index = await indexOf(rows)
+    const selector = index.selector(rows.profile, resolveRule({ budgetTokens: 48 }))
+    for (const layer of range(0, numLayers)) {
+      for (let token = 0; token < numTokens; token += 7) {
+        const q = new Float32Array(numHeads * headDim)
+        for (const head of range(0, numHeads)) {
+          const key = rows.reader.keys(layer, Math.floor(head / 2), token, token + 1)
+          q.set(
+            key.map((value) => 2 * value),
+            head * headDim,
+          )
+        }
+        for (const indices of await rows.choose(selector, layer, q)) expect(indices).toContain(token)
+      }
+    }
+  })
+
+  test('bytes grow with tokens and bits', async () => {
+    const [one, two] = await Promise.all([indexOf(rows, 1), indexOf(rows, 2)])
+    expect(one.bytes).toBeGreaterThan(0)
+    expect(two.bytes).toBeGreaterThan(one.bytes)
+  })
+})
+
+test.skipIf(backends.length < 2)(
+  'compiled and plain kernels choose the same of the same rows, up to near ties',
+  async () => {
+    for (const seed of [1, 2, 3]) {
+      const [cpu, plain] = await Promise.all([heldRows('cpu', numTokens, seed), heldRows('reference', numTokens, seed)])
+      expect(cpu.reader.keys(1, 1, 0, numTokens)).toEqual(plain.reader.keys(1, 1, 0, numTokens))
+      for (const codeBits of [1, 2] as const) {
+        const indexes = [await indexOf(cpu, codeBits), await indexOf(plain, codeBits)]
+        for (const options of [{}, { jointHeads: false }, { poolFactor: 0 }]) {
+          const rule = resolveRule({ budgetTokens: 64, ...options })
+          for (const q of queries) {
+            const mine = await cpu.choose(indexes[0].selector(cpu.profile, rule), 1, q)
+            const theirs = await plain.choose(indexes[1].selector(plain.profile, rule), 1, q)
+            const differing = mine.flatMap((indices, head) => indices.filter((index) => !theirs[head].includes(index)))
+            expect(differing.length, JSON.stringify({ seed, codeBits, options })).toBeLessThanOrEqual(1)
+          }
+        }
+      }
+      await Promise.all([cpu.kernels.dispose(), plain.kernels.dispose()])
+    }
+  },
+)
+
+describe('misuse', () => {
+  test('an engine without kernels is refused', () => {
+    expect(() => SemanticIndex.open(profileOf(undefined), 2)).toThrow(CapabilityError)
+  })
+
+  test('KV that lies elsewhere is refused', async () => {
+    const { kernels, profile, reader } = await heldRows('reference', 16, 1)
+    const elsewhere: KvReader = { numTokens: 16, keys: reader.keys, values: reader.values }
+    await expect(SemanticIndex.open(profile, 2).extend(elsewhere, [8])).rejects.toThrow(CapabilityError)
+    await kernels.dispose()
+  })
+
+  test('layers of several shapes and sliding windows are refused with a way out', () => {
+    expect(uniformLayer(profileOf(undefined)).headDim).toBe(headDim)
+    expect(() => uniformLayer(profileOf(undefined, [{}, { numKvHeads: 4 }]))).toThrow(/layer 1 of another shape/)
+    expect(() => uniformLayer(profileOf(undefined, [{}, { headDim: 64 }]))).toThrow(/layer 1 of another shape/)
+    expect(() => uniformLayer(profileOf(undefined, [{}, { windowTokens: 64 }]))).toThrow(
+      /layer 1 with a sliding window/,
+    )
+    expect(() => uniformLayer(profileOf(undefined, [{ windowTokens: 64 }]))).toThrow(CapabilityError)
+  })
+})
+
+function range(start: number, end: number): number[] {
+  return Array.from({ length: end - start }, (_, i) => start + i)
+}
