@@ -54,10 +54,11 @@ class BlockReader {
   KVASIR_INLINE inline void enter(int b) {
     if constexpr (layout.super) {
       if (b % (superCols / blockCols) == 0) {
-        unroll<V>([&](auto v) KVASIR_INLINE {
+        KVASIR_UNROLL
+        for (int v = 0; v < V; ++v) {
           superScale[v] = S::loadHalves(at + 2 * S::lanes * v);
           if constexpr (layout.hasMin) superMin[v] = S::negate(S::loadHalves(at + 2 * (groupRows + S::lanes * v)));
-        });
+        }
         at += layout.superHeadBytes();
       }
     }

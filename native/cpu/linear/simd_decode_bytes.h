@@ -13,46 +13,54 @@ struct DecodeBytes {
   using I = typename S::I;
   static constexpr int V = vectorsPerGroup<S>;
 
+  // Dot products of one sub-block with `Count` rows of byte activations, each `at(i)` [32].
+  template <WeightType T, int Sub, int Count, class At>
+  KVASIR_INLINE static inline void addProducts(const std::uint8_t* codes, int v, const At& at, I (&dots)[Count]) {
+    constexpr Layout layout = layoutOf(T);
+    constexpr int steps = layout.sub / 4;
+    unroll<steps>([&](auto i) KVASIR_INLINE {
+      constexpr int step = Sub * steps + i;
+      const I weights = codesOf<S, T, step>(codes, v);
+      KVASIR_UNROLL
+      for (int n = 0; n < Count; ++n) dots[n] = S::template dot<layout.bits == 8>(dots[n], weights, S::broadcastFour(at(n) + 4 * step));
+    });
+  }
+
+  template <WeightType T>
+  static constexpr int offsetBits = layoutOf(T).bits == 8 ? S::wideOffsetBits : layoutOf(T).offsetBits();
+
   template <int Rows, WeightType T>
   static void fastRows(const std::uint8_t* group, int blocks, const ActBlock* x, float* out) {
     constexpr Layout layout = layoutOf(T);
-    constexpr bool wide = layout.bits == 8;
-    constexpr int offsetBits = wide ? S::wideOffsetBits : layout.offsetBits();
-    constexpr bool hasOffset = offsetBits > 0;
     constexpr int subs = layout.subs();
-    constexpr int steps = layout.sub / 4;
-    F sums[V][Rows];
-    unroll<V>([&](auto v) KVASIR_INLINE { unroll<Rows>([&](auto r) KVASIR_INLINE { sums[v][r] = S::zero(); }); });
+    F sums[V][Rows] = {};
     BlockReader<S, T> reader(group);
     for (int b = 0; b < blocks; ++b, ++x, reader.leave()) {
       prefetchAhead<S>(reader.start(), layout.blockBytes());
       reader.enter(b);
-      unroll<V>([&](auto v) KVASIR_INLINE {
+      KVASIR_UNROLL
+      for (int v = 0; v < V; ++v) {
         unroll<subs>([&](auto sub) KVASIR_INLINE {
           I dots[Rows];
-          unroll<Rows>([&](auto r) KVASIR_INLINE {
+          KVASIR_UNROLL
+          for (int r = 0; r < Rows; ++r) {
             const ActBlock& in = x[r * blocks];
-            if constexpr (hasOffset) dots[r] = S::shiftLeft(S::broadcastInt(subs == 2 ? in.minusHalf[sub] : in.minusTotal), offsetBits);
+            if constexpr (offsetBits<T> > 0) dots[r] = S::shiftLeft(S::broadcastInt(subs == 2 ? in.minusHalf[sub] : in.minusTotal), offsetBits<T>);
             else dots[r] = S::zeroInts();
-          });
-          unroll<steps>([&](auto i) KVASIR_INLINE {
-            constexpr int step = sub * steps + i;
-            const I weights = codesOf<S, T, step>(reader.codes(), v);
-            unroll<Rows>([&](auto r) KVASIR_INLINE {
-              dots[r] = S::template dot<wide>(dots[r], weights, S::broadcastFour(x[r * blocks].codes + 4 * step));
-            });
-          });
+          }
+          addProducts<T, sub>(reader.codes(), v, [&](int r) KVASIR_INLINE { return x[r * blocks].codes; }, dots);
           const F scale = reader.scale(sub, v);
-          unroll<Rows>([&](auto r) KVASIR_INLINE {
+          KVASIR_UNROLL
+          for (int r = 0; r < Rows; ++r) {
             const ActBlock& in = x[r * blocks];
             sums[v][r] = S::fma(S::toFloat(dots[r]), S::mul(scale, S::broadcast(in.scale)), sums[v][r]);
             if constexpr (layout.hasMin) {
               const F inSum = S::broadcast(subs == 2 ? in.scale * static_cast<float>(-in.minusHalf[sub]) : in.sum);
               sums[v][r] = S::fma(reader.min(sub, v), inSum, sums[v][r]);
             }
-          });
+          }
         });
-      });
+      }
     }
     storeSums<S, Rows>(sums, out);
   }
@@ -60,49 +68,37 @@ struct DecodeBytes {
   template <int Rows, WeightType T>
   static void exactRows(const std::uint8_t* group, int blocks, const DigitBlock* x, float* out) {
     constexpr Layout layout = layoutOf(T);
-    constexpr bool wide = layout.bits == 8;
-    constexpr int offsetBits = wide ? S::wideOffsetBits : layout.offsetBits();
-    constexpr bool hasOffset = offsetBits > 0;
     constexpr int subs = layout.subs();
-    constexpr int steps = layout.sub / 4;
-    F sums[V][Rows];
-    unroll<V>([&](auto v) KVASIR_INLINE { unroll<Rows>([&](auto r) KVASIR_INLINE { sums[v][r] = S::zero(); }); });
+    F sums[V][Rows] = {};
     BlockReader<S, T> reader(group);
     for (int b = 0; b < blocks; ++b, ++x, reader.leave()) {
       prefetchAhead<S>(reader.start(), layout.blockBytes());
       reader.enter(b);
-      unroll<V>([&](auto v) KVASIR_INLINE {
+      KVASIR_UNROLL
+      for (int v = 0; v < V; ++v) {
         unroll<subs>([&](auto sub) KVASIR_INLINE {
-          I dots[Rows][3];
-          unroll<Rows>([&](auto r) KVASIR_INLINE {
-            unroll<3>([&](auto d) KVASIR_INLINE {
-              const std::int16_t* half = x[r * blocks].half[d];
-              if constexpr (hasOffset) dots[r][d] = S::broadcastInt(-(subs == 2 ? half[sub] : half[0] + half[1]) * (1 << offsetBits));
-              else dots[r][d] = S::zeroInts();
-            });
-          });
-          unroll<steps>([&](auto i) KVASIR_INLINE {
-            constexpr int step = sub * steps + i;
-            const I weights = codesOf<S, T, step>(reader.codes(), v);
-            unroll<Rows>([&](auto r) KVASIR_INLINE {
-              unroll<3>([&](auto d) KVASIR_INLINE {
-                dots[r][d] = S::template dot<wide>(dots[r][d], weights, S::broadcastFour(x[r * blocks].digits[d] + 4 * step));
-              });
-            });
-          });
+          I dots[3 * Rows];  // three digits of each row
+          KVASIR_UNROLL
+          for (int n = 0; n < 3 * Rows; ++n) {
+            const std::int16_t* half = x[n / 3 * blocks].half[n % 3];
+            if constexpr (offsetBits<T> > 0) dots[n] = S::broadcastInt(-(subs == 2 ? half[sub] : half[0] + half[1]) * (1 << offsetBits<T>));
+            else dots[n] = S::zeroInts();
+          }
+          addProducts<T, sub>(reader.codes(), v, [&](int n) KVASIR_INLINE { return x[n / 3 * blocks].digits[n % 3]; }, dots);
           const F scale = reader.scale(sub, v);
-          unroll<Rows>([&](auto r) KVASIR_INLINE {
+          KVASIR_UNROLL
+          for (int r = 0; r < Rows; ++r) {
             const DigitBlock& in = x[r * blocks];
-            const F low = S::fma(S::toFloat(dots[r][1]), S::broadcast(256), S::toFloat(dots[r][2]));
-            const F dot = S::fma(S::toFloat(dots[r][0]), S::broadcast(65536), low);
+            const F low = S::fma(S::toFloat(dots[3 * r + 1]), S::broadcast(256), S::toFloat(dots[3 * r + 2]));
+            const F dot = S::fma(S::toFloat(dots[3 * r]), S::broadcast(65536), low);
             sums[v][r] = S::fma(dot, S::mul(scale, S::broadcast(in.scale)), sums[v][r]);
             if constexpr (layout.hasMin) {
               const F inSum = S::broadcast(subs == 2 ? in.sum[sub] : in.sum[0] + in.sum[1]);
               sums[v][r] = S::fma(reader.min(sub, v), inSum, sums[v][r]);
             }
-          });
+          }
         });
-      });
+      }
     }
     storeSums<S, Rows>(sums, out);
   }

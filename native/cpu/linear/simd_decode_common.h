@@ -18,9 +18,11 @@ KVASIR_INLINE inline void withRows(int rows, const Body& body) {
 // sums [V][Rows] -> out [Rows][16]
 template <class S, int Rows>
 KVASIR_INLINE inline void storeSums(const typename S::F (&sums)[vectorsPerGroup<S>][Rows], float* out) {
-  unroll<vectorsPerGroup<S>>([&](auto v) KVASIR_INLINE {
-    unroll<Rows>([&](auto r) KVASIR_INLINE { S::storeFloats(out + r * groupRows + S::lanes * v, sums[v][r]); });
-  });
+  KVASIR_UNROLL
+  for (int v = 0; v < vectorsPerGroup<S>; ++v) {
+    KVASIR_UNROLL
+    for (int r = 0; r < Rows; ++r) S::storeFloats(out + r * groupRows + S::lanes * v, sums[v][r]);
+  }
 }
 
 }  // namespace

@@ -14,30 +14,37 @@ struct DecodeFloats {
   // Four chains of sums, one for each column mod 4, so that additions need not wait for each other.
   template <int Rows, WeightType T>
   static void decodeRows(const std::uint8_t* group, int cols, const float* x, std::size_t xStride, float* out) {
-    F chains[V][Rows][4];
-    unroll<V>([&](auto v) KVASIR_INLINE {
-      unroll<Rows>([&](auto r) KVASIR_INLINE { unroll<4>([&](auto c) KVASIR_INLINE { chains[v][r][c] = S::zero(); }); });
-    });
-    const auto addColumn = [&](int k, auto c) KVASIR_INLINE {
-      unroll<V>([&](auto v) KVASIR_INLINE {
+    F chains[V][Rows][4] = {};
+    const auto addColumn = [&](int k, int chain) KVASIR_INLINE {
+      KVASIR_UNROLL
+      for (int v = 0; v < V; ++v) {
         const F weight = floatColumn<S, T>(group, static_cast<std::size_t>(k), v);
-        unroll<Rows>([&](auto r) KVASIR_INLINE { chains[v][r][c] = S::fma(weight, S::broadcast(x[r * xStride + static_cast<std::size_t>(k)]), chains[v][r][c]); });
-      });
+        KVASIR_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+          const F value = S::broadcast(x[static_cast<std::size_t>(r) * xStride + static_cast<std::size_t>(k)]);
+          chains[v][r][chain] = S::fma(weight, value, chains[v][r][chain]);
+        }
+      }
     };
+    constexpr int stepBytes = 4 * groupRows * layoutOf(T).floatBytes;
     int k = 0;
     for (; k + 4 <= cols; k += 4) {
-      prefetchAhead<S>(group + static_cast<std::size_t>(k) * groupRows * static_cast<std::size_t>(layoutOf(T).floatBytes), 4 * groupRows * layoutOf(T).floatBytes);
-      unroll<4>([&](auto c) KVASIR_INLINE { addColumn(k + c, c); });
+      prefetchAhead<S>(group + static_cast<std::size_t>(k / 4) * stepBytes, stepBytes);
+      KVASIR_UNROLL
+      for (int chain = 0; chain < 4; ++chain) addColumn(k + chain, chain);
     }
-    unroll<3>([&](auto c) KVASIR_INLINE {
-      if (k + c < cols) addColumn(k + c, c);
-    });
+    KVASIR_UNROLL
+    for (int chain = 0; chain < 3; ++chain)
+      if (k + chain < cols) addColumn(k + chain, chain);
     F sums[V][Rows];
-    unroll<V>([&](auto v) KVASIR_INLINE {
-      unroll<Rows>([&](auto r) KVASIR_INLINE {
-        sums[v][r] = S::add(S::add(chains[v][r][0], chains[v][r][1]), S::add(chains[v][r][2], chains[v][r][3]));
-      });
-    });
+    KVASIR_UNROLL
+    for (int v = 0; v < V; ++v) {
+      KVASIR_UNROLL
+      for (int r = 0; r < Rows; ++r) {
+        const F* chain = chains[v][r];
+        sums[v][r] = S::add(S::add(chain[0], chain[1]), S::add(chain[2], chain[3]));
+      }
+    }
     storeSums<S, Rows>(sums, out);
   }
 

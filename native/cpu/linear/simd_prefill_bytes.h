@@ -26,15 +26,16 @@ struct PrefillBytes {
       reader.enter(b);
       float* scales = reinterpret_cast<float*>(panel) + place * groupRows;
       std::uint8_t* codes = panel + 4 * width * subs * (layout.hasMin ? 2 : 1) + place * 64;
-      unroll<V>([&](auto v) KVASIR_INLINE {
-        unroll<subs>([&](auto sub) KVASIR_INLINE {
+      KVASIR_UNROLL
+      for (int v = 0; v < V; ++v) {
+        for (int sub = 0; sub < subs; ++sub) {
           S::storeFloats(scales + sub * width + S::lanes * v, reader.scale(sub, v));
           if constexpr (layout.hasMin) S::storeFloats(scales + (subs + sub) * width + S::lanes * v, reader.min(sub, v));
-        });
+        }
         unroll<blockSteps>([&](auto step) KVASIR_INLINE {
           S::storeBytes(codes + step * width * 4 + S::lanes * 4 * v, codesOf<S, T, step>(reader.codes(), v));
         });
-      });
+      }
     }
   }
 
@@ -49,50 +50,62 @@ struct PrefillBytes {
     constexpr int subs = blockCols / Sub;
     constexpr bool hasOffset = !HasMin && !(Wide && S::wideOffsetBits == 0);
     F sums[Rows][panelVectors];
-    unroll<Rows>([&](auto r) KVASIR_INLINE {
-      unroll<panelVectors>([&](auto v) KVASIR_INLINE { sums[r][v] = first ? S::zero() : S::loadFloats(tile + r * width + S::lanes * v); });
-    });
+    KVASIR_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      KVASIR_UNROLL
+      for (int v = 0; v < panelVectors; ++v) sums[r][v] = first ? S::zero() : S::loadFloats(tile + r * width + S::lanes * v);
+    }
     for (int b = 0; b < blocks; ++b, ++x) {
       const float* scales = reinterpret_cast<const float*>(panel);
       const std::uint8_t* codes = panel + 4 * width * subs * (HasMin ? 2 : 1);
-      unroll<subs>([&](auto sub) KVASIR_INLINE {
+      KVASIR_UNROLL
+      for (int sub = 0; sub < subs; ++sub) {
         I dots[Rows][panelVectors];
-        unroll<Rows>([&](auto r) KVASIR_INLINE {
-          unroll<panelVectors>([&](auto v) KVASIR_INLINE { dots[r][v] = S::zeroInts(); });
-        });
-        unroll<Sub / 4>([&](auto i) KVASIR_INLINE {
-          constexpr int step = sub * (Sub / 4) + i;
+        KVASIR_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+          KVASIR_UNROLL
+          for (int v = 0; v < panelVectors; ++v) dots[r][v] = S::zeroInts();
+        }
+        KVASIR_UNROLL
+        for (int step = sub * (Sub / 4); step < (sub + 1) * (Sub / 4); ++step) {
           I weights[panelVectors];
-          unroll<panelVectors>([&](auto v) KVASIR_INLINE { weights[v] = S::loadBytes(codes + step * width * 4 + S::lanes * 4 * v); });
-          unroll<Rows>([&](auto r) KVASIR_INLINE {
+          KVASIR_UNROLL
+          for (int v = 0; v < panelVectors; ++v) weights[v] = S::loadBytes(codes + step * width * 4 + S::lanes * 4 * v);
+          KVASIR_UNROLL
+          for (int r = 0; r < Rows; ++r) {
             const I value = S::broadcastFour(x[r * xStride].codes + 4 * step);
-            unroll<panelVectors>([&](auto v) KVASIR_INLINE { dots[r][v] = S::template dot<Wide>(dots[r][v], weights[v], value); });
-          });
-        });
-        unroll<Rows>([&](auto r) KVASIR_INLINE {
+            KVASIR_UNROLL
+            for (int v = 0; v < panelVectors; ++v) dots[r][v] = S::template dot<Wide>(dots[r][v], weights[v], value);
+          }
+        }
+        KVASIR_UNROLL
+        for (int r = 0; r < Rows; ++r) {
           const ActBlock& in = x[r * xStride];
           const F inScale = S::broadcast(in.scale);
           // The offset's share comes off at the end: as a start of the sums it would delay them all.
           const I shift = hasOffset ? S::shiftLeft(S::broadcastInt(subs == 2 ? in.minusHalf[sub] : in.minusTotal), offsetBits) : S::zeroInts();
-          unroll<panelVectors>([&](auto v) KVASIR_INLINE {
+          KVASIR_UNROLL
+          for (int v = 0; v < panelVectors; ++v) {
             const F scale = S::mul(inScale, S::loadFloats(scales + sub * width + S::lanes * v));
             I dot = dots[r][v];
             if constexpr (hasOffset) dot = S::addInts(dot, shift);
             sums[r][v] = S::fma(S::toFloat(dot), scale, sums[r][v]);
-          });
+          }
           if constexpr (HasMin) {
             const F inSum = S::broadcast(subs == 2 ? in.scale * static_cast<float>(-in.minusHalf[sub]) : in.sum);
-            unroll<panelVectors>([&](auto v) KVASIR_INLINE {
+            KVASIR_UNROLL
+            for (int v = 0; v < panelVectors; ++v)
               sums[r][v] = S::fma(inSum, S::loadFloats(scales + (subs + sub) * width + S::lanes * v), sums[r][v]);
-            });
           }
-        });
-      });
+        }
+      }
       panel = codes + blockSteps * width * 4;
     }
-    unroll<Rows>([&](auto r) KVASIR_INLINE {
-      unroll<panelVectors>([&](auto v) KVASIR_INLINE { S::storeFloats(tile + r * width + S::lanes * v, sums[r][v]); });
-    });
+    KVASIR_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      KVASIR_UNROLL
+      for (int v = 0; v < panelVectors; ++v) S::storeFloats(tile + r * width + S::lanes * v, sums[r][v]);
+    }
   }
 
   template <int Rows>

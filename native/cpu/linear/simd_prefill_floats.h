@@ -19,7 +19,7 @@ struct PrefillFloats {
   template <WeightType T>
   static void unpackFloats(const std::uint8_t* group, int cols, float* panel) {
     for (int k = 0; k < cols; ++k, panel += width)
-      unroll<V>([&](auto v) KVASIR_INLINE { S::storeFloats(panel + S::lanes * v, floatColumn<S, T>(group, static_cast<std::size_t>(k), v)); });
+      for (int v = 0; v < V; ++v) S::storeFloats(panel + S::lanes * v, floatColumn<S, T>(group, static_cast<std::size_t>(k), v));
   }
 
   template <WeightType T>
@@ -29,7 +29,8 @@ struct PrefillFloats {
     for (int b = 0; b < cols / blockCols; ++b, panel += blockCols * width, reader.leave()) {
       prefetchAhead<S>(reader.start(), layout.blockBytes());
       reader.enter(b);
-      unroll<V>([&](auto v) KVASIR_INLINE {
+      KVASIR_UNROLL
+      for (int v = 0; v < V; ++v) {
         unroll<blockSteps>([&](auto step) KVASIR_INLINE {
           constexpr int sub = step * 4 / layout.sub;
           const F scale = reader.scale(sub, v);
@@ -42,7 +43,7 @@ struct PrefillFloats {
             S::storeFloats(panel + (step * 4 + byte) * width + S::lanes * v, weight);
           });
         });
-      });
+      }
     }
   }
 
@@ -57,20 +58,27 @@ struct PrefillFloats {
   template <int Rows>
   static void multiplyRows(const float* x, std::size_t xStride, const float* panel, int cols, bool first, float* tile) {
     F sums[Rows][panelVectors];
-    unroll<Rows>([&](auto r) KVASIR_INLINE {
-      unroll<panelVectors>([&](auto v) KVASIR_INLINE { sums[r][v] = first ? S::zero() : S::loadFloats(tile + r * width + S::lanes * v); });
-    });
+    KVASIR_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      KVASIR_UNROLL
+      for (int v = 0; v < panelVectors; ++v) sums[r][v] = first ? S::zero() : S::loadFloats(tile + r * width + S::lanes * v);
+    }
     for (int k = 0; k < cols; ++k, ++x, panel += width) {
       F weights[panelVectors];
-      unroll<panelVectors>([&](auto v) KVASIR_INLINE { weights[v] = S::loadFloats(panel + S::lanes * v); });
-      unroll<Rows>([&](auto r) KVASIR_INLINE {
-        const F value = S::broadcast(x[r * xStride]);
-        unroll<panelVectors>([&](auto v) KVASIR_INLINE { sums[r][v] = S::fma(value, weights[v], sums[r][v]); });
-      });
+      KVASIR_UNROLL
+      for (int v = 0; v < panelVectors; ++v) weights[v] = S::loadFloats(panel + S::lanes * v);
+      KVASIR_UNROLL
+      for (int r = 0; r < Rows; ++r) {
+        const F value = S::broadcast(x[static_cast<std::size_t>(r) * xStride]);
+        KVASIR_UNROLL
+        for (int v = 0; v < panelVectors; ++v) sums[r][v] = S::fma(value, weights[v], sums[r][v]);
+      }
     }
-    unroll<Rows>([&](auto r) KVASIR_INLINE {
-      unroll<panelVectors>([&](auto v) KVASIR_INLINE { S::storeFloats(tile + r * width + S::lanes * v, sums[r][v]); });
-    });
+    KVASIR_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      KVASIR_UNROLL
+      for (int v = 0; v < panelVectors; ++v) S::storeFloats(tile + r * width + S::lanes * v, sums[r][v]);
+    }
   }
 
   static void multiply(int rows, const float* x, std::size_t xStride, const float* panel, int cols, bool first, float* tile) {

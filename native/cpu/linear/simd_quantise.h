@@ -16,7 +16,8 @@ struct Quantise {
   // Compared as bits: NaN is above everything, and makes the scale NaN.
   KVASIR_INLINE static inline float largestMagnitude(const float* x) {
     I largest = S::magnitudeBits(S::loadFloats(x));
-    unroll<vectors - 1>([&](auto v) KVASIR_INLINE { largest = S::maxInts(largest, S::magnitudeBits(S::loadFloats(x + S::lanes * (v + 1)))); });
+    KVASIR_UNROLL
+    for (int v = 1; v < vectors; ++v) largest = S::maxInts(largest, S::magnitudeBits(S::loadFloats(x + S::lanes * v)));
     return fromBits(static_cast<std::uint32_t>(S::maxLane(largest)));
   }
 
@@ -26,9 +27,9 @@ struct Quantise {
       const bool empty = largest < smallestMagnitude;
       const float scale = empty ? 0.0f : largest * (1.0f / 127);
       const typename S::F inverse = S::broadcast(empty ? 0.0f : 127 / largest);
-      unroll<vectors>([&](auto v) KVASIR_INLINE {
+      KVASIR_UNROLL
+      for (int v = 0; v < vectors; ++v)
         S::storeLowBytes(out->codes + S::lanes * v, S::roundToInts(S::mul(S::loadFloats(x + S::lanes * v), inverse)));
-      });
       const int first = S::sumBytes16(out->codes), second = S::sumBytes16(out->codes + 16);
       out->scale = scale;
       out->sum = scale * static_cast<float>(first + second);
@@ -44,7 +45,8 @@ struct Quantise {
       const bool empty = largest < smallestMagnitude;
       const float scale = empty ? 0.0f : largest * (1.0f / digitRange);
       const typename S::F inverse = S::broadcast(empty ? 0.0f : digitRange / largest);
-      unroll<vectors>([&](auto v) KVASIR_INLINE {
+      KVASIR_UNROLL
+      for (int v = 0; v < vectors; ++v) {
         const I value = S::roundToInts(S::mul(S::loadFloats(x + S::lanes * v), inverse));
         const I low = S::template signedByte<0>(value);
         const I rest = S::shiftRight8(S::subtractInts(value, low));
@@ -52,7 +54,7 @@ struct Quantise {
         S::storeLowBytes(out->digits[2] + S::lanes * v, low);
         S::storeLowBytes(out->digits[1] + S::lanes * v, middle);
         S::storeLowBytes(out->digits[0] + S::lanes * v, S::shiftRight8(S::subtractInts(rest, middle)));
-      });
+      }
       out->scale = scale;
       for (int h = 0; h < 2; ++h) {
         int sum = 0;
