@@ -11,7 +11,8 @@ Napi::Value createWeight(const Napi::CallbackInfo& info) {
   const WeightType type = weightTypeOf(info[1]);
   const int rows = integerOf(info[2], "rows");
   const int cols = integerOf(info[3], "cols");
-  require(info.Env(), rows >= 0 && cols >= 1, "rows, cols");
+  const bool addressable = static_cast<double>(rows) * cols <= 1e12;
+  require(info.Env(), rows >= 0 && cols >= 1 && addressable, "rows, cols");
   auto weight = std::make_shared<PackedWeight>(type, rows, cols, isa);
   const auto bytes = static_cast<std::int64_t>(weight->memory.bytes());
   return wrap(info.Env(), std::move(weight), bytes);

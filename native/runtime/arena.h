@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <new>
 
 #include "kvasir/attention.h"
 #include "memory.h"
@@ -23,6 +24,8 @@ struct Arena {
     view.type = type;
     view.numKvHeads = numKvHeads;
     view.headDim = headDim;
+    constexpr double addressable = 64e12;
+    if (static_cast<double>(pages) * static_cast<double>(view.pageStride) > addressable) throw std::bad_alloc();
     memory = Memory(pages * view.pageStride);
     view.base = memory.data();
   }

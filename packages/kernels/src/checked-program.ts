@@ -11,10 +11,9 @@ export abstract class CheckedProgram extends Resource implements Program {
   protected readonly needs: ProgramNeeds
 
   constructor(owner: ResourceOwner, ops: readonly Op[]) {
-    const needs = checkOps(owner, ops)
     super(owner)
-    this.needs = needs
-    this.ops = ops.map((op) => ({ ...op }))
+    this.ops = ops.map(copyOf)
+    this.needs = checkOps(owner, this.ops)
   }
 
   async run(options: RunOptions): Promise<void> {
@@ -33,4 +32,11 @@ export abstract class CheckedProgram extends Resource implements Program {
 
   /** Starts the run before it returns; index arrays are read in the call. */
   protected abstract execute(run: Run): Promise<void>
+}
+
+/** An own copy of what an op names; the buffers themselves are shared. */
+function copyOf(op: Op): Op {
+  if (op.kind === 'linear' && Array.isArray(op.parts)) return { ...op, parts: op.parts.map((part) => ({ ...part })) }
+  if ('batch' in op) return { ...op, batch: { ...op.batch } }
+  return { ...op }
 }

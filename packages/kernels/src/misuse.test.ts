@@ -88,6 +88,14 @@ describe.each(backends)('$backend', ({ backend }) => {
     expect(() => arena.readRows('keys', 0, 0, Int32Array.of(2), 0, 1)).toThrow(KernelError)
   })
 
+  test('memory that cannot be had is an error', async () => {
+    const kernels = await loaded
+    if (kernels.backend === 'reference') return
+    const vast = { numLayers: 4096, numKvHeads: 4096, headDim: 4096, capacityPages: 2 ** 27 - 1 }
+    expect(() => kernels.createArena(vast)).toThrow(KernelError)
+    expect(() => kernels.allocate(2 ** 52)).toThrow(KernelError)
+  })
+
   test('batches and run lists are checked before they are read', async () => {
     const kernels = await loaded
     const arena = kernels.createArena({ numLayers: 1, numKvHeads: 2, headDim: 2, capacityPages: 2 })
@@ -144,6 +152,7 @@ describe.each(backends)('$backend', ({ backend }) => {
     const kernels = await loaded
     const read = async () => new Uint8Array(3)
     await expect(kernels.loadWeight('Q4_K', 1, 32, read)).rejects.toThrow('a multiple of 256 for Q4_K')
+    await expect(kernels.loadWeight('F32', 2e9, 2e9, read)).rejects.toThrow(OptionError)
     await expect(kernels.loadWeight('Q9' as never, 1, 32, read)).rejects.toThrow(OptionError)
     await expect(kernels.loadWeight('F32', 2, 4, read)).rejects.toThrow('read(0, 2): expected 32 bytes')
     const failing = kernels.loadWeight('F32', 2, 4, () => Promise.reject(new Error('disk')))
@@ -166,7 +175,10 @@ describe.each(backends)('$backend', ({ backend }) => {
     await expect(index.extend({ arena, pages: Int32Array.of(0, 2) }, Int32Array.of(32))).rejects.toThrow(KernelError)
     const other = kernels.createArena({ ...shape, headDim: 8, capacityPages: 1 })
     await expect(index.extend({ arena: other, pages: kv.pages }, Int32Array.of(4))).rejects.toThrow(ShapeError)
-    await index.extend(kv, Int32Array.of(7, 20))
+    await Promise.all([index.extend(kv, Int32Array.of(3)), index.extend(kv, Int32Array.of(7, 20))])
+    index.truncate(3)
+    expect(index.numTokens).toBe(3)
+    await index.extend(kv, Int32Array.of(20))
     expect([index.numSegments, index.numTokens]).toEqual([2, 20])
     await expect(index.extend(kv, Int32Array.of(20))).rejects.toThrow('more than 20')
     expect(() => index.read(1, 0)).toThrow(OptionError)
@@ -179,7 +191,7 @@ describe.each(backends)('$backend', ({ backend }) => {
     const select = kernels.createProgram([{ kind: 'selectRuns', ...fixed, windowTokens: 0 }])
     const run = () => select.run({ tokens: 1, sequences: 1, selectors: [selector] })
     await expect(run()).rejects.toThrow('Truncate the index')
-    index.truncate(7)
+    index.truncate(9)
     await run()
     index.dispose()
     await expect(run()).rejects.toThrow(DisposedError)

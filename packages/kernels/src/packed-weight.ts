@@ -15,6 +15,7 @@ export abstract class PackedWeight extends Resource implements Weight {
     this.type = checkOneOf('type', type, Object.keys(weightFormats) as WeightType[])
     this.rows = checkInteger('rows', rows, 0, 2 ** 31 - 1)
     this.cols = checkInteger('cols', cols, 1, 2 ** 31 - 1)
+    checkInteger('rows * cols', rows * cols, 0, 1e12)
     const { blockValues } = weightFormats[type]
     if (cols % blockValues === 0) return
     throw new ShapeError({ parameter: 'cols', expected: `a multiple of ${blockValues} for ${type}`, got: cols })

@@ -62,7 +62,13 @@ export class ProgramNeeds {
     this.buffer(`${parameter}.contextTokens`, batch.contextTokens, Int32Array, 1, 'sequences')
     this.buffer(`${parameter}.pageStarts`, batch.pageStarts, Int32Array, 1, 'sequences', 1)
     this.buffer(`${parameter}.pages`, batch.pages, Int32Array, 0, 0)
-    const same = (use: BatchUse) => use.batch === batch && use.arena === arena
+    const { rowStarts, contextTokens, pageStarts, pages } = batch
+    const same = ({ batch: known, arena: knownArena }: BatchUse) =>
+      known.rowStarts === rowStarts &&
+      known.contextTokens === contextTokens &&
+      known.pageStarts === pageStarts &&
+      known.pages === pages &&
+      knownArena === arena
     if (!this.batches.some(same)) this.batches.push({ parameter, batch, arena })
   }
 
@@ -114,6 +120,7 @@ export class ProgramNeeds {
     if (!(array.buffer instanceof ArrayBuffer) || (array.buffer as { resizable?: boolean }).resizable) {
       throw new OptionError({ parameter, expected: 'memory of fixed length, not shared', got: array.buffer })
     }
+    checkInteger(`values of a row of ${parameter}`, rowValues, 0, 2 ** 31 - 1)
     this.buffers.set(array, array.length)
     if (typeof extent !== 'number') {
       this.lowerLimit(parameter, array, rowValues, extent, extraRows)

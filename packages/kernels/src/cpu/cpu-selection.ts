@@ -4,45 +4,51 @@ import type { PageArena } from '../page-arena.ts'
 import { ownResource } from '../resource.ts'
 import type { ExactSelectorOptions, SegmentIndexOptions, SegmentSelectorOptions } from '../selection.ts'
 import type { SelectorCounts } from '../selector-counts.ts'
-import type { Handle } from './binding.ts'
+import type { Handle, NativeBinding } from './binding.ts'
 import type { CpuArena } from './cpu-arena.ts'
 import type { CpuKernels } from './cpu-kernels.ts'
 
 export class CpuSegmentIndex extends KernelSegmentIndex {
   declare readonly owner: CpuKernels
   readonly handle: Handle
+  // As the last extension left it: while one is under way, the native object must not be read.
+  #state: ReturnType<NativeBinding['segmentIndexState']>
+  #extensions = 0
 
   constructor(owner: CpuKernels, options: SegmentIndexOptions, handle?: Handle) {
     super(owner, options)
     const { numLayers, numKvHeads, headDim, codeBits } = this
     this.handle = handle ?? owner.binding.createSegmentIndex(numLayers, numKvHeads, headDim, codeBits)
+    this.#state = owner.binding.segmentIndexState(this.handle)
   }
 
   get numSegments(): number {
-    return this.state().numSegments
+    return this.#state.numSegments
   }
 
   get numTokens(): number {
-    return this.state().numTokens
+    return this.#state.numTokens
   }
 
   get bytes(): number {
-    return this.state().bytes
+    return this.#state.bytes
   }
 
-  private state() {
-    this.assertAlive('index')
-    return this.owner.binding.segmentIndexState(this.handle)
-  }
-
-  protected add(arena: PageArena, pages: Int32Array, ends: Int32Array): Promise<void> {
+  protected async add(arena: PageArena, pages: Int32Array, ends: Int32Array): Promise<void> {
     const { binding, jobs } = this.owner
     const arenaHandle = (arena as CpuArena).handle
-    return jobs.run((job) => binding.extendSegmentIndex(jobs.runtime, job, this.handle, arenaHandle, pages, ends))
+    this.#extensions++
+    try {
+      await jobs.run((job) => binding.extendSegmentIndex(jobs.runtime, job, this.handle, arenaHandle, pages, ends))
+    } finally {
+      this.#extensions--
+      if (this.#extensions === 0) this.#state = binding.segmentIndexState(this.handle)
+    }
   }
 
   protected cut(numTokens: number): void {
     this.owner.binding.truncateSegmentIndex(this.handle, numTokens)
+    this.#state = this.owner.binding.segmentIndexState(this.handle)
   }
 
   protected copy(): CpuSegmentIndex {
