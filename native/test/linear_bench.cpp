@@ -1,6 +1,7 @@
 // Linear layers against OpenBLAS sgemm (prefill) and against a read roof (decode), all in the same time slice:
 // only ratios are printed as results, because shared machines make absolute numbers swing.
-// Usage: linear_bench [prefill|decode] [threads] [isa]
+// Usage: linear_bench [prefill|decode] [threads] [isa]. Old OpenBLAS releases take their AVX2 kernels on new chips:
+// OPENBLAS_CORETYPE=SkylakeX makes them use AVX-512. Link with -lopenblas.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>

@@ -200,6 +200,13 @@ void checkCase(const Case& c, const std::vector<NamedIsa>& isas) {
     quantised.push_back(reference(c, part, rounded));
   }
   for (const NamedIsa& isa : isas) {
+    const Outputs fastPrefill = runRows(c, isa.isa, 1, LinearPath::prefill, LinearMode::fast, allRows(c), 0, c.parts.size());
+    const Outputs fastDecode = runRows(c, isa.isa, 1, LinearPath::decode, LinearMode::fast, allRows(c), 0, c.parts.size());
+    for (std::size_t p = 0; p < c.parts.size(); ++p) {
+      if (lin::layoutOf(c.parts[p].type).isFloat()) continue;
+      const bool same = std::memcmp(fastPrefill[p].data(), fastDecode[p].data(), static_cast<std::size_t>(c.rows) * c.outStride * 4) == 0;
+      expect(same, "FAIL %s %s fast: prefill and decode differ\n", isa.name, c.parts[p].typeName);
+    }
     for (int path = 0; path < 2; ++path) {
       for (int mode = 0; mode < 2; ++mode) {
         const auto asPath = static_cast<LinearPath>(path);

@@ -37,7 +37,9 @@ void dequantiseRow(const Weight& weight, int row, float* out);
 // Prefill and decode are two bodies. Within one (path, mode) an output row depends on its input row and the
 // weights only: not on the number of rows, their order, the thread count.
 enum class LinearPath : int { prefill = 0, decode = 1 };
-// exact: float32 activations. fast: activations rounded to 8 bits in blocks of 32 where that pays.
+// exact: float32 activations; decode of quantised types takes them as 24-bit fixed point in blocks of 32, within
+// 2^-24 of the block's largest, which is no coarser than a float32 sum. fast: activations rounded to 8 bits in blocks
+// of 32 for quantised types (float types stay exact); here both paths give the same bits.
 enum class LinearMode : int { exact = 0, fast = 1 };
 
 struct LinearPart {
