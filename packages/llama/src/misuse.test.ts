@@ -65,6 +65,15 @@ describe('requests', () => {
     await expect(sequence.prefill([1])).rejects.toThrow(DisposedError)
   })
 
+  test('the report of a disposed sequence stays', async () => {
+    const sequence = model.createSequence()
+    await sequence.prefill(ids)
+    await sequence.decode(1)
+    const before = sequence.report()
+    await sequence.dispose()
+    expect(sequence.report()).toEqual(before)
+  })
+
   test('a rewind beyond the end is refused', async () => {
     await using sequence = model.createSequence()
     await sequence.prefill(ids)

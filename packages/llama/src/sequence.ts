@@ -1,4 +1,5 @@
 import { type CachePolicy, checkInteger, DisposedError } from '@kvasir/core'
+import type { KvArena } from '@kvasir/kernels'
 import { type DecodeStep, decode } from './decode.ts'
 import type { EngineParts } from './engine-parts.ts'
 import { type PrefillRequest, prefill } from './prefill.ts'
@@ -44,6 +45,7 @@ export class Sequence implements AsyncDisposable {
   readonly #host: SequenceHost
   readonly #state: SequenceState
   readonly #policy: CachePolicy | undefined
+  #finalReport: SequenceReport | undefined
 
   constructor(host: SequenceHost, state: SequenceState, policy: CachePolicy | undefined) {
     this.#host = host
@@ -113,26 +115,9 @@ export class Sequence implements AsyncDisposable {
     })
   }
 
+  /** Totals so far; after dispose, those at its end. */
   report(): SequenceReport {
-    const { tokens, counts, selectors, session } = this.#state
-    const { arena } = this.#host.parts
-    let attendedTokens = counts.attendedTokens
-    let pooledTokens = 0
-    for (const selector of selectors) {
-      const native = selector.counts()
-      attendedTokens += native.attendedTokens
-      pooledTokens += native.pooledTokens
-    }
-    return {
-      numTokens: tokens.length,
-      decodeSteps: counts.decodeSteps,
-      denseSteps: counts.denseSteps,
-      attendedTokens,
-      pooledTokens,
-      reusedTokens: counts.reusedTokens,
-      kvBytes: tokens.length * (arena.pageBytes / 16),
-      indexBytes: session?.counts().indexBytes ?? 0,
-    }
+    return this.#finalReport ?? reportOf(this.#state, this.#host.parts.arena)
   }
 
   /** Gives the pages back and closes the policy session. Safe to call twice. */
@@ -140,6 +125,7 @@ export class Sequence implements AsyncDisposable {
     await this.#host.turnstile.pass(async () => {
       const state = this.#state
       if (state.disposed) return
+      this.#finalReport = reportOf(state, this.#host.parts.arena)
       state.disposed = true
       releasePagesAfter(state, 0, this.#host.parts.pool)
       await state.session?.[Symbol.asyncDispose]()
@@ -157,5 +143,26 @@ export class Sequence implements AsyncDisposable {
       expected: 'a sequence that is in use',
       got: `${this.#state.id}, disposed`,
     })
+  }
+}
+
+function reportOf(state: SequenceState, arena: KvArena): SequenceReport {
+  const { tokens, counts, selectors, session } = state
+  let attendedTokens = counts.attendedTokens
+  let pooledTokens = 0
+  for (const selector of selectors) {
+    const native = selector.counts()
+    attendedTokens += native.attendedTokens
+    pooledTokens += native.pooledTokens
+  }
+  return {
+    numTokens: tokens.length,
+    decodeSteps: counts.decodeSteps,
+    denseSteps: counts.denseSteps,
+    attendedTokens,
+    pooledTokens,
+    reusedTokens: counts.reusedTokens,
+    kvBytes: tokens.length * (arena.pageBytes / 16),
+    indexBytes: session?.counts().indexBytes ?? 0,
   }
 }
