@@ -49,7 +49,7 @@ export abstract class KernelSelector extends Resource implements CountingSelecto
 }
 
 /** Budget options, complete. */
-export function resolveBudget(options: BudgetOptions): Required<BudgetOptions> {
+function resolveBudget(options: BudgetOptions): Required<BudgetOptions> {
   const { budgetTokens, sinkTokens = 4, recentTokens = 16, jointHeads = true } = options
   if (typeof jointHeads !== 'boolean') {
     throw new OptionError({ parameter: 'jointHeads', expected: 'true or false', got: jointHeads })

@@ -22,7 +22,7 @@ describe.each(compiled.filter(({ backend }) => backend !== 'reference'))('$backe
   const loaded = loadKernels({ backend, isa, numThreads: 2 })
   afterAll(async () => (await loaded).dispose())
 
-  test.each(kinds)('%s agrees with the reference', async (kind) => {
+  test.each(kinds)('%s agrees with the reference', { timeout: 120_000 }, async (kind) => {
     const kernels = await loaded
     for (let seed = 0; seed < shapesPerOp; seed++) {
       const [actual, wanted] = [await cases[kind](kernels, seed), await referenceResult(kind, seed)]

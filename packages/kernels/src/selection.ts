@@ -1,5 +1,4 @@
 import type { KvArena } from './kernels.ts'
-import type { SelectorCounts } from './selector-counts.ts'
 
 /** KV of one sequence as kernels address it. */
 export interface SequenceKv {
@@ -56,5 +55,3 @@ export interface SegmentSelectorOptions extends BudgetOptions {
 }
 
 export interface ExactSelectorOptions extends BudgetOptions {}
-
-export type { SelectorCounts }
