@@ -19,6 +19,7 @@ std::size_t aligned(std::size_t bytes) { return (bytes + 63) & ~std::size_t{63};
 constexpr int panelCols = 2048;
 // Bytes of input rows that one prefill task runs a panel over: the panel's unpacking is paid once per task.
 constexpr int inputBytesPerTask = 768 * 1024;
+constexpr int tilesPerTask = 16;  // at least, however long the rows
 constexpr int weightBytesPerDecodeTask = 48 * 1024;
 constexpr int rowsPerPrepareTask = 16;
 
@@ -148,7 +149,7 @@ void prefill(const Call& call, LinearMode mode) {
   for (int p = 0; p < call.numParts; ++p) panels += panelsOf(call.parts[p]);
   const int tileRows = call.kernels.floats.tileRows;
   const int wantedRows = inputBytesPerTask / (4 * call.cols);
-  const int runs = ceilDiv(call.rows, wantedRows > 4 * tileRows ? wantedRows : 4 * tileRows);
+  const int runs = ceilDiv(call.rows, wantedRows > tilesPerTask * tileRows ? wantedRows : tilesPerTask * tileRows);
   const int runRows = ceilDiv(call.rows, runs * tileRows) * tileRows;
   call.context.forEach(panels * ceilDiv(call.rows, runRows), [&](int task, int worker) {
     if (call.context.cancelled()) return;
