@@ -31,9 +31,11 @@ export function summarise(rows: readonly CaseKey[], options: BootstrapOptions = 
   })
 }
 
-/** The row as `summary.json` has it: the estimates beside the key fields. */
+/** The row as `summary.json` has it: means under the fields' own names, their intervals by name in `ci95`. */
 export function summaryJson({ estimates, ...row }: SummaryRow): Record<string, unknown> {
-  return { ...row, ...estimates }
+  const pick = (part: 'mean' | 'ci95') =>
+    Object.fromEntries(Object.entries(estimates).map(([name, estimate]) => [name, estimate[part]]))
+  return { ...row, ...pick('mean'), ci95: pick('ci95') }
 }
 
 function estimatesOf(cases: readonly CaseKey[], options: BootstrapOptions): Record<string, Estimate> {
