@@ -1,4 +1,5 @@
 // A process of its own: its peak memory is that of our engine alone.
+import { existsSync, readFileSync } from 'node:fs'
 import { loadKernels } from '@kvasir/kernels'
 import { loadLlama } from '@kvasir/llama'
 
@@ -22,10 +23,17 @@ process.once('message', async (message) => {
   await sequence.prefill(tokens)
   for (let i = 0; i < 8; i++) await sequence.decode(tokens[i])
   const outcome: PeakMemory = {
-    maxRssBytes: process.resourceUsage().maxRSS * 1024,
+    maxRssBytes: peakRssBytes(),
     kvBytes: sequence.report().kvBytes,
   }
   await model.dispose()
   await kernels.dispose()
   process.send?.(outcome, () => process.disconnect())
 })
+
+/** Linux counts the parent's memory in a child's ru_maxrss, as it was at the fork; VmHWM starts afresh with the program. */
+function peakRssBytes(): number {
+  const status = '/proc/self/status'
+  const kib = existsSync(status) ? /VmHWM:\s+(\d+) kB/.exec(readFileSync(status, 'utf8'))?.[1] : undefined
+  return kib === undefined ? process.resourceUsage().maxRSS * 1024 : Number(kib) * 1024
+}
