@@ -47,6 +47,16 @@ export async function runNativeTest(name) {
   return build.ok ? runProgram(join(nativeDir, 'build', 'tests', name), []) : build
 }
 
+/**
+ * Builds one C++ benchmark, test/NAME_bench.cpp, through CMake.
+ * @param {string} name such as linear
+ * @returns {Promise<{ ok: boolean, log: string, program: string }>} what the build printed, and the program
+ */
+export async function buildNativeBench(name) {
+  const build = await buildWithCmake(`${name}_bench`)
+  return { ...build, program: join(nativeDir, 'build', 'tests', `${name}_bench`) }
+}
+
 function hasCmake() {
   return Boolean(findProgram('cmake') && (findProgram('ninja') ?? findProgram('make')))
 }

@@ -7,7 +7,7 @@ import { ModelError } from './model-error.ts'
 /** Architectures that the graph knows, by `general.architecture`, with the pairing of their stored q and k rows. */
 const ARCHITECTURES = { llama: 'interleaved', mistral: 'interleaved', qwen2: 'half', qwen3: 'half' } as const
 
-export type Architecture = keyof typeof ARCHITECTURES
+type Architecture = keyof typeof ARCHITECTURES
 
 /** Everything that the graph of a Llama-family model depends on, beside its tensors. */
 export interface LlamaConfig {

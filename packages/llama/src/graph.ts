@@ -17,12 +17,12 @@ export interface GraphParts {
 }
 
 /** Token ids -> residual stream. */
-export function embed({ weights, workspace: { ids, hidden } }: GraphParts, path: Path): Op[] {
+function embed({ weights, workspace: { ids, hidden } }: GraphParts, path: Path): Op[] {
   return [{ kind: 'embedRows', table: weights.embedding, ids, out: hidden, rows: rowsOf(path) }]
 }
 
 /** Norm, q, k, v, (head norms,) rotation; the new KV rows are stored before attention reads them. */
-export function projectHeads(graph: GraphParts, layer: number, path: Path): Op[] {
+function projectHeads(graph: GraphParts, layer: number, path: Path): Op[] {
   const { config, arena, workspace } = graph
   const { numHeads, numKvHeads, headDim, rmsEps: eps } = config
   const { hidden, normed, q, k, v, cos, sin, slots } = workspace
@@ -67,7 +67,7 @@ export function projectHeads(graph: GraphParts, layer: number, path: Path): Op[]
 }
 
 /** Softmax attention: every earlier row in prefill, the rows of the run lists in decode. */
-export function attend({ config, arena, lists, workspace }: GraphParts, layer: number, path: Path): Op[] {
+function attend({ config, arena, lists, workspace }: GraphParts, layer: number, path: Path): Op[] {
   const { q, attended: out, batch } = workspace
   const { numHeads } = config
   const windowTokens = config.slidingWindow ?? 0
@@ -80,7 +80,7 @@ export function attend({ config, arena, lists, workspace }: GraphParts, layer: n
 }
 
 /** Attention output and the gated feed-forward block, each added to the residual stream. */
-export function feedForward(graph: GraphParts, layer: number, path: Path): Op[] {
+function feedForward(graph: GraphParts, layer: number, path: Path): Op[] {
   const { config, workspace } = graph
   const { hidden, normed, attended, gate, up } = workspace
   const weights = graph.weights.layers[layer] as LayerWeights

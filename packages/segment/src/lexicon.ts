@@ -8,7 +8,7 @@ import { spanish } from './languages/spanish.ts'
 /** Languages with a list of abbreviations. Texts of other languages need none of them to be segmented. */
 export type Language = 'en' | 'de' | 'fr' | 'es'
 
-export type AbbreviationKind = 'never' | 'beforeNumber' | 'maybe'
+type AbbreviationKind = 'never' | 'beforeNumber' | 'maybe'
 
 /** The word lists of one or more languages, as look-ups. */
 export interface Lexicon {

@@ -1,7 +1,7 @@
 import type { SlabReader } from './slab-reader.ts'
 
 /** A metadata array: strings, booleans, or the typed array of the file's element type. */
-export type GgufArray =
+type GgufArray =
   | readonly string[]
   | readonly boolean[]
   | Uint8Array

@@ -1,7 +1,7 @@
 import type { TokenKind, Vocabulary } from './vocabulary.ts'
 
 /** A stretch of text: plain, or one special token. `start` and `end` are UTF-16 offsets. */
-export interface Stretch {
+interface Stretch {
   readonly start: number
   readonly end: number
   /** null for plain text. */

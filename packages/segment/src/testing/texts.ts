@@ -27,7 +27,7 @@ export const mixedText = fc
   .map(([before, run, after]) => before.join('') + run + after.join(''))
 
 /** `text` cut into pieces of 1 to 12 UTF-16 units, some of them empty. */
-export const piecesOf = (text: string): fc.Arbitrary<string[]> =>
+const piecesOf = (text: string): fc.Arbitrary<string[]> =>
   fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 1, maxLength: 40 }).map((lengths) => {
     if (!lengths.some((length) => length > 0)) lengths.push(1)
     const pieces: string[] = []
