@@ -20,7 +20,9 @@ constexpr int panelCols = 2048;
 // Bytes of input rows that one prefill task runs a panel over: the panel's unpacking is paid once per task.
 constexpr int inputBytesPerTask = 768 * 1024;
 constexpr int tilesPerTask = 16;  // at least, however long the rows
-constexpr int weightBytesPerDecodeTask = 48 * 1024;
+constexpr int decodeTasksPerWorker = 4;
+constexpr std::size_t minDecodeTaskBytes = 64 << 10;
+constexpr std::size_t maxDecodeTaskBytes = 256 << 10;
 constexpr int rowsPerPrepareTask = 16;
 
 struct Call {
@@ -189,10 +191,20 @@ bool allBytes(const Call& call, LinearMode mode) {
   return true;
 }
 
+// Weights of one decode task: long stretches stream best, a few a worker keep the workers even.
+std::size_t decodeTaskBytes(const Call& call) {
+  std::size_t total = 0;
+  for (int p = 0; p < call.numParts; ++p)
+    total += size(groupsOf(call.parts[p])) * layoutOf(call.parts[p].weight->type).groupBytes(call.cols);
+  const std::size_t share = total / size(decodeTasksPerWorker * call.context.workers());
+  return share < minDecodeTaskBytes ? minDecodeTaskBytes : share > maxDecodeTaskBytes ? maxDecodeTaskBytes : share;
+}
+
 void decode(const Call& call, LinearMode mode) {
   if (call.rows >= panelRows && allBytes(call, mode)) return prefill(call, mode);
+  const std::size_t taskBytes = decodeTaskBytes(call);
   const auto groupsPerTask = [&](const LinearPart& part) {
-    const int fit = static_cast<int>(size(weightBytesPerDecodeTask) / layoutOf(part.weight->type).groupBytes(call.cols));
+    const int fit = static_cast<int>(taskBytes / layoutOf(part.weight->type).groupBytes(call.cols));
     return fit > 1 ? fit : 1;
   };
   const auto tasksOf = [&](const LinearPart& part) { return ceilDiv(groupsOf(part), groupsPerTask(part)); };
