@@ -13,7 +13,7 @@ const conditions = ['@kvasir/source', 'module', 'node', 'development|production'
 
 export default defineConfig({
   test: {
-    reporters: ['default', './tools/count-reporter.ts'],
+    reporters: ['verbose', './tools/count-reporter.ts'],
     projects: folders.map((folder) => ({
       resolve: { conditions },
       ssr: { resolve: { conditions } },
