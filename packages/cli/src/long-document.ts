@@ -20,3 +20,9 @@ export function readLongDocument(): LongDocument {
   const { document, instruction, questions } = JSON.parse(readFileSync(join(folder, 'questions.json'), 'utf8'))
   return { text: readFileSync(join(folder, document), 'utf8').trim(), instruction, questions }
 }
+
+/** The first chapter with its question: what plain TypeScript kernels read in minutes, where all of it would take an hour. */
+export function openingOf({ text, instruction, questions }: LongDocument): LongDocument {
+  const secondChapter = text.indexOf('\n## ', text.indexOf('\n## ') + 1)
+  return { text: `${text.slice(0, secondChapter).trim()}\n\n---`, instruction, questions: questions.slice(0, 1) }
+}

@@ -1,7 +1,8 @@
 import { mean, median } from '@kvasir/eval'
+import { kernelsOf } from '@kvasir/kernels'
 import type { Command } from 'commander'
 import colors from 'picocolors'
-import { readLongDocument } from '../long-document.ts'
+import { openingOf, readLongDocument } from '../long-document.ts'
 import { modelOption, openModel } from '../model.ts'
 import { formatBytes, startProgress, tableText } from '../output.ts'
 import { defaultBudget, readPolicy } from '../policy-option.ts'
@@ -19,10 +20,12 @@ export function addDemoCommand(program: Command): void {
 }
 
 async function runDemo({ model: path }: { model: string }): Promise<void> {
-  const document = readLongDocument()
   const { policy } = readPolicy('sentence-kv')
   await using model = await openModel({ model: path })
   const print = (text: string) => process.stdout.write(text)
+  const isNative = kernelsOf(model.profile).backend !== 'reference'
+  const document = isNative ? readLongDocument() : openingOf(readLongDocument())
+  if (!isNative) print('Without the native core this reads the first chapter only, and takes some minutes.\n')
   const startMs = performance.now()
   const bar = startProgress(1, 'reading')
   const outcomes: QuestionOutcome[] = []
