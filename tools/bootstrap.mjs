@@ -111,6 +111,9 @@ async function buildAddon() {
 }
 
 async function runCli(cliArgs) {
+  const { addonPath } = await import('./build-native.mjs')
+  // Why there is no addon has been said: the kernels need not say it again.
+  if (!existsSync(addonPath)) process.env.KVASIR_BACKEND ??= 'reference'
   process.argv = [process.argv[0], cliEntry, ...cliArgs]
   await import(cliEntry)
 }
