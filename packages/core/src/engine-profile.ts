@@ -4,7 +4,10 @@ import type { Scope } from './scope.ts'
 /**
  * What an engine can do, as dotted names. `select.runs`: reads run lists a KV head; `select.native:KIND`: runs that
  * native selector inside a step; `observe.query`: queries in StepView; `observe.keys`: KvReader; `retain.evict`: frees
- * rows; `kv.fork`, `kv.rewind`, `kv.adopt`, `kv.export`, `prefill.partial-rows`, `observe.attention-mass`, `observe.embeddings`.
+ * rows; `retain.per-head`: keeps other rows for each KV head; `select.per-query-head`: run lists with a row a query head;
+ * `select.moved`: reads rows as if they stood elsewhere; `observe.attention-mass`: PromptAttention;
+ * `observe.attention-weights`: StepView.weights; `kv.fork`, `kv.rewind`, `kv.adopt`, `kv.export`, `prefill.partial-rows`,
+ * `observe.embeddings`.
  */
 export type Capability = string
 

@@ -18,6 +18,7 @@ export { type KvShape, kvBytesPerToken, type LayerShape } from './kv-shape.ts'
 export { checkInteger, checkKeys, checkNumber, checkOneOf } from './options.ts'
 export type {
   Decline,
+  MovedSpan,
   NativeSelector,
   PlacePlan,
   PublishPlan,
@@ -26,7 +27,7 @@ export type {
   RowSet,
   Selection,
 } from './plans.ts'
-export type { CachePolicy, Effects, PolicyCounts, PolicySession, Slot } from './policy.ts'
+export type { CachePolicy, Effects, ObservedAttention, PolicyCounts, PolicySession, Slot } from './policy.ts'
 export { exact, isExact, type Loss, type Provenance, withLoss } from './provenance.ts'
 export { requireCapabilities } from './require-capabilities.ts'
 export type { RopeScaling, RopeSpec, RopeStamp } from './rope-spec.ts'
@@ -62,6 +63,7 @@ export type {
   LayerReport,
   PrefillView,
   PressureView,
+  PromptAttention,
   PromptView,
   SequenceView,
   StepView,

@@ -6,10 +6,18 @@ import type { Span } from './segment.ts'
 /** Which rows attention may read at a step. The current token's own row must be among them. */
 export type Selection =
   | { readonly kind: 'all' }
-  /** One row of the list a KV head of the layer. At scope `step` the list serves every layer. */
-  | { readonly kind: 'runs'; readonly runs: RunList }
+  /**
+   * One row of the list a KV head of the layer, or one a query head where the engine has `select.per-query-head`. At
+   * scope `step` the list serves every layer.
+   */
+  | { readonly kind: 'runs'; readonly runs: RunList; readonly moved?: readonly MovedSpan[] }
   /** Chosen inside the step by a native selector; the engine must list the capability `select.native:${selector.kind}`. */
   | { readonly kind: 'native'; readonly selector: NativeSelector }
+
+/** Rows read as if they stood `by` positions later (earlier where negative), keys turned from their stored rotation. Needs `select.moved`. */
+export interface MovedSpan extends Span {
+  readonly by: number
+}
 
 /** A selector that the engine's kernels run; made by @kvasir/kernels. */
 export interface NativeSelector {
@@ -20,6 +28,11 @@ export interface NativeSelector {
 export interface RetainPlan {
   /** Index spans to forget in all layers, ascending, not overlapping; other rows keep their indices. Needs `retain.evict`. */
   readonly evict?: readonly Span[]
+  /**
+   * Rows that attention may still read of those that stand: a list a layer, a row of it a KV head. Rows that come later
+   * stay until a later plan; what one plan drops no plan brings back. Needs `retain.per-head`. @default all rows
+   */
+  readonly keep?: readonly RunList[]
   readonly reason?: string
 }
 

@@ -12,10 +12,20 @@ export interface Effects {
   readonly fidelity: 'exact' | 'lossy'
   /** step: one selection serves all layers of a step, asked before it runs. layer: asked at each layer, with its queries. */
   readonly selectScope?: 'step' | 'layer'
+  /** What it must see of the prompt's attention; needs `observe.attention-mass`. @default nothing */
+  readonly observes?: ObservedAttention
   /** select narrows `StepView.chosen`, so it may stand after a selector in a stack. @default false */
   readonly refines?: boolean
   /** select hands over native selectors, which nothing can refine. @default false */
   readonly selectsNatively?: boolean
+}
+
+/** Attention of a prompt's rows that an engine keeps while it prefills; see PromptAttention. */
+export interface ObservedAttention {
+  /** Last rows of the prompt whose attention is wanted. @default 0 */
+  readonly windowTokens?: number
+  /** Attention of all rows, summed. @default false */
+  readonly allRows?: boolean
 }
 
 /** A frozen configuration, shared by many sequences. It decides; it owns no KV and moves none. */
@@ -61,4 +71,6 @@ export interface PolicyCounts {
   readonly pooledTokens: number
   /** Bytes of indexes held beside the KV. */
   readonly indexBytes: number
+  /** Rows that must be kept to go on from here. @default all rows */
+  readonly heldTokens?: number
 }

@@ -41,7 +41,19 @@ export interface PrefillView {
   /** The prompt ends with this chunk. */
   readonly last: boolean
   readonly kv: KvReader
+  /** Where the policy's effects ask for it, once the prompt ends with this chunk. */
+  readonly attention?: PromptAttention
   readonly signal?: AbortSignal
+}
+
+/** Attention that the rows of a prompt paid, each row to itself and to the rows before it, by the true softmax weights. */
+export interface PromptAttention {
+  /** Rows of the window: as many as were asked for, or fewer where the sequence is shorter. */
+  readonly windowTokens: number
+  /** [numHeads][numTokens]: weights of the last windowTokens rows, summed over them. */
+  windowMass(layer: number): Promise<Float32Array>
+  /** [numHeads][numTokens]: weights of all prefilled rows, summed over them; for policies that observe `allRows`. */
+  totalMass(layer: number): Promise<Float32Array>
 }
 
 /** One decode step, or one layer of it. */
@@ -52,6 +64,11 @@ export interface StepView {
   readonly numTokens: number
   /** [numHeads][headDim], rotated; null at scope `step`. */
   readonly queries: Float32Array | null
+  /**
+   * [numHeads / numKvHeads][indices.length]: softmax weights over the rows `indices` alone, for each query head that
+   * reads the KV head. Absent at scope `step`, and without `observe.attention-weights`.
+   */
+  weights?(kvHead: number, indices: Int32Array): Float32Array
   /** What the policies before this one in a stack chose; absent: everything. For policies that declare `refines`. */
   readonly chosen?: Selection
   readonly kv: KvReader
