@@ -70,10 +70,30 @@ void attendPrefill(Context& context, const KvView& kv, int layer, const float* q
 void attendRuns(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
                 const Batch& batch, const RunRows& rows, float* out, float* lse);
 
-// Runs chosen for one sequence, one row a KV head, grown by a selector.
+// Runs chosen for one sequence, one row a KV head or one a query head, grown by a selector.
 struct ChosenRuns {
-  std::vector<std::int32_t> rowStarts;  // [numKvHeads + 1]
+  std::vector<std::int32_t> rowStarts;  // [numKvHeads + 1] or [numHeads + 1]
   std::vector<KvRun> runs;
+};
+
+// KV rows of one sequence that attention may read at one layer: a bitmap a KV head over the indices below endTokens.
+// Every row from there on is kept; so is everything by default.
+struct KeptView {
+  // [numKvHeads][stride], stride = ceil(endTokens / 64): index i is bit i % 64 of word i / 64; set from endTokens on.
+  const std::uint64_t* bits = nullptr;
+  std::size_t stride = 0;
+  int endTokens = 0;
+
+  bool keepsAll() const { return endTokens == 0; }
+
+  // The rows of a page, one bit each, the first one lowest.
+  std::uint32_t pageBits(int kvHead, int page) const {
+    if (page >= (endTokens + kPageTokens - 1) / kPageTokens) return 0xffffu;
+    const std::uint64_t word = bits[static_cast<std::size_t>(kvHead) * stride + static_cast<std::size_t>(page / 4)];
+    return static_cast<std::uint32_t>(word >> (page % 4 * kPageTokens)) & 0xffffu;
+  }
+
+  bool keeps(int kvHead, int index) const { return (pageBits(kvHead, index / kPageTokens) >> (index % kPageTokens)) & 1u; }
 };
 
 struct SelectInput {
@@ -84,6 +104,8 @@ struct SelectInput {
   float scale;
   int numTokens;              // KV rows held, the current token's included
   const std::int32_t* pages;  // page table of the sequence
+  // Candidates: attention reads no other row but the current one, whatever is chosen.
+  KeptView kept = {};
 };
 
 // Sums over the calls since the last reset; a count is tokens times KV heads.
