@@ -24,7 +24,7 @@ Encoded encodeWith(Isa isa, Sequence& sequence, int start, int end, int bits) {
   out.planeBytes = tokens * static_cast<std::size_t>(rowBytes(bits));
   out.stats.assign(statBytes(sequence.headDim), 0xcd);
   out.codes.assign(out.planeBytes * static_cast<std::size_t>(codeUnits(sequence.headDim)) + kCodeSlackBytes, 0xcd);
-  kernelsFor(isa).encode({keyRows(sequence.kv, 0, 0, sequence.pages.data()), start, end, bits, out.stats.data(),
+  kernelsFor(isa).encode({headKeys(sequence.kv, 0, 0, sequence.pages.data()), start, end, bits, out.stats.data(),
                           out.codes.data(), out.planeBytes});
   return out;
 }
@@ -215,9 +215,13 @@ void scoresRowsExactly() {
       for (int i = 0; i < dim; ++i) q[static_cast<std::size_t>(h * padded + i)] = random.normal();
     }
     const std::size_t stride = static_cast<std::size_t>(count) + 2;
+    const bool addressed = random.below(2) == 0;
+    std::vector<const std::uint8_t*> rows;
+    for (int n = 0; n < count; ++n)
+      rows.push_back(sequence.row(1, 1, listed ? list[static_cast<std::size_t>(n)] : first + n));
     for (const NamedIsa& isa : availableIsas()) {
       std::vector<float> out(stride * static_cast<std::size_t>(group), NAN);
-      kernelsFor(isa.isa).score({keyRows(sequence.kv, 1, 1, sequence.pages.data()), listed ? list.data() : nullptr,
+      kernelsFor(isa.isa).score({headKeys(sequence.kv, 1, 1, sequence.pages.data()), addressed ? rows.data() : nullptr, listed ? list.data() : nullptr,
                                  first, count, q.data(), group, 0.125f, out.data(), stride});
       for (int h = 0; h < group; ++h) {
         for (int n = 0; n < count; ++n) {

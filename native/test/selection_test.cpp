@@ -54,6 +54,40 @@ ChosenRuns selectWith(Isa isa, int workers, Case& one, SelectCounts* counts = nu
   return out;
 }
 
+// Rows of a sequence kept elsewhere: one copy of the K rows a KV head, handed out by address.
+class ScatteredKeys : public KeyRows {
+ public:
+  ScatteredKeys(Case& one) : one_(one), copies_(static_cast<std::size_t>(one.numKvHeads)), addresses_(copies_.size()) {
+    rowBytes_ = static_cast<std::size_t>(one.dim) * (one.sequence.type == KvType::f32 ? 4 : 2);
+  }
+  const std::uint8_t* const* rows(Context& context, int kvHead, const std::int32_t* indices, int count) override {
+    if (context.cancelled()) return nullptr;
+    std::vector<std::uint8_t>& copy = copies_[static_cast<std::size_t>(kvHead)];
+    std::vector<const std::uint8_t*>& addresses = addresses_[static_cast<std::size_t>(kvHead)];
+    copy.assign(rowBytes_ * static_cast<std::size_t>(count) + 1, 0xff);
+    addresses.clear();
+    for (int i = 0; i < count; ++i) {
+      ascending = ascending && (i == 0 || indices[i] > indices[i - 1]);
+      std::uint8_t* at = copy.data() + rowBytes_ * static_cast<std::size_t>(i);
+      std::memcpy(at, one_.sequence.row(one_.layer, kvHead, indices[i]), rowBytes_);
+      addresses.push_back(at);
+    }
+    asked += count;
+    most = std::max(most, count);
+    addresses.push_back(nullptr);  // so that no rows are an array too
+    return addresses.data();
+  }
+  bool ascending = true;
+  long asked = 0;
+  int most = 0;
+
+ private:
+  Case& one_;
+  std::size_t rowBytes_;
+  std::vector<std::vector<std::uint8_t>> copies_;
+  std::vector<std::vector<const std::uint8_t*>> addresses_;
+};
+
 bool same(const ChosenRuns& a, const ChosenRuns& b) {
   return a.rowStarts == b.rowStarts && a.runs.size() == b.runs.size() &&
          (a.runs.empty() || std::memcmp(a.runs.data(), b.runs.data(), a.runs.size() * sizeof(KvRun)) == 0);
@@ -109,6 +143,52 @@ void threadsChangeNothing() {
       for (const int workers : {2, 7}) {
         expect(same(chosen, selectWith(isa.isa, workers, one)), "%s: %d workers choose otherwise, seed %d\n", isa.name,
                workers, seed);
+      }
+    }
+  }
+}
+
+// Where keys are read changes nothing, and what was read without being chosen is likely next.
+void keysMayLieElsewhere() {
+  for (int seed = 0; seed < 60; ++seed) {
+    Case one(seed);
+    for (const NamedIsa& isa : availableIsas()) {
+      TestContext context(isa.isa, 2);
+      SegmentIndex index({2, one.numKvHeads, one.dim, one.bits});
+      index.extend(context, one.sequence.kv, one.sequence.pages.data(), one.ends.data(),
+                   static_cast<int>(one.ends.size()));
+      SegmentSelector segments(index, one.rule, one.poolFactor);
+      ExactSelector exact(one.rule);
+      for (Selector* selector : {static_cast<Selector*>(&segments), static_cast<Selector*>(&exact)}) {
+        ChosenRuns plain, fetched;
+        selector->select(context, one.input(), plain);
+        const double pooled = selector->counts.pooled;
+        ScatteredKeys keys(one);
+        SelectInput input = one.input();
+        input.keys = &keys;
+        input.wantsLikely = true;
+        input.kv.base = nullptr;
+        selector->select(context, input, fetched);
+        expect(same(plain, fetched), "%s: other rows chosen of keys elsewhere, seed %d\n", isa.name, seed);
+        expect(keys.ascending, "%s: rows asked out of order, seed %d\n", isa.name, seed);
+        if (selector == &exact) expect(keys.most <= 512, "%s: %d rows at once, seed %d\n", isa.name, keys.most, seed);
+        expect(selector->counts.pooled == 2 * pooled, "%s: pooled %g, seed %d\n", isa.name, pooled, seed);
+        std::size_t chosen = 0;
+        for (int head = 0; head < one.numKvHeads; ++head) {
+          const std::vector<int> tokens = tokensOf(fetched, head);
+          chosen += tokens.size();
+          for (int i = fetched.likelyStarts[static_cast<std::size_t>(head)];
+               i < fetched.likelyStarts[static_cast<std::size_t>(head) + 1]; ++i) {
+            const int token = fetched.likely[static_cast<std::size_t>(i)];
+            expect(!std::binary_search(tokens.begin(), tokens.end(), token), "%s: a chosen row is likely, seed %d\n",
+                   isa.name, seed);
+          }
+        }
+        const double candidates = static_cast<double>(one.end() - one.first()) * one.numKvHeads;
+        if (selector != &segments || pooled == 0 || pooled == candidates) continue;
+        const std::size_t visible = static_cast<std::size_t>(one.visible() * one.numKvHeads);
+        expect(static_cast<double>(fetched.likely.size() + chosen - visible) == pooled,
+               "%s: %zu likely, seed %d\n", isa.name, fetched.likely.size(), seed);
       }
     }
   }
@@ -362,6 +442,7 @@ void extremeScoresStayFinite() {
 
 int runSelectionTests() {
   threadsChangeNothing();
+  keysMayLieElsewhere();
   choosesAsFloat64Does();
   exactSelectorIsTheOracle();
   equalScoresTakeTheLowestTokens();

@@ -148,7 +148,7 @@ void scoreRows(const ScoreTask& task) {
   const int bytes = dim * static_cast<int>(sizeof(T));
   const auto rowAt = [&](int n) {
     const int i = n < task.count ? n : task.count - 1;
-    return keyRow(task.keys, task.tokens ? task.tokens[i] : task.first + i);
+    return task.rows ? task.rows[i] : keyRow(task.keys, task.tokens ? task.tokens[i] : task.first + i);
   };
   constexpr int kAhead = 4 * kLanes;
   for (int n = 0; n < kAhead && n < task.count; ++n) prefetch(rowAt(n), bytes);

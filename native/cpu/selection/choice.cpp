@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 #include "budget.h"
 #include "kernels.h"
@@ -66,15 +67,18 @@ class Choice {
 
   // Softmax numerators of all candidates, by estimate or exactly. False if aborted, as all phases.
   bool scoreCandidates(bool exact) {
+    const bool fetched = input_.keys != nullptr;
+    if (fetched && exact && !scoreFetched()) return false;
+    if (fetched && !fetchVisible()) return false;
     context_.forEach(numKvHeads_ * (chunks_ + 1), [&](int task, int worker) {
       if (context_.cancelled()) return;
       const int kvHead = task % numKvHeads_, chunk = task / numKvHeads_;
       if (chunk == chunks_) return scoreVisible(kvHead, worker);
       const int offset = chunk * kChunkTokens, count = std::min(kChunkTokens, numCandidates_ - offset);
-      if (exact) {
-        scoreTokens(kvHead, nullptr, split_.first + offset, count, scores(kvHead) + offset, stride_);
-      } else {
+      if (!exact) {
         estimate(kvHead, offset, count, worker);
+      } else if (!fetched) {
+        scoreTokens(kvHead, nullptr, nullptr, split_.first + offset, count, scores(kvHead) + offset);
       }
       finishChunk(kvHead, chunk, count);
     });
@@ -117,10 +121,11 @@ class Choice {
       const int count = keptTokens(kernels_, row, 0, cut, tokens);
       for (int i = 0; i < count; ++i) tokens[i] += split_.first + offset;
       chunkCounts_[kvHead * chunks_ + chunk] = count;
-      scoreTokens(kvHead, tokens, 0, count, scores(kvHead) + offset, stride_);
+      if (input_.keys) return;
+      scoreTokens(kvHead, nullptr, tokens, 0, count, scores(kvHead) + offset);
       finishChunk(kvHead, chunk, count);
     });
-    if (context_.cancelled()) return false;
+    if (context_.cancelled() || (input_.keys && !scoreFetchedPool())) return false;
     findFactors();
 
     // Values and tokens of a head's pool, closed up; a small pool is not worth a fork.
@@ -150,6 +155,13 @@ class Choice {
 
   void cutToBudget(int tokens) {
     cutRows(kernels_, candidateRows(), histograms_, tokens, rule_.jointHeads, positions_, cuts_);
+  }
+
+  // What the pool holds beside the kept tokens, ascending.
+  void appendRest(int kvHead, const std::int32_t* kept, int count, std::vector<std::int32_t>& out) const {
+    if (!pooled_) return;
+    const std::int32_t* pool = tokens_ + static_cast<std::size_t>(kvHead) * stride_;
+    std::set_difference(pool, pool + counts_[kvHead], kept, kept + count, std::back_inserter(out));
   }
 
   // Kept candidates of a KV head, ascending.
@@ -226,10 +238,69 @@ class Choice {
     return {values(kvHead) + offset, nullptr, stride_, last ? &lastCount_ : &full, 1};
   }
 
-  void scoreTokens(int kvHead, const std::int32_t* tokens, int first, int count, float* out,
-                   std::size_t outStride) const {
-    kernels_.score({keyRows(input_.kv, input_.layer, kvHead, input_.pages), tokens, first, count, query(kvHead), group_,
-                    input_.scale, out, outStride});
+  // Of tokens named by address, by index or, with neither, from `first` on.
+  void scoreTokens(int kvHead, const std::uint8_t* const* rows, const std::int32_t* tokens, int first, int count,
+                   float* out, std::size_t outStride = 0) const {
+    kernels_.score({headKeys(input_.kv, input_.layer, kvHead, input_.pages), rows, tokens, first, count, query(kvHead),
+                    group_, input_.scale, out, outStride > 0 ? outStride : stride_});
+  }
+
+  bool fetchVisible() {
+    std::vector<std::int32_t> visible;
+    for (int token = 0; token < split_.first; ++token) visible.push_back(token);
+    for (int token = split_.end; token < input_.numTokens; ++token) visible.push_back(token);
+    visibleRows_.resize(static_cast<std::size_t>(numKvHeads_));
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const auto rows = input_.keys->rows(context_, kvHead, visible.data(), static_cast<int>(visible.size()));
+      if (!rows) return false;
+      visibleRows_[static_cast<std::size_t>(kvHead)] = rows;
+    }
+    return true;
+  }
+
+  // Exact scores of all candidates, a chunk of rows at a time, so that not all need be at hand at once.
+  bool scoreFetched() {
+    std::vector<std::int32_t> tokens(kChunkTokens);
+    std::vector<const std::uint8_t* const*> rows(static_cast<std::size_t>(numKvHeads_));
+    for (int chunk = 0; chunk < chunks_; ++chunk) {
+      const int offset = chunk * kChunkTokens, count = std::min(kChunkTokens, numCandidates_ - offset);
+      for (int i = 0; i < count; ++i) tokens[static_cast<std::size_t>(i)] = split_.first + offset + i;
+      for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+        const auto found = input_.keys->rows(context_, kvHead, tokens.data(), count);
+        if (!found) return false;
+        rows[static_cast<std::size_t>(kvHead)] = found;
+      }
+      context_.forEach(numKvHeads_, [&](int kvHead, int) {
+        scoreTokens(kvHead, rows[static_cast<std::size_t>(kvHead)], nullptr, 0, count, scores(kvHead) + offset);
+      });
+    }
+    return true;
+  }
+
+  // Exact scores of the pool: all rows of a KV head asked for together.
+  bool scoreFetchedPool() {
+    std::vector<std::int32_t> tokens;
+    std::vector<const std::uint8_t* const*> rows(static_cast<std::size_t>(numKvHeads_));
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      tokens.clear();
+      for (int chunk = 0; chunk < chunks_; ++chunk) {
+        const std::int32_t* part = tokens_ + static_cast<std::size_t>(kvHead) * stride_ + chunk * kChunkTokens;
+        tokens.insert(tokens.end(), part, part + chunkCounts_[kvHead * chunks_ + chunk]);
+      }
+      const auto found = input_.keys->rows(context_, kvHead, tokens.data(), static_cast<int>(tokens.size()));
+      if (!found) return false;
+      rows[static_cast<std::size_t>(kvHead)] = found;
+    }
+    context_.forEach(numKvHeads_, [&](int kvHead, int) {
+      const std::uint8_t* const* row = rows[static_cast<std::size_t>(kvHead)];
+      for (int chunk = 0; chunk < chunks_; ++chunk) {
+        const int count = chunkCounts_[kvHead * chunks_ + chunk];
+        scoreTokens(kvHead, row, nullptr, 0, count, scores(kvHead) + chunk * kChunkTokens);
+        finishChunk(kvHead, chunk, count);
+        row += count;
+      }
+    });
+    return !context_.cancelled();
   }
 
   void estimate(int kvHead, int offset, int count, int worker) {
@@ -250,8 +321,10 @@ class Choice {
     const int after = input_.numTokens - split_.end, stride = std::max(split_.first, after);
     float* out = reinterpret_cast<float*>(context_.scratch(worker, static_cast<std::size_t>(2 * stride * group_) * 4));
     float* behind = out + static_cast<std::size_t>(stride) * static_cast<std::size_t>(group_);
-    scoreTokens(kvHead, nullptr, 0, split_.first, out, static_cast<std::size_t>(stride));
-    scoreTokens(kvHead, nullptr, split_.end, after, behind, static_cast<std::size_t>(stride));
+    const std::uint8_t* const* rows = input_.keys ? visibleRows_[static_cast<std::size_t>(kvHead)] : nullptr;
+    scoreTokens(kvHead, rows, nullptr, 0, split_.first, out, static_cast<std::size_t>(stride));
+    scoreTokens(kvHead, rows ? rows + split_.first : nullptr, nullptr, split_.end, after, behind,
+                static_cast<std::size_t>(stride));
     for (int head = 0; head < group_; ++head) {
       float* sinks = out + head * stride;
       float* recent = behind + head * stride;
@@ -314,6 +387,7 @@ class Choice {
   std::int32_t* counts_;       // [numKvHeads] values in a row
   Cut* cuts_;                  // [numKvHeads]
   std::uint32_t* histograms_;  // [parts][numKvHeads][kBuckets]
+  std::vector<const std::uint8_t* const*> visibleRows_;  // [numKvHeads], with a source of keys
 };
 
 }  // namespace
@@ -328,6 +402,8 @@ void chooseRuns(Context& context, const SelectInput& input, const SegmentIndex* 
   const bool all = wanted == numCandidates;
   out.rowStarts.assign(static_cast<std::size_t>(numKvHeads) + 1, 0);
   out.runs.clear();
+  out.likelyStarts.assign(input.wantsLikely ? static_cast<std::size_t>(numKvHeads) + 1 : 0, 0);
+  out.likely.clear();
 
   double pooled = 0;
   std::int64_t attended = static_cast<std::int64_t>(numVisible + (all ? numCandidates : 0)) * numKvHeads;
@@ -359,6 +435,9 @@ void chooseRuns(Context& context, const SelectInput& input, const SegmentIndex* 
       const int count = choice.kept(kvHead, &tokens);
       for (int i = 0; i < count; ++i) writer.span(tokens[i], tokens[i] + 1);
       attended += count;
+      if (!input.wantsLikely) return;
+      choice.appendRest(kvHead, tokens, count, out.likely);
+      out.likelyStarts[static_cast<std::size_t>(kvHead) + 1] = static_cast<std::int32_t>(out.likely.size());
     });
   }
   counts.calls += 1;

@@ -14,7 +14,7 @@ namespace {
 // To the nearest whole number, ties to even; |x| < 2^22.
 inline float nearest(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
-inline const std::uint8_t* keyRow(const KeyRows& keys, int token) {
+inline const std::uint8_t* keyRow(const HeadKeys& keys, int token) {
   const std::size_t elementBytes = keys.type == KvType::f32 ? 4 : 2;
   return keys.base + static_cast<std::size_t>(keys.pages[token / kPageTokens]) * keys.pageStride +
          static_cast<std::size_t>(token % kPageTokens) * static_cast<std::size_t>(keys.headDim) * elementBytes;

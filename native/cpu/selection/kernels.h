@@ -9,7 +9,7 @@
 namespace kvasir::selection {
 
 // K rows of one (layer, KV head).
-struct KeyRows {
+struct HeadKeys {
   const std::uint8_t* base;
   const std::int32_t* pages;
   std::size_t pageStride;
@@ -17,13 +17,13 @@ struct KeyRows {
   int headDim;
 };
 
-static inline KeyRows keyRows(const KvView& kv, int layer, int kvHead, const std::int32_t* pages) {
+static inline HeadKeys headKeys(const KvView& kv, int layer, int kvHead, const std::int32_t* pages) {
   return {kv.base + static_cast<std::size_t>(layer) * kv.layerStride + static_cast<std::size_t>(kvHead) * kv.headStride,
           pages, kv.pageStride, kv.type, kv.headDim};
 }
 
 struct EncodeTask {
-  KeyRows keys;
+  HeadKeys keys;
   int start, end;  // the segment
   int codeBits;
   std::uint8_t* stats;  // [statBytes]
@@ -48,8 +48,9 @@ struct ScanTask {
 };
 
 struct ScoreTask {
-  KeyRows keys;
-  const std::int32_t* tokens;  // [count], or null: first, first + 1, ...
+  HeadKeys keys;
+  const std::uint8_t* const* rows;  // [count] addresses, or null: by token in `keys`
+  const std::int32_t* tokens;       // [count], or null: first, first + 1, ...
   int first, count;
   const float* q;  // [group][paddedDim]
   int group;

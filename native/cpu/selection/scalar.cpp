@@ -87,8 +87,9 @@ void score(const ScoreTask& task) {
   const int paddedDim = codeUnits(task.keys.headDim) * kUnitChannels;
   float row[kMaxSelectHeadDim];
   for (int n = 0; n < task.count; ++n) {
-    const int token = task.tokens ? task.tokens[n] : task.first + n;
-    loadRow(keyRow(task.keys, token), task.keys.type, task.keys.headDim, row);
+    const std::uint8_t* key =
+        task.rows ? task.rows[n] : keyRow(task.keys, task.tokens ? task.tokens[n] : task.first + n);
+    loadRow(key, task.keys.type, task.keys.headDim, row);
     for (int head = 0; head < task.group; ++head) {
       float dot = 0.0f;
       for (int i = 0; i < task.keys.headDim; ++i) dot += task.q[head * paddedDim + i] * row[i];

@@ -124,7 +124,7 @@ bool SegmentIndex::extend(Context& context, const KvView& kv, const std::int32_t
     const Storage::Head& head = storage_->heads[static_cast<std::size_t>(task)];
     int start = oldTokens;
     for (int i = 0; i < count && !context.cancelled(); ++i) {
-      kernels.encode({keyRows(kv, layer, kvHead, pages), start, ends[i], shape_.codeBits,
+      kernels.encode({headKeys(kv, layer, kvHead, pages), start, ends[i], shape_.codeBits,
                       head.stats.get() + (oldSegments + static_cast<std::size_t>(i)) * statRow,
                       head.codes.get() + static_cast<std::size_t>(start) * codeRow,
                       Storage::planeBytes(shape_, storage_->tokenCapacity)});

@@ -74,6 +74,19 @@ void attendRuns(Context& context, const KvView& kv, int layer, const float* q, i
 struct ChosenRuns {
   std::vector<std::int32_t> rowStarts;  // [numKvHeads + 1] or [numHeads + 1]
   std::vector<KvRun> runs;
+  // Where SelectInput asks for it: ascending indices a KV head that were in the pool and not chosen.
+  std::vector<std::int32_t> likelyStarts;  // [numKvHeads + 1]
+  std::vector<std::int32_t> likely;
+};
+
+// K rows of one layer of a sequence that need not lie in its pages.
+class KeyRows {
+ public:
+  virtual ~KeyRows() = default;
+  // Addresses [count] of the K rows [headDim] at `indices`, ascending, in the type of the view. Asked between forks by
+  // the thread that selects, so it may fork itself; what is asked together may be fetched together. Array and addresses
+  // hold until the same KV head is asked again or the selection returns. Null once the caller has aborted.
+  virtual const std::uint8_t* const* rows(Context& context, int kvHead, const std::int32_t* indices, int count) = 0;
 };
 
 // KV rows of one sequence that attention may read at one layer: a bitmap a KV head over the indices below endTokens.
@@ -106,6 +119,8 @@ struct SelectInput {
   const std::int32_t* pages;  // page table of the sequence
   // Candidates: attention reads no other row but the current one, whatever is chosen.
   KeptView kept = {};
+  KeyRows* keys = nullptr;    // where K rows are read; null: the pages
+  bool wantsLikely = false;   // fill ChosenRuns::likely
 };
 
 // Sums over the calls since the last reset; a count is tokens times KV heads.
