@@ -1,5 +1,5 @@
 import { ComposeError } from './errors.ts'
-import type { CachePolicy, Effects, Slot } from './policy.ts'
+import type { CachePolicy, Effects, ObservedAttention, Slot } from './policy.ts'
 
 const slotOrder: readonly Slot[] = ['reuse', 'recompute', 'retain', 'select', 'append', 'place', 'publish']
 
@@ -15,9 +15,17 @@ export function composeEffects(policies: readonly CachePolicy[]): Effects {
     slots: slotOrder.filter((slot) => effects.some(({ slots }) => slots.includes(slot))),
     fidelity: effects.some(({ fidelity }) => fidelity === 'lossy') ? 'lossy' : 'exact',
     ...(scopes.length > 0 && { selectScope: scopes.includes('layer') ? ('layer' as const) : ('step' as const) }),
+    ...(effects.some(({ observes }) => observes) && { observes: joinObserved(effects) }),
     ...(effects.some(({ refines }) => refines) && { refines: selectorsOf(effects).every(({ refines }) => refines) }),
     ...(effects.some(({ selectsNatively }) => selectsNatively) && { selectsNatively: true }),
   })
+}
+
+function joinObserved(effects: readonly Effects[]): ObservedAttention {
+  return {
+    windowTokens: Math.max(0, ...effects.map(({ observes }) => observes?.windowTokens ?? 0)),
+    allRows: effects.some(({ observes }) => observes?.allRows),
+  }
 }
 
 function selectorsOf(effects: readonly Effects[]): Effects[] {

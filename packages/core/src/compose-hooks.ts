@@ -1,6 +1,7 @@
 import { PlanError } from './errors.ts'
 import type { Decline, RetainPlan, ReusePlan, RowSet, Selection } from './plans.ts'
 import type { CachePolicy, PolicySession } from './policy.ts'
+import { intersectRuns, type RunList } from './run-list.ts'
 import type { Span } from './segment.ts'
 import { mergeSpans, validateSpans } from './spans.ts'
 import type { KvReader, LayerReport, PrefillView, PromptView, StepView } from './views.ts'
@@ -31,18 +32,29 @@ export function askLadder(parts: readonly Part[]): Required<Pick<PolicySession, 
   }
 }
 
-/** Shows the chunk to all, each with the rows gone that those before it evicted; what any evicts is evicted. */
+/**
+ * Shows the chunk to all, each with the rows gone that those before it evicted; what any evicts is evicted, and what
+ * all keep is kept.
+ */
 export function askRetention(parts: readonly Part[]): NonNullable<PolicySession['retain']> {
   return async (view: PrefillView): Promise<RetainPlan> => {
     const reasons: string[] = []
     let evict: Span[] = []
+    let keep: readonly RunList[] | undefined
     for (const { policy, session } of parts) {
       const plan = await session.retain!({ ...view, kv: withoutRows(view.kv, evict) })
       validateSpans(`${policy.name}: plan.evict`, plan.evict ?? [], view.kv.numTokens)
       evict = mergeSpans(evict, plan.evict ?? [])
+      const kept = keep
+      keep =
+        kept === undefined ? plan.keep : (plan.keep?.map((list, layer) => intersectRuns(list, kept[layer])) ?? kept)
       if (plan.reason !== undefined) reasons.push(`${policy.name}: ${plan.reason}`)
     }
-    return { ...(evict.length > 0 && { evict }), ...(reasons.length > 0 && { reason: reasons.join('; ') }) }
+    return {
+      ...(evict.length > 0 && { evict }),
+      ...(keep && { keep }),
+      ...(reasons.length > 0 && { reason: reasons.join('; ') }),
+    }
   }
 }
 
@@ -75,8 +87,12 @@ function unrefinable({ policy }: Part): PlanError {
 }
 
 function viewFor({ policy }: Part, step: StepView, chosen: Selection | undefined): StepView {
-  const scoped = policy.effects.selectScope === 'layer' ? step : { ...step, layer: null, queries: null }
+  const scoped = policy.effects.selectScope === 'layer' ? step : withoutLayer(step)
   return chosen === undefined || !policy.effects.refines ? scoped : { ...scoped, chosen }
+}
+
+function withoutLayer({ numTokens, chosen, kv }: StepView): StepView {
+  return { layer: null, numTokens, queries: null, kv, ...(chosen && { chosen }) }
 }
 
 function withoutRows(kv: KvReader, evict: readonly Span[]): KvReader {

@@ -66,7 +66,14 @@ function sumCounts(counts: readonly PolicyCounts[]): PolicyCounts {
     attendedTokens: sum.attendedTokens + part.attendedTokens,
     pooledTokens: sum.pooledTokens + part.pooledTokens,
     indexBytes: sum.indexBytes + part.indexBytes,
+    ...heldBy(sum, part),
   }))
+}
+
+/** What any part lets go is gone. */
+function heldBy(a: PolicyCounts, b: PolicyCounts): { heldTokens?: number } {
+  const held = [a.heldTokens, b.heldTokens].filter((count) => count !== undefined)
+  return held.length > 0 ? { heldTokens: Math.min(...held) } : {}
 }
 
 /** Disposes every part, also when one fails; then throws what failed first. */

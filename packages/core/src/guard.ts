@@ -4,6 +4,7 @@ import { checkKeys, checkNumber } from './options.ts'
 import type { Decline, PlacePlan, PublishPlan, RetainPlan, ReusePlan, RowSet, Selection } from './plans.ts'
 import type { CachePolicy, PolicyCounts, PolicySession, Slot } from './policy.ts'
 import { exact } from './provenance.ts'
+import { requireCapabilities } from './require-capabilities.ts'
 import { type RunList, runsOfSpans, runsWithoutSpans } from './run-list.ts'
 import type { Span } from './segment.ts'
 import { complementSpans } from './spans.ts'
@@ -53,6 +54,7 @@ export function openGuarded(policy: CachePolicy, sequence: SequenceContext, opti
   checkKeys('openGuarded', options, ['onQuarantine', 'hookTimeoutMs', 'tiers'])
   policy.bind(sequence.profile)
   checkStepScope(policy, sequence)
+  if (policy.effects.observes) requireCapabilities(policy.name, sequence.profile, ['observe.attention-mass'])
   const resolved = {
     onQuarantine: options.onQuarantine,
     hookTimeoutMs: checkNumber('hookTimeoutMs', options.hookTimeoutMs ?? 120_000, 1, 2 ** 31 - 1),
@@ -132,8 +134,8 @@ class Guard implements GuardedSession {
     this.#numTokens = view.kv.numTokens
     return this.#ask('retain', {}, view.signal, async (inner) => {
       const plan = await inner.retain!(view)
-      const { capabilities } = this.#sequence.profile
-      validateRetainPlan(plan, { numTokens: view.kv.numTokens, capabilities })
+      const { shape, capabilities } = this.#sequence.profile
+      validateRetainPlan(plan, { numTokens: view.kv.numTokens, shape, capabilities })
       return plan
     })
   }
@@ -141,15 +143,16 @@ class Guard implements GuardedSession {
   select(step: StepView): Selection {
     this.#numTokens = step.numTokens
     const { shape, capabilities } = this.#sequence.profile
-    const { numKvHeads } = shape.layers[step.layer ?? 0]
+    const { numKvHeads, numHeads } = shape.layers[step.layer ?? 0]
     const gone = step.kv.evicted ?? []
     const chosen = this.#answer<Selection>('select', { kind: 'all' }, (inner) => {
       const selection = keepSync(inner.select!(step))
-      validateSelection(selection, { numTokens: step.numTokens, numKvHeads, capabilities, evicted: gone })
+      const { numTokens } = step
+      validateSelection(selection, { numTokens, numKvHeads, numHeads, capabilities, evicted: gone })
       return selection
     })
     if (gone.length === 0 || chosen.kind === 'native') return chosen
-    if (chosen.kind === 'runs') return { kind: 'runs', runs: runsWithoutSpans(chosen.runs, gone) }
+    if (chosen.kind === 'runs') return { ...chosen, runs: runsWithoutSpans(chosen.runs, gone) }
     return { kind: 'runs', runs: this.#heldRuns(gone, step.numTokens, numKvHeads) }
   }
 

@@ -24,6 +24,7 @@ test('the package exports these values and no others', () => {
     'exact',
     'fixedSelection',
     'indicesOfRow',
+    'intersectRuns',
     'isExact',
     'isPrivateScope',
     'kvBytesPerToken',

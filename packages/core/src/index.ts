@@ -34,6 +34,7 @@ export type { RopeScaling, RopeSpec, RopeStamp } from './rope-spec.ts'
 export {
   countRunTokens,
   indicesOfRow,
+  intersectRuns,
   pageTokens,
   type RunList,
   type RunListRules,
@@ -47,6 +48,7 @@ export { type ScorerOptions, type ScorerView, scorer } from './scorer.ts'
 export type { Segment, Span } from './segment.ts'
 export { complementSpans, mergeSpans, validateSpans } from './spans.ts'
 export {
+  type RetainRules,
   type RowSetRules,
   type SelectionRules,
   uncoveredRows,

@@ -4,6 +4,7 @@ import { PlanError } from './errors.ts'
 import {
   countRunTokens,
   indicesOfRow,
+  intersectRuns,
   runsOfIndices,
   runsOfSpans,
   runsWithoutSpans,
@@ -94,5 +95,22 @@ describe('validateRunList', () => {
     expect(() => validateRunList(both, 2, 20, { mustHold: 19 })).toThrow(/row 1/)
     validateRunList(runsOfSpans([{ start: 17, end: 20 }], 2), 2, 20, { mustHold: 19 })
     validateRunList(runsOfSpans([{ start: 0, end: 5 }], 2), 2, 20, { mustHold: 0 })
+  })
+})
+
+describe('intersectRuns', () => {
+  test('names what both lists name, whatever their runs', () => {
+    const rows = fc.array(fc.uniqueArray(fc.nat(70), { maxLength: 40 }), { minLength: 2, maxLength: 2 })
+    const sorted = (lists: number[][]) => lists.map((list) => list.sort((a, b) => a - b))
+    fc.assert(
+      fc.property(rows, rows, (some, others) => {
+        const [a, b] = [sorted(some), sorted(others)]
+        const both = intersectRuns(runsOfIndices(a), runsOfIndices(b))
+        validateRunList(both, 2, 71)
+        for (let row = 0; row < 2; row++) {
+          expect(indicesOfRow(both, row)).toEqual(a[row].filter((index) => b[row].includes(index)))
+        }
+      }),
+    )
   })
 })

@@ -81,6 +81,28 @@ export function runsWithoutSpans(list: RunList, spans: readonly Span[]): RunList
   return { rowStarts, runs: Int32Array.from(runs) }
 }
 
+/** The indices that both lists name, row by row; both have the same number of rows. */
+export function intersectRuns(a: RunList, b: RunList): RunList {
+  const rowStarts = new Int32Array(a.rowStarts.length)
+  const runs: number[] = []
+  for (let row = 0; row + 1 < rowStarts.length; row++) {
+    let [i, j] = [a.rowStarts[row], b.rowStarts[row]]
+    while (i < a.rowStarts[row + 1] && j < b.rowStarts[row + 1]) {
+      const [startA, startB] = [firstOf(a, i), firstOf(b, j)]
+      const [endA, endB] = [startA + a.runs[i * 3 + 2], startB + b.runs[j * 3 + 2]]
+      appendSpan(runs, Math.max(startA, startB), Math.min(endA, endB))
+      if (endA <= endB) i++
+      if (endB <= endA) j++
+    }
+    rowStarts[row + 1] = runs.length / 3
+  }
+  return { rowStarts, runs: Int32Array.from(runs) }
+}
+
+function firstOf({ runs }: RunList, run: number): number {
+  return runs[run * 3] * pageTokens + runs[run * 3 + 1]
+}
+
 export interface RunListRules {
   /** An index that every row must name, such as the current token's. */
   readonly mustHold?: number

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { PlanError, ProvenanceError, ScopeError } from './errors.ts'
 import type { PublishPlan, ReusePlan } from './plans.ts'
 import { exact, withLoss } from './provenance.ts'
-import { runsOfSpans } from './run-list.ts'
+import { runsOfIndices, runsOfSpans } from './run-list.ts'
 import { mergeSpans } from './spans.ts'
 import {
   uncoveredRows,
@@ -53,7 +53,17 @@ describe('validateSelection', () => {
 })
 
 describe('validateRetainPlan', () => {
-  const rules = { numTokens: 20, capabilities: new Set(['retain.evict']) }
+  const layer = {
+    numHeads: 4,
+    numKvHeads: 2,
+    headDim: 8,
+    rope: null,
+  }
+  const rules = {
+    numTokens: 20,
+    shape: { layers: [layer, layer] },
+    capabilities: new Set(['retain.evict', 'retain.per-head']),
+  }
   const evict = [{ start: 3, end: 5 }]
 
   test('accepts keeping everything anywhere, and evicting where the engine can', () => {
@@ -67,6 +77,17 @@ describe('validateRetainPlan', () => {
       expect(() => validateRetainPlan(wrong as never, rules)).toThrow(PlanError)
     expect(() => validateRetainPlan({ evict: [{ start: 3, end: 21 }] }, rules)).toThrow(/plan.evict\[0\]/)
     expect(() => validateRetainPlan({ evict }, { ...rules, capabilities: new Set() })).toThrow(/retain.evict/)
+  })
+
+  test('wants what is kept as a list a layer with a row a KV head, of rows that stand', () => {
+    const list = runsOfIndices([[0, 3], []])
+    validateRetainPlan({ keep: [list, list] }, rules)
+    expect(() => validateRetainPlan({ keep: [list] }, rules)).toThrow(/one a layer/)
+    expect(() => validateRetainPlan({ keep: [list, runsOfIndices([[0]])] }, rules)).toThrow(/rowStarts/)
+    expect(() => validateRetainPlan({ keep: [list, runsOfIndices([[20], []])] }, rules)).toThrow(/runs/)
+    expect(() => validateRetainPlan({ keep: [list, list] }, { ...rules, capabilities: new Set() })).toThrow(
+      /retain.per-head/,
+    )
   })
 })
 

@@ -1,7 +1,8 @@
 import type { Capability } from './engine-profile.ts'
 import { PlanError, ProvenanceError, ScopeError } from './errors.ts'
+import type { KvShape } from './kv-shape.ts'
 import type { PlacePlan, PublishPlan, RetainPlan, ReusePlan, RowSet, Selection } from './plans.ts'
-import { validateRunList } from './run-list.ts'
+import { type RunList, validateRunList } from './run-list.ts'
 import { type Scope, sameScope } from './scope.ts'
 import type { Span } from './segment.ts'
 import { complementSpans, validateSpans } from './spans.ts'
@@ -10,6 +11,8 @@ export interface SelectionRules {
   /** Rows of the sequence; the current token's is the last. */
   readonly numTokens: number
   readonly numKvHeads: number
+  /** Rows of a list a query head. @default lists have a row a KV head */
+  readonly numHeads?: number
   readonly capabilities: ReadonlySet<Capability>
   /** Evicted rows; native selectors need every row. @default [] */
   readonly evicted?: readonly Span[]
@@ -22,7 +25,14 @@ export function validateSelection(selection: Selection, rules: SelectionRules): 
       return
     case 'runs':
       requireCapability('select.runs', rules.capabilities)
-      validateRunList(selection.runs, rules.numKvHeads, rules.numTokens, { mustHold: rules.numTokens - 1 })
+      validateRunList(selection.runs, rowsOf(selection.runs, rules), rules.numTokens, { mustHold: rules.numTokens - 1 })
+      if (selection.moved === undefined) return
+      validateSpans('selection.moved', selection.moved, rules.numTokens)
+      requireCapability('select.moved', rules.capabilities)
+      selection.moved.forEach(({ by }, index) => {
+        if (Number.isSafeInteger(by)) return
+        throw new PlanError({ parameter: `selection.moved[${index}].by`, expected: 'an integer', got: by })
+      })
       return
     case 'native':
       requireCapability(`select.native:${selection.selector?.kind}`, rules.capabilities)
@@ -37,16 +47,35 @@ export function validateSelection(selection: Selection, rules: SelectionRules): 
   }
 }
 
-/** Throws a PlanError unless the spans to evict are in order and the engine can evict. */
-export function validateRetainPlan(
-  plan: RetainPlan,
-  rules: { readonly numTokens: number; readonly capabilities: ReadonlySet<Capability> },
-): void {
+/** Rows that the list must have: one a KV head, or one a query head where the engine reads such lists. */
+function rowsOf(list: RunList, { numKvHeads, numHeads, capabilities }: SelectionRules): number {
+  const perQueryHead = numHeads !== undefined && capabilities.has('select.per-query-head')
+  return perQueryHead && list?.rowStarts?.length === numHeads + 1 ? numHeads : numKvHeads
+}
+
+export interface RetainRules {
+  readonly numTokens: number
+  readonly shape: KvShape
+  readonly capabilities: ReadonlySet<Capability>
+}
+
+/** Throws a PlanError unless spans and lists are in order and the engine can carry them out. */
+export function validateRetainPlan(plan: RetainPlan, rules: RetainRules): void {
   if (typeof plan !== 'object' || plan === null)
     throw new PlanError({ parameter: 'plan', expected: 'a RetainPlan', got: plan })
-  if (plan.evict === undefined) return
-  validateSpans('plan.evict', plan.evict, rules.numTokens)
-  if (plan.evict.length > 0) requireCapability('retain.evict', rules.capabilities)
+  if (plan.evict !== undefined) {
+    validateSpans('plan.evict', plan.evict, rules.numTokens)
+    if (plan.evict.length > 0) requireCapability('retain.evict', rules.capabilities)
+  }
+  if (plan.keep === undefined) return
+  const { layers } = rules.shape
+  requireCapability('retain.per-head', rules.capabilities)
+  if (!Array.isArray(plan.keep) || plan.keep.length !== layers.length) {
+    throw new PlanError({ parameter: 'plan.keep', expected: `${layers.length} lists, one a layer`, got: plan.keep })
+  }
+  plan.keep.forEach((list, layer) => {
+    validateRunList(list, layers[layer].numKvHeads, rules.numTokens)
+  })
 }
 
 export interface RowSetRules {

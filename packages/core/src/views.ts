@@ -48,10 +48,10 @@ export interface PrefillView {
 
 /** Attention that the rows of a prompt paid, each row to itself and to the rows before it, by the true softmax weights. */
 export interface PromptAttention {
-  /** Rows of the window: as many as were asked for, or fewer where the sequence is shorter. */
+  /** Rows whose queries are at hand: as many as the policy's effects ask for, or fewer where the prompt is shorter. */
   readonly windowTokens: number
-  /** [numHeads][numTokens]: weights of the last windowTokens rows, summed over them. */
-  windowMass(layer: number): Promise<Float32Array>
+  /** [numHeads][numTokens]: weights of the prompt's last `windowTokens` rows (by default all at hand), summed over them. */
+  windowMass(layer: number, windowTokens?: number): Promise<Float32Array>
   /** [numHeads][numTokens]: weights of all prefilled rows, summed over them; for policies that observe `allRows`. */
   totalMass(layer: number): Promise<Float32Array>
 }

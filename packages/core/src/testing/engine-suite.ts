@@ -5,6 +5,7 @@ import { runsOfSpans } from '../run-list.ts'
 import type { Span } from '../segment.ts'
 import { complementSpans } from '../spans.ts'
 import type { PrefillView, StepView, TokenView } from '../views.ts'
+import { addHeadTests } from './engine-suite-heads.ts'
 import type { EngineUnderTest } from './engine-under-test.ts'
 import { probePolicy } from './probe-policy.ts'
 import {
@@ -189,6 +190,8 @@ export function engineSuite(
     assertUndisturbed(record)
     assertSameLogits(record.logits, whole.logits, 'after an abort')
   })
+
+  addHeadTests(engineOf, options)
 
   test('disposes the session once, with the sequence', async () => {
     let disposals = 0

@@ -3,7 +3,7 @@ import { checkInteger, checkKeys } from '../options.ts'
 import { privateScope, validateScope } from '../scope.ts'
 import type { EngineUnderTest, SequenceTestOptions } from './engine-under-test.ts'
 import { type ToyReport, ToySequence, type ToyShared } from './toy-sequence.ts'
-import { numLayers, toyShape, toyWeights } from './toy-weights.ts'
+import { numKvHeads, numLayers, toyShape, toyWeights } from './toy-weights.ts'
 
 export interface ToyEngineOptions {
   /** Of the random weights. @default 1 */
@@ -38,12 +38,11 @@ export interface ToyEngine extends EngineUnderTest {
  */
 export function toyEngine(options: ToyEngineOptions = {}): ToyEngine {
   checkKeys('toyEngine', options, ['seed', 'contextTokens'])
-  const capabilities = 'select.runs observe.query observe.keys retain.evict kv.fork kv.rewind kv.adopt kv.export'
   const shared: ToyShared = {
     profile: {
       name: 'toy',
       shape: toyShape,
-      capabilities: new Set([...capabilities.split(' '), 'prefill.partial-rows']),
+      capabilities: new Set(capabilities),
       contextTokens: checkInteger('contextTokens', options.contextTokens ?? 4096, 1),
     },
     weights: toyWeights(checkInteger('seed', options.seed ?? 1, 0)),
@@ -53,6 +52,23 @@ export function toyEngine(options: ToyEngineOptions = {}): ToyEngine {
   const createSequence = (sequence: SequenceTestOptions = {}) => openSequence(shared, sequence)
   return { profile: shared.profile, createSequence, generate: (prompt, wish) => generate(createSequence, prompt, wish) }
 }
+
+const capabilities = [
+  'select.runs',
+  'select.per-query-head',
+  'select.moved',
+  'observe.query',
+  'observe.keys',
+  'observe.attention-mass',
+  'observe.attention-weights',
+  'retain.evict',
+  'retain.per-head',
+  'kv.fork',
+  'kv.rewind',
+  'kv.adopt',
+  'kv.export',
+  'prefill.partial-rows',
+]
 
 /** The token ids of a text: its UTF-8 bytes. */
 export function toyTokens(text: string): Int32Array {
@@ -71,7 +87,8 @@ function openSequence(shared: ToyShared, options: SequenceTestOptions): ToySeque
     session,
     effects: policy?.effects ?? null,
     tokens: [],
-    layers: Array.from({ length: numLayers }, () => ({ keys: [], values: [] })),
+    layers: Array.from({ length: numLayers }, () => ({ queries: [], keys: [], values: [] })),
+    dropped: Array.from({ length: numLayers }, () => Array.from({ length: numKvHeads }, () => new Set<number>())),
     evicted: [],
     exactTokens: 0,
     decodeSteps: 0,

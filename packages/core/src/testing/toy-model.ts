@@ -10,8 +10,9 @@ import {
   width,
 } from './toy-weights.ts'
 
-/** KV rows of one layer, one array a token: [numKvHeads][headDim]. Rows are replaced, never changed. */
+/** Rows of one layer, one array a token: queries [numHeads][headDim], KV [numKvHeads][headDim]. Rows are replaced, never changed. */
 export interface ToyRows {
+  readonly queries: Float32Array[]
   readonly keys: Float32Array[]
   readonly values: Float32Array[]
 }
@@ -45,36 +46,50 @@ export function turn(x: Float32Array, positions: number): Float32Array {
   return turned
 }
 
-/** Softmax attention of queries [numHeads][headDim] over the rows that `indicesOf(kvHead)` names: [numHeads][headDim]. */
+/** Softmax attention of queries [numHeads][headDim], each head over the rows that `indicesOf` names: [numHeads][headDim]. */
 export function attend(
   queries: Float32Array,
-  rows: ToyRows,
-  indicesOf: (kvHead: number) => ArrayLike<number>,
+  rows: Pick<ToyRows, 'keys' | 'values'>,
+  indicesOf: (head: number) => ArrayLike<number>,
 ): Float64Array {
   const mixed = new Float64Array(width)
   for (let head = 0; head < numHeads; head++) {
-    const kvHead = Math.floor(head / (numHeads / numKvHeads))
-    const indices = indicesOf(kvHead)
-    const [from, to] = [head * headDim, kvHead * headDim]
-    const scores = new Float64Array(indices.length)
-    let top = Number.NEGATIVE_INFINITY
+    const indices = indicesOf(head)
+    const weights = attentionWeights(queries, head, rows.keys, indices)
+    const [from, to] = [head * headDim, kvHeadOf(head) * headDim]
     for (let at = 0; at < indices.length; at++) {
-      const row = rows.keys[indices[at]]
-      let score = 0
-      for (let i = 0; i < headDim; i++) score += queries[from + i] * row[to + i]
-      scores[at] = score / Math.sqrt(headDim)
-      top = Math.max(top, scores[at])
-    }
-    let total = 0
-    for (let at = 0; at < indices.length; at++) {
-      const weight = Math.exp(scores[at] - top)
-      total += weight
       const row = rows.values[indices[at]]
-      for (let i = 0; i < headDim; i++) mixed[from + i] += weight * row[to + i]
+      for (let i = 0; i < headDim; i++) mixed[from + i] += weights[at] * row[to + i]
     }
-    for (let i = 0; i < headDim; i++) mixed[from + i] /= total
   }
   return mixed
+}
+
+/** Softmax weights of one query head over the rows `indices` alone. */
+export function attentionWeights(
+  queries: Float32Array,
+  head: number,
+  keys: readonly Float32Array[],
+  indices: ArrayLike<number>,
+): Float64Array {
+  const [from, to] = [head * headDim, kvHeadOf(head) * headDim]
+  const weights = Float64Array.from(indices, (index) => {
+    let score = 0
+    for (let i = 0; i < headDim; i++) score += queries[from + i] * keys[index][to + i]
+    return score / Math.sqrt(headDim)
+  })
+  const top = Math.max(...weights)
+  let total = 0
+  for (let at = 0; at < weights.length; at++) {
+    weights[at] = Math.exp(weights[at] - top)
+    total += weights[at]
+  }
+  return weights.map((weight) => weight / total)
+}
+
+/** The KV head that a query head reads. */
+export function kvHeadOf(head: number): number {
+  return Math.floor(head / (numHeads / numKvHeads))
 }
 
 /** The rest of a layer: output projection, then the feed-forward block, each added to the hidden state. */

@@ -1,14 +1,26 @@
 import { PlanError, ScopeError } from '../errors.ts'
 import type { GuardedSession } from '../guard.ts'
-import type { ReusePlan, RowSet, Selection } from '../plans.ts'
+import type { MovedSpan, ReusePlan, RowSet, Selection } from '../plans.ts'
 import type { Effects } from '../policy.ts'
-import { indicesOfRow } from '../run-list.ts'
+import { indicesOfRow, type RunList } from '../run-list.ts'
 import { type Scope, sameScope } from '../scope.ts'
 import type { Span } from '../segment.ts'
 import { complementSpans, mergeSpans } from '../spans.ts'
-import { attend, embed, finishLayer, logitsOf, project, type ToyRows, turn } from './toy-model.ts'
+import {
+  attend,
+  attentionWeights,
+  embed,
+  finishLayer,
+  kvHeadOf,
+  logitsOf,
+  project,
+  type ToyRows,
+  turn,
+} from './toy-model.ts'
 import { readToyRows } from './toy-reader.ts'
-import { numKvHeads, numLayers, type ToyWeights } from './toy-weights.ts'
+import { numHeads, numKvHeads, numLayers, type ToyWeights } from './toy-weights.ts'
+
+const groupHeads = numHeads / numKvHeads
 
 /** Published KV rows, by the id of the sequence that computed them. */
 export interface ToyDonor {
@@ -26,6 +38,8 @@ export interface ToyState {
   readonly tokens: number[]
   readonly layers: readonly ToyRows[]
   evicted: readonly Span[]
+  /** [layer][kvHead]: rows that retain plans dropped for that head alone. */
+  readonly dropped: readonly (readonly Set<number>[])[]
   /** Rows from 0 on that were computed densely from exact rows. */
   exactTokens: number
   decodeSteps: number
@@ -39,12 +53,8 @@ export function prefillRows(weights: ToyWeights, state: ToyState, tokens: ArrayL
   state.layers.forEach((rows, layer) => {
     hidden = hidden.map((row, at) => {
       const queries = writeRow(weights, rows, layer, row, start + at)
-      const held = heldIndices(state, start + at + 1)
-      return finishLayer(
-        weights.layers[layer],
-        row,
-        attend(queries, rows, () => held),
-      )
+      const held = heldRows(state, layer, start + at + 1)
+      return finishLayer(weights.layers[layer], row, attend(queries, rows, held))
     })
   })
   if (state.exactTokens === start && state.evicted.length === 0) state.exactTokens += tokens.length
@@ -60,15 +70,10 @@ export function decodeRow(weights: ToyWeights, state: ToyState, token: number): 
   state.layers.forEach((rows, layer) => {
     const queries = writeRow(weights, rows, layer, hidden, index)
     const selection = ofStep ?? select(state, layer, queries)
-    const indices = Array.from({ length: numKvHeads }, (_, kvHead) =>
-      indicesOfHead(state, selection, kvHead, index + 1),
-    )
-    for (const { length } of indices) state.attendedTokens += length
-    hidden = finishLayer(
-      weights.layers[layer],
-      hidden,
-      attend(queries, rows, (kvHead) => indices[kvHead]),
-    )
+    const chosen = selection.kind === 'runs' ? chosenRows(state, layer, selection) : heldRows(state, layer, index + 1)
+    for (let kvHead = 0; kvHead < numKvHeads; kvHead++) state.attendedTokens += chosen(kvHead * groupHeads).length
+    const moved = selection.kind === 'runs' ? moveKeys(rows, selection.moved ?? []) : rows
+    hidden = finishLayer(weights.layers[layer], hidden, attend(queries, moved, chosen))
   })
   state.tokens.push(token)
   state.decodeSteps++
@@ -93,12 +98,8 @@ export function adoptRows(
     const deviations = Float32Array.from(set.rows, (index) => {
       const lent = rows.keys[index]
       const queries = writeRow(weights, rows, layer, hidden[index], index)
-      const held = heldIndices(state, index + 1)
-      hidden[index] = finishLayer(
-        weights.layers[layer],
-        hidden[index],
-        attend(queries, rows, () => held),
-      )
+      const held = heldRows(state, layer, index + 1)
+      hidden[index] = finishLayer(weights.layers[layer], hidden[index], attend(queries, rows, held))
       return lent === undefined ? 0 : relativeDistance(lent, rows.keys[index])
     })
     if (layer + 1 < numLayers && state.session) set = state.session.recompute({ layer, rows: set, deviations })
@@ -141,6 +142,7 @@ function writeRow(
   index: number,
 ): Float32Array {
   const { queries, keys, values } = project(weights.layers[layer], hidden, index)
+  rows.queries[index] = queries
   rows.keys[index] = keys
   rows.values[index] = values
   return queries
@@ -151,15 +153,60 @@ function select(state: ToyState, layer: number | null, queries: Float32Array | n
   const numTokens = state.tokens.length + 1
   // At scope step the current row is not there yet.
   const kv = readToyRows(state, layer === null ? numTokens - 1 : numTokens)
-  return state.session.select({ layer, numTokens, queries, kv })
+  if (layer === null || queries === null) return state.session.select({ layer, numTokens, queries, kv })
+  const weights = (kvHead: number, indices: Int32Array) =>
+    weightsOfGroup(queries, kvHead, state.layers[layer].keys, indices)
+  return state.session.select({ layer, numTokens, queries, kv, weights })
 }
 
-function indicesOfHead(state: ToyState, selection: Selection, kvHead: number, numTokens: number): ArrayLike<number> {
-  return selection.kind === 'runs' ? indicesOfRow(selection.runs, kvHead) : heldIndices(state, numTokens)
+/** [groupHeads][indices.length] */
+function weightsOfGroup(
+  queries: Float32Array,
+  kvHead: number,
+  keys: readonly Float32Array[],
+  indices: Int32Array,
+): Float32Array {
+  const all = new Float32Array(groupHeads * indices.length)
+  for (let head = 0; head < groupHeads; head++) {
+    all.set(attentionWeights(queries, kvHead * groupHeads + head, keys, indices), head * indices.length)
+  }
+  return all
+}
+
+type RowsOfHead = (head: number) => ArrayLike<number>
+
+/** What each query head reads where everything held is read. */
+export function heldRows(state: Pick<ToyState, 'evicted' | 'dropped'>, layer: number, numTokens: number): RowsOfHead {
+  const held = heldIndices(state, numTokens)
+  const rows = state.dropped[layer].map((dropped) =>
+    dropped.size === 0 ? held : held.filter((row) => !dropped.has(row)),
+  )
+  return (head) => rows[kvHeadOf(head)]
+}
+
+/** What each query head reads of a selection: its own row of the list, or its KV head's, without what was dropped. */
+function chosenRows(state: ToyState, layer: number, { runs }: Selection & { kind: 'runs' }): RowsOfHead {
+  const perQueryHead = runs.rowStarts.length === numHeads + 1
+  const rows = Array.from({ length: numHeads }, (_, head) =>
+    indicesOfRow(runs, perQueryHead ? head : kvHeadOf(head)).filter(
+      (row) => !state.dropped[layer][kvHeadOf(head)].has(row),
+    ),
+  )
+  return (head) => rows[head]
+}
+
+/** The rows with the keys of `spans` turned to where they are read as standing. */
+function moveKeys(rows: ToyRows, spans: readonly MovedSpan[]): Pick<ToyRows, 'keys' | 'values'> {
+  if (spans.length === 0) return rows
+  const keys = [...rows.keys]
+  for (const { start, end, by } of spans) {
+    for (let index = start; index < end; index++) keys[index] = turn(keys[index], by)
+  }
+  return { keys, values: rows.values }
 }
 
 /** Indices in [0, numTokens) that were not evicted. */
-function heldIndices(state: ToyState, numTokens: number): ArrayLike<number> {
+function heldIndices(state: Pick<ToyState, 'evicted'>, numTokens: number): Int32Array {
   const held = new Int32Array(numTokens)
   let count = 0
   for (const { start, end } of complementSpans(state.evicted, numTokens)) {
@@ -178,6 +225,10 @@ function relativeDistance(lent: Float32Array, computed: Float32Array): number {
   return Math.sqrt(distance / norm)
 }
 
+export function copyRows({ queries, keys, values }: ToyRows): ToyRows {
+  return { queries: [...queries], keys: [...keys], values: [...values] }
+}
+
 /** Frees the rows of `spans`. */
 export function evictRows(state: ToyState, spans: readonly Span[]): void {
   if (spans.length === 0) return
@@ -192,13 +243,27 @@ export function evictRows(state: ToyState, spans: readonly Span[]): void {
   }
 }
 
+/** Drops the rows that a plan does not keep, each KV head for itself. */
+export function keepRows(state: ToyState, keep: readonly RunList[], numTokens: number): void {
+  keep.forEach((list, layer) => {
+    state.dropped[layer].forEach((dropped, kvHead) => {
+      const kept = new Set(indicesOfRow(list, kvHead))
+      for (let index = 0; index < numTokens; index++) if (!kept.has(index)) dropped.add(index)
+    })
+  })
+}
+
 export function rewindRows(state: ToyState, numTokens: number): void {
   state.tokens.length = numTokens
   state.exactTokens = Math.min(state.exactTokens, numTokens)
   state.evicted = state.evicted
     .filter(({ start }) => start < numTokens)
     .map(({ start, end }) => ({ start, end: Math.min(end, numTokens) }))
-  for (const { keys, values } of state.layers) {
+  for (const heads of state.dropped) {
+    for (const dropped of heads) for (const index of dropped) if (index >= numTokens) dropped.delete(index)
+  }
+  for (const { queries, keys, values } of state.layers) {
+    queries.length = numTokens
     keys.length = numTokens
     values.length = numTokens
   }

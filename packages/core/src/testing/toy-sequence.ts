@@ -3,12 +3,15 @@ import { DisposedError, OptionError, ProvenanceError } from '../errors.ts'
 import { checkInteger } from '../options.ts'
 import type { CachePolicy, PolicyCounts } from '../policy.ts'
 import type { SequenceUnderTest } from './engine-under-test.ts'
+import { toyAttention } from './toy-attention.ts'
 import { readToyRows } from './toy-reader.ts'
 import {
   adoptRows,
   canAdopt,
+  copyRows,
   decodeRow,
   evictRows,
+  keepRows,
   prefillRows,
   rewindRows,
   type ToyDonor,
@@ -71,12 +74,13 @@ export class ToySequence implements SequenceUnderTest {
     options.signal?.throwIfAborted()
     const adopted = await this.#adopt(tokens)
     if (adopted) return adopted
+    const first = this.numTokens
     let logits: Float32Array = new Float32Array(0)
     for (let start = 0; start < tokens.length; start += chunkTokens) {
       options.signal?.throwIfAborted()
       const chunk = tokens.slice(start, start + chunkTokens)
       logits = prefillRows(this.#shared.weights, this.#state, chunk)
-      await this.#retain(chunk, this.#pieces(chunk), start + chunkTokens >= tokens.length, options.signal)
+      await this.#retain(chunk, this.#pieces(chunk), first, start + chunkTokens >= tokens.length, options.signal)
     }
     return logits
   }
@@ -99,8 +103,10 @@ export class ToySequence implements SequenceUnderTest {
     const { profile } = this.#shared
     const id = `toy-${++this.#shared.numSequences}`
     const session = state.session?.fork({ id, profile, scope: state.scope }) ?? null
-    const layers = state.layers.map(({ keys, values }) => ({ keys: [...keys], values: [...values] }))
-    return new ToySequence(this.#shared, this.#policy, { ...state, id, session, tokens: [...state.tokens], layers })
+    const layers = state.layers.map(copyRows)
+    const dropped = state.dropped.map((heads) => heads.map((rows) => new Set(rows)))
+    const tokens = [...state.tokens]
+    return new ToySequence(this.#shared, this.#policy, { ...state, id, session, tokens, layers, dropped })
   }
 
   rewind(numTokens: number): void {
@@ -126,7 +132,7 @@ export class ToySequence implements SequenceUnderTest {
       const expected = `rows in [0, ${state.exactTokens}), which were computed in full`
       throw new ProvenanceError({ parameter: 'plan.spans', expected, got: [last.start, last.end] })
     }
-    const layers = state.layers.map(({ keys, values }) => ({ keys: [...keys], values: [...values] }))
+    const layers = state.layers.map(copyRows)
     this.#shared.donors.set(state.id, { scope: state.scope, spans: plan.spans, layers })
   }
 
@@ -159,17 +165,35 @@ export class ToySequence implements SequenceUnderTest {
     if (plan.kind === 'decline' || !canAdopt(this.#state, plan, donors)) return null
     const logits = adoptRows(weights, this.#state, tokens, plan, donors)
     this.#borrowedTokens = tokens.length - plan.recompute.rows.length
-    await this.#retain(tokens, pieces, true)
+    await this.#retain(tokens, pieces, 0, true)
     return logits
   }
 
-  async #retain(tokens: Int32Array, pieces: string[], last: boolean, signal?: AbortSignal): Promise<void> {
+  /** `promptStart` is the index of the prompt's first token, `tokens` its chunk that ends the sequence. */
+  async #retain(
+    tokens: Int32Array,
+    pieces: string[],
+    promptStart: number,
+    last: boolean,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const state = this.#state
     if (state.session === null) return
+    const observed = last ? state.effects?.observes : undefined
+    const attention = observed && toyAttention(state, promptStart, observed.windowTokens ?? 0)
     const kv = readToyRows(state, this.numTokens)
     const start = this.numTokens - tokens.length
-    const plan = await state.session.retain({ tokens, pieces, start, last, kv, ...(signal && { signal }) })
+    const plan = await state.session.retain({
+      tokens,
+      pieces,
+      start,
+      last,
+      kv,
+      ...(attention && { attention }),
+      ...(signal && { signal }),
+    })
     evictRows(state, plan.evict ?? [])
+    if (plan.keep) keepRows(state, plan.keep, this.numTokens)
   }
 
   #pieces(tokens: ArrayLike<number>): string[] {

@@ -1,0 +1,237 @@
+import type { Selection } from '../plans.ts'
+import type { CachePolicy } from '../policy.ts'
+import { indicesOfRow, intersectRuns, type RunList, runsOfIndices, runsOfSpans } from '../run-list.ts'
+import type { PrefillView, StepView } from '../views.ts'
+import { assertClose } from './close.ts'
+import type { EngineSuiteOptions } from './engine-suite.ts'
+import type { EngineUnderTest } from './engine-under-test.ts'
+import { probePolicy } from './probe-policy.ts'
+import { assertSameLogits, assertUndisturbed, check, runScript } from './suite-run.ts'
+
+/** Half precision of the rows, seen through a softmax. */
+const tolerance = 2e-3
+
+/** Rows a head and attention that policies see: the tests of capabilities that an engine may lack, skipped where it does. */
+export function addHeadTests(engineOf: () => Promise<EngineUnderTest>, options: EngineSuiteOptions): void {
+  const { test, prompt, decoded } = options
+  const script = { prompt, decoded }
+  const needs = (capability: string, body: (engine: EngineUnderTest) => Promise<void>) => async () => {
+    const engine = await engineOf()
+    if (engine.profile.capabilities.has(capability)) await body(engine)
+  }
+
+  test(
+    'reads after a plan what it keeps a KV head, and every later row',
+    needs('retain.per-head', async (engine) => {
+      const keep = keptLists(engine, prompt.length)
+      const kept = await runScript(engine, script, keeping(keep))
+      const chosen = await runScript(
+        engine,
+        script,
+        selecting((step) => ({ kind: 'runs', runs: withLater(keep, prompt.length, step) })),
+      )
+      assertUndisturbed(kept)
+      assertUndisturbed(chosen)
+      assertSameLogits(kept.logits, chosen.logits, 'kept rows against the same rows selected')
+    }),
+  )
+
+  test(
+    'reads of a selection what is kept',
+    needs('retain.per-head', async (engine) => {
+      const keep = keptLists(engine, prompt.length)
+      const recent = (step: StepView) => recentRows(engine, step)
+      const both = selectingWhileKeeping(keep, recent)
+      const narrowed = selecting((step) => ({
+        kind: 'runs',
+        runs: intersectRuns(recent(step), withLater(keep, prompt.length, step)),
+      }))
+      const [kept, chosen] = [await runScript(engine, script, both), await runScript(engine, script, narrowed)]
+      assertUndisturbed(kept)
+      assertSameLogits(kept.logits, chosen.logits, 'kept and selected')
+    }),
+  )
+
+  test(
+    'takes lists with a row a query head',
+    needs('select.per-query-head', async (engine) => {
+      const ofKvHead = (step: StepView) => withLater(keptLists(engine, prompt.length), prompt.length, step)
+      const shared = await runScript(
+        engine,
+        script,
+        selecting((step) => ({ kind: 'runs', runs: ofKvHead(step) })),
+      )
+      const repeated = await runScript(
+        engine,
+        script,
+        selecting((step) => ({ kind: 'runs', runs: repeatRows(engine, step, ofKvHead(step)) })),
+      )
+      assertUndisturbed(repeated)
+      assertSameLogits(repeated.logits, shared.logits, 'the rows of KV heads, repeated for their query heads')
+      const { numHeads } = engine.profile.shape.layers[0]
+      const apart = selecting(({ numTokens }) => ({
+        kind: 'runs',
+        runs: runsOfIndices(Array.from({ length: numHeads }, (_, head) => [head, numTokens - 1])),
+      }))
+      const run = await runScript(engine, script, apart)
+      assertUndisturbed(run)
+      check(run.logits.at(-1)!.every(Number.isFinite), 'lists that differ by query head give no numbers')
+    }),
+  )
+
+  test(
+    'reads moved rows as if they stood elsewhere',
+    needs('select.moved', async (engine) => {
+      const moving = (by: number) =>
+        selecting((step) => ({ kind: 'runs', runs: recentRows(engine, step), moved: [{ start: 0, end: 2, by }] }))
+      const still = await runScript(
+        engine,
+        script,
+        selecting((step) => ({ kind: 'runs', runs: recentRows(engine, step) })),
+      )
+      const [unmoved, moved] = [await runScript(engine, script, moving(0)), await runScript(engine, script, moving(9))]
+      assertUndisturbed(moved)
+      assertSameLogits(unmoved.logits, still.logits, 'moved by nothing')
+      check(
+        moved.logits.at(-1)!.some((value, at) => value !== still.logits.at(-1)![at]),
+        'moving rows changed nothing',
+      )
+      const after = await runScript(engine, script)
+      assertSameLogits((await runScript(engine, script)).logits, after.logits, 'other sequences after a move')
+    }),
+  )
+
+  test(
+    'gives the weights of attention over the rows that are asked for',
+    needs('observe.attention-weights', async (engine) => {
+      const sums: number[] = []
+      const asking = selecting((step) => {
+        const { numHeads, numKvHeads } = engine.profile.shape.layers[step.layer!]
+        const indices = Int32Array.from([0, 3, 5, step.numTokens - 1])
+        const weights = step.weights!(numKvHeads - 1, indices)
+        check(weights.length === (numHeads / numKvHeads) * indices.length, `${weights.length} weights`)
+        for (let at = 0; at < weights.length; at += indices.length) {
+          sums.push(weights.subarray(at, at + indices.length).reduce((sum, weight) => sum + weight, 0))
+        }
+        return { kind: 'all' }
+      })
+      assertUndisturbed(await runScript(engine, script, asking))
+      check(sums.length > 0, 'weights were never asked for')
+      assertClose(
+        sums,
+        sums.map(() => 1),
+        { absolute: 1e-5 },
+      )
+    }),
+  )
+
+  test(
+    'gives the attention of the prompt, as its last row pays it when it is decoded',
+    needs('observe.attention-mass', async (engine) => {
+      const { layers } = engine.profile.shape
+      const seen: PrefillView[] = []
+      const masses: Float32Array[] = []
+      const totals: Float32Array[] = []
+      const observing = probePolicy({ slots: ['retain'], observes: { windowTokens: 4, allRows: true } }, () => ({
+        async retain(view) {
+          seen.push(view)
+          if (!view.attention) return {}
+          check(view.attention.windowTokens === 4, `a window of ${view.attention.windowTokens} rows`)
+          for (let layer = 0; layer < layers.length; layer++) {
+            masses[layer] = await view.attention.windowMass(layer, 1)
+            totals[layer] = await view.attention.totalMass(layer)
+            const window = await view.attention.windowMass(layer)
+            checkSums(window, layers[layer].numHeads, 4)
+          }
+          return {}
+        },
+      }))
+      assertUndisturbed(await runScript(engine, { ...script, chunkTokens: 16 }, observing))
+      check(
+        seen.every(({ last, attention }) => last === (attention !== undefined)),
+        'attention stands with the last chunk',
+      )
+      totals.forEach((mass, layer) => {
+        checkSums(mass, layers[layer].numHeads, prompt.length)
+      })
+      if (!engine.profile.capabilities.has('observe.attention-weights')) return
+      const all = Int32Array.from(prompt, (_, index) => index)
+      let at = 0
+      const comparing = selecting((step) => {
+        const { numHeads, numKvHeads } = layers[step.layer!]
+        if (step.numTokens === prompt.length) {
+          const rows = Array.from({ length: numKvHeads }, (_, kvHead) => [...step.weights!(kvHead, all)])
+          check(rows.flat().length === numHeads * prompt.length, 'a weight a query head and row')
+          assertClose(masses[step.layer!], rows.flat(), { absolute: tolerance })
+          at++
+        }
+        return { kind: 'all' }
+      })
+      const shorter = { prompt: prompt.slice(0, -1), decoded: prompt.slice(-1) }
+      assertUndisturbed(await runScript(engine, shorter, comparing))
+      check(at === layers.length, `${at} layers were compared`)
+    }),
+  )
+}
+
+function checkSums(mass: Float32Array, numHeads: number, expected: number): void {
+  const numTokens = mass.length / numHeads
+  const sums = Array.from({ length: numHeads }, (_, head) =>
+    mass.subarray(head * numTokens, (head + 1) * numTokens).reduce((sum, value) => sum + value, 0),
+  )
+  assertClose(
+    sums,
+    sums.map(() => expected),
+    { absolute: tolerance * expected },
+  )
+}
+
+function selecting(select: (step: StepView) => Selection): CachePolicy {
+  return probePolicy({ slots: ['select'], selectScope: 'layer' }, () => ({ select }))
+}
+
+function keeping(keep: readonly RunList[]): CachePolicy {
+  return probePolicy({ slots: ['retain'] }, () => ({ retain: async ({ last }) => (last ? { keep } : {}) }))
+}
+
+function selectingWhileKeeping(keep: readonly RunList[], runsOf: (step: StepView) => RunList): CachePolicy {
+  return probePolicy({ slots: ['retain', 'select'], selectScope: 'layer' }, () => ({
+    retain: async ({ last }) => (last ? { keep } : {}),
+    select: (step) => ({ kind: 'runs', runs: runsOf(step) }),
+  }))
+}
+
+/** Other rows for each layer and KV head. */
+function keptLists({ profile }: EngineUnderTest, numTokens: number): RunList[] {
+  return profile.shape.layers.map(({ numKvHeads }, layer) =>
+    runsOfIndices(
+      Array.from({ length: numKvHeads }, (_, kvHead) =>
+        Array.from({ length: numTokens }, (_, index) => index).filter((index) => (index + layer + kvHead) % 3 === 0),
+      ),
+    ),
+  )
+}
+
+/** What is kept of a prompt of promptTokens rows, and every row after it. */
+function withLater(keep: readonly RunList[], promptTokens: number, { layer, numTokens }: StepView): RunList {
+  const list = keep[layer!]
+  const later = Array.from({ length: numTokens - promptTokens }, (_, at) => promptTokens + at)
+  const numRows = list.rowStarts.length - 1
+  return runsOfIndices(Array.from({ length: numRows }, (_, row) => [...indicesOfRow(list, row), ...later]))
+}
+
+/** A few rows at either end. */
+function recentRows({ profile }: EngineUnderTest, { layer, numTokens }: StepView): RunList {
+  const ends = [
+    { start: 0, end: 2 },
+    { start: numTokens - 12, end: numTokens },
+  ]
+  return runsOfSpans(ends, profile.shape.layers[layer!].numKvHeads)
+}
+
+/** The row of each KV head, once for each query head that reads it. */
+function repeatRows({ profile }: EngineUnderTest, { layer }: StepView, list: RunList): RunList {
+  const { numHeads, numKvHeads } = profile.shape.layers[layer!]
+  const group = numHeads / numKvHeads
+  return runsOfIndices(Array.from({ length: numHeads }, (_, head) => indicesOfRow(list, Math.floor(head / group))))
+}
