@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <memory>
 
 #include "arguments.h"
@@ -44,50 +43,6 @@ Napi::Value readArenaRows(const Napi::CallbackInfo& info) {
   Napi::Float32Array out = Napi::Float32Array::New(info.Env(), rows * arena.view.headDim);
   readKv(arena.view, layer, kvHead, values, pages.data, start, end, out.Data());
   return out;
-}
-
-Napi::Value createRunLists(const Napi::CallbackInfo& info) {
-  const int maxSequences = integerOf(info[0], "maxSequences");
-  const int numKvHeads = integerOf(info[1], "numKvHeads");
-  require(info.Env(), maxSequences >= 1 && numKvHeads >= 1, "sizes of run lists");
-  return wrap(info.Env(), std::make_shared<RunLists>(maxSequences, numKvHeads));
-}
-
-Napi::Value setRunList(const Napi::CallbackInfo& info) {
-  RunLists& lists = unwrap<RunLists>(info[0]);
-  const int sequence = integerOf(info[1], "sequence");
-  const Slice<const std::int32_t> rowStarts = indicesOf(info[2], "rowStarts");
-  const Slice<const std::int32_t> runs = indicesOf(info[3], "runs");
-  require(info.Env(), sequence >= 0 && sequence < lists.maxSequences(), "sequence");
-  require(info.Env(), rowStarts.length == static_cast<std::size_t>(lists.numKvHeads()) + 1, "rowStarts");
-  require(info.Env(), runs.length == 3 * static_cast<std::size_t>(rowStarts.data[lists.numKvHeads()]), "runs");
-  ChosenRuns& list = lists.rewrite(sequence);
-  list.rowStarts.assign(rowStarts.data, rowStarts.data + rowStarts.length);
-  list.runs.resize(runs.length / 3);
-  for (std::size_t i = 0; i < list.runs.size(); ++i) {
-    list.runs[i] = {runs.data[3 * i], runs.data[3 * i + 1], runs.data[3 * i + 2]};
-  }
-  return info.Env().Undefined();
-}
-
-Napi::Value getRunList(const Napi::CallbackInfo& info) {
-  const RunLists& lists = unwrap<RunLists>(info[0]);
-  const int sequence = integerOf(info[1], "sequence");
-  require(info.Env(), sequence >= 0 && sequence < lists.maxSequences(), "sequence");
-  const ChosenRuns& list = lists.at(sequence);
-  Napi::Int32Array rowStarts = Napi::Int32Array::New(info.Env(), list.rowStarts.size());
-  std::copy(list.rowStarts.begin(), list.rowStarts.end(), rowStarts.Data());
-  Napi::Int32Array runs = Napi::Int32Array::New(info.Env(), 3 * list.runs.size());
-  std::int32_t* at = runs.Data();
-  for (const KvRun& run : list.runs) {
-    *at++ = run.page;
-    *at++ = run.first;
-    *at++ = run.len;
-  }
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("rowStarts", rowStarts);
-  result.Set("runs", runs);
-  return result;
 }
 
 }  // namespace kvasir::node

@@ -27,6 +27,11 @@ Napi::Value readArenaRows(const Napi::CallbackInfo& info);
 Napi::Value createRunLists(const Napi::CallbackInfo& info);
 Napi::Value setRunList(const Napi::CallbackInfo& info);
 Napi::Value getRunList(const Napi::CallbackInfo& info);
+Napi::Value createKeptRows(const Napi::CallbackInfo& info);
+Napi::Value setKeptRows(const Napi::CallbackInfo& info);
+Napi::Value heldTokens(const Napi::CallbackInfo& info);
+Napi::Value truncateKeptRows(const Napi::CallbackInfo& info);
+Napi::Value cloneKeptRows(const Napi::CallbackInfo& info);
 
 Napi::Value createProgram(const Napi::CallbackInfo& info);
 Napi::Value runProgram(const Napi::CallbackInfo& info);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "../runtime/arena.h"
+#include "../runtime/kept_rows.h"
 #include "../runtime/packed_weight.h"
 #include "../runtime/program.h"
 #include "../runtime/run_lists.h"
@@ -14,7 +15,7 @@
 
 namespace kvasir::node {
 
-enum class HandleKind : int { runtime, weight, arena, runLists, program, segmentIndex, selector };
+enum class HandleKind : int { runtime, weight, arena, runLists, keptRows, program, segmentIndex, selector };
 
 template <class T>
 struct HandleKindOf;
@@ -22,6 +23,7 @@ template <> struct HandleKindOf<Runtime> { static constexpr HandleKind value = H
 template <> struct HandleKindOf<PackedWeight> { static constexpr HandleKind value = HandleKind::weight; };
 template <> struct HandleKindOf<Arena> { static constexpr HandleKind value = HandleKind::arena; };
 template <> struct HandleKindOf<RunLists> { static constexpr HandleKind value = HandleKind::runLists; };
+template <> struct HandleKindOf<KeptRows> { static constexpr HandleKind value = HandleKind::keptRows; };
 template <> struct HandleKindOf<Program> { static constexpr HandleKind value = HandleKind::program; };
 template <> struct HandleKindOf<SegmentIndex> { static constexpr HandleKind value = HandleKind::segmentIndex; };
 template <> struct HandleKindOf<Selector> { static constexpr HandleKind value = HandleKind::selector; };

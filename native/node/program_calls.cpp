@@ -118,11 +118,19 @@ std::unique_ptr<Step> attendPrefillStep(const OpFields& op) {
   return step;
 }
 
+RunLists* listsOf(const OpFields& op, const AttentionStep& step) {
+  RunLists& lists = op.handle<RunLists>("lists");
+  const int numKvHeads = step.arena->view.numKvHeads;
+  const bool fits = lists.numHeads() == numKvHeads || lists.numHeads() == step.numHeads;
+  if (lists.numKvHeads() == numKvHeads && fits) return &lists;
+  throw Failure{"lists", "lists of as many heads as the op", std::to_string(lists.numHeads())};
+}
+
 std::unique_ptr<Step> selectRunsStep(const OpFields& op) {
   auto step = std::make_unique<SelectRunsStep>();
   readAttention(op, *step, sequences);
   step->windowTokens = op.integer("windowTokens");
-  step->lists = &op.handle<RunLists>("lists");
+  step->lists = listsOf(op, *step);
   return step;
 }
 
@@ -130,7 +138,7 @@ std::unique_ptr<Step> attendRunsStep(const OpFields& op) {
   auto step = std::make_unique<AttendRunsStep>();
   step->out = op.floats("out", readAttention(op, *step, sequences), sequences);
   step->lse = op.has("lse") ? op.floats("lse", step->numHeads, sequences) : nullptr;
-  step->lists = &op.handle<RunLists>("lists");
+  step->lists = listsOf(op, *step);
   return step;
 }
 
@@ -149,7 +157,7 @@ std::unique_ptr<Step> stepOf(const OpFields& op, Program& program) {
   throw Failure{"kind", "an op", kind};
 }
 
-// Selectors live as long as the job, which their holder in JavaScript guarantees.
+// Selectors and kept rows live as long as the job, which their holder in JavaScript guarantees.
 std::vector<SelectorChoice> choicesOf(Napi::Value value) {
   const Napi::Array selectors = value.As<Napi::Array>();
   std::vector<SelectorChoice> choices;
@@ -164,6 +172,16 @@ std::vector<SelectorChoice> choicesOf(Napi::Value value) {
     }
   }
   return choices;
+}
+
+std::vector<const KeptRows*> keptOf(Napi::Value value) {
+  const Napi::Array entries = value.As<Napi::Array>();
+  std::vector<const KeptRows*> kept;
+  for (std::uint32_t s = 0; s < entries.Length(); ++s) {
+    const Napi::Value rows = entries.Get(s);
+    kept.push_back(rows.IsNull() ? nullptr : &unwrap<KeptRows>(rows));
+  }
+  return kept;
 }
 
 }  // namespace
@@ -182,7 +200,7 @@ Napi::Value runProgram(const Napi::CallbackInfo& info) {
   const std::uint32_t job = info[1].As<Napi::Number>().Uint32Value();
   const std::shared_ptr<Program> program = sharedOf<Program>(info[2]);
   const RunCounts counts{integerOf(info[3], "tokens"), integerOf(info[4], "outputs"), integerOf(info[5], "sequences")};
-  const auto run = std::make_shared<Run>(program->prepare(counts, choicesOf(info[6])));
+  const auto run = std::make_shared<Run>(program->prepare(counts, choicesOf(info[6]), keptOf(info[7])));
   runtime.enqueue(job, [program, run](Context& context) { program->execute(context, *run); });
   return info.Env().Undefined();
 }

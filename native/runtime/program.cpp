@@ -37,7 +37,8 @@ void Program::keep(std::shared_ptr<void> memory) {
   if (memory != nullptr && std::find(kept_.begin(), kept_.end(), memory) == kept_.end()) kept_.push_back(std::move(memory));
 }
 
-Run Program::prepare(const RunCounts& counts, std::vector<SelectorChoice> selectors) const {
+Run Program::prepare(const RunCounts& counts, std::vector<SelectorChoice> selectors,
+                     std::vector<const KeptRows*> kept) const {
   for (const Extent::Kind kind : {Extent::tokens, Extent::outputs, Extent::sequences}) {
     const int rows = counts.of({kind});
     if (rows >= 0 && static_cast<std::size_t>(rows) <= limits_[kind]) continue;
@@ -48,6 +49,10 @@ Run Program::prepare(const RunCounts& counts, std::vector<SelectorChoice> select
   run.selectors = std::move(selectors);
   if (run.selectors.size() != static_cast<std::size_t>(counts.sequences)) {
     throw Failure{"selectors", "one for each sequence", std::to_string(run.selectors.size())};
+  }
+  run.kept = std::move(kept);
+  if (run.kept.size() != static_cast<std::size_t>(counts.sequences)) {
+    throw Failure{"kept", "one for each sequence", std::to_string(run.kept.size())};
   }
   for (const IndexSource& source : sources_) {
     const std::size_t count = source.pageStarts < 0

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "kept_rows.h"
 #include "kvasir/attention.h"
 #include "kvasir/context.h"
 
@@ -43,6 +44,7 @@ class Run {
  public:
   RunCounts counts;
   std::vector<SelectorChoice> selectors;  // [sequences]
+  std::vector<const KeptRows*> kept;      // [sequences]; null: every row
 
   const std::int32_t* indices(int source) const { return copies_.data() + starts_[source]; }
 
@@ -83,7 +85,7 @@ class Program {
   void add(std::unique_ptr<Step> step) { steps_.push_back(std::move(step)); }
 
   // Throws Failure if a buffer is too short for the counts.
-  Run prepare(const RunCounts& counts, std::vector<SelectorChoice> selectors) const;
+  Run prepare(const RunCounts& counts, std::vector<SelectorChoice> selectors, std::vector<const KeptRows*> kept) const;
 
   void execute(Context& context, Run& run) const;
 

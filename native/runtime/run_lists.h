@@ -9,11 +9,15 @@ namespace kvasir {
 
 class RunLists {
  public:
-  RunLists(int maxSequences, int numKvHeads);
+  // Lists have numKvHeads rows, or numHeads rows.
+  RunLists(int maxSequences, int numKvHeads, int numHeads);
 
   int numKvHeads() const { return numKvHeads_; }
-  int maxSequences() const { return static_cast<int>(lists_.size()); }
-  const ChosenRuns& at(int sequence) const { return lists_[sequence]; }
+  int numHeads() const { return numHeads_; }
+  int maxSequences() const { return static_cast<int>(sequences_.size()); }
+
+  // The list that attention reads.
+  const ChosenRuns& at(int sequence) const;
 
   // The list of a sequence, to be rewritten whole.
   ChosenRuns& rewrite(int sequence);
@@ -23,23 +27,32 @@ class RunLists {
   // Makes a list name indices [first, end) for every KV head.
   void setSpan(int sequence, int first, int end);
 
+  // Lets attention read those rows of the list alone that are kept, and index `current`. The list itself stays, so that
+  // the next layer can narrow it to other rows.
+  void narrow(int sequence, const KeptView& kept, int current);
+
   // First index past the runs of a sequence.
   int endOf(int sequence) const;
 
-  // The first numSequences lists as one; valid until a list changes.
+  // The first numSequences lists as one, a row a query head if any of them is so; valid until a list changes.
   RunRows rows(int numSequences);
 
  private:
-  struct Span {
-    int first;
-    int end;
+  struct Sequence {
+    ChosenRuns list;
+    ChosenRuns kept;  // what narrow() left of it
+    bool narrowed = false;
+    int spanFirst = 0, spanEnd = -1;  // what setSpan wrote; end = -1: something else
   };
 
-  int numKvHeads_;
-  std::vector<ChosenRuns> lists_;
-  std::vector<Span> spans_;  // what setSpan left; end = -1: something else
+  void join(int numSequences);
+  bool perQueryHead(int sequence) const;
+
+  int numKvHeads_, numHeads_;
+  std::vector<Sequence> sequences_;
   std::vector<std::int32_t> rowStarts_;
   std::vector<KvRun> runs_;
+  bool joinedPerQueryHead_ = false;
   int joined_ = -1;  // sequences that rowStarts_ and runs_ hold; -1: stale
 };
 

@@ -41,20 +41,33 @@ void AttendPrefillStep::execute(Context& context, Run& run) const {
   attendPrefill(context, arena->view, layer, q, numHeads, scale, windowTokens, batch.of(run), out);
 }
 
+namespace {
+
+KeptView keptOf(const Run& run, int sequence, const Arena& arena, int layer) {
+  const KeptRows* kept = run.kept[sequence];
+  if (kept == nullptr) return {};
+  if (kept->numLayers() == arena.numLayers && kept->numKvHeads() == arena.view.numKvHeads) return kept->view(layer);
+  throw Failure{"kept[" + std::to_string(sequence) + "]", "as many layers and KV heads as the arena", "others"};
+}
+
+}  // namespace
+
 void SelectRunsStep::execute(Context& context, Run& run) const {
   const Batch sequences = batch.of(run);
   for (int s = 0; s < sequences.numSequences; ++s) {
     const SelectorChoice& choice = run.selectors[s];
     const int numTokens = sequences.contextTokens[s];
+    const KeptView kept = keptOf(run, s, *arena, layer);
     if (choice.kind == SelectorChoice::all) {
       lists->setSpan(s, windowTokens > 0 ? std::max(0, numTokens - windowTokens) : 0, numTokens);
     } else if (choice.kind == SelectorChoice::native) {
       const float* query = q + static_cast<std::size_t>(s) * numHeads * arena->view.headDim;
       const std::int32_t* pages = sequences.pages + sequences.pageStarts[s];
-      const SelectInput input{arena->view, layer, query, numHeads, scale, numTokens, pages};
+      const SelectInput input{arena->view, layer, query, numHeads, scale, numTokens, pages, kept};
       choice.selector->select(context, input, lists->rewrite(s));
       if (context.cancelled()) lists->clear(s);
     }
+    lists->narrow(s, kept, numTokens - 1);
   }
 }
 

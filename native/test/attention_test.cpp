@@ -29,11 +29,12 @@ Shape drawShape(Random& random) {
 
 float scaleOf(const Shape& shape) { return 1.0f / std::sqrt(static_cast<float>(shape.headDim)); }
 
-// Ascending runs, one row a (sequence, KV head).
+// Ascending runs, one row a (sequence, KV head) or one a (sequence, query head).
 struct Lists {
   std::vector<std::int32_t> rowStarts{0};
   std::vector<KvRun> runs;
-  RunRows view() const { return {rowStarts.data(), runs.data()}; }
+  bool perQueryHead = false;
+  RunRows view() const { return {rowStarts.data(), runs.data(), perQueryHead}; }
   void close() { rowStarts.push_back(static_cast<std::int32_t>(runs.size())); }
   std::vector<int> indices(int row) const {
     std::vector<int> all;
@@ -69,6 +70,20 @@ Lists splitRuns(const Lists& lists) {
     split.close();
   }
   return split;
+}
+
+// The same rows, once for each query head of a group.
+Lists expandRows(const Lists& lists, int group) {
+  Lists expanded;
+  expanded.perQueryHead = true;
+  for (std::size_t row = 0; row + 1 < lists.rowStarts.size(); ++row) {
+    for (int head = 0; head < group; ++head) {
+      expanded.runs.insert(expanded.runs.end(), lists.runs.begin() + lists.rowStarts[row],
+                           lists.runs.begin() + lists.rowStarts[row + 1]);
+      expanded.close();
+    }
+  }
+  return expanded;
 }
 
 struct Attended {
@@ -127,6 +142,9 @@ void testRunsOfRandomShapes(const NamedIsa& isa, Random& random) {
     const Attended halved = runs(one, cache, q, splitRuns(lists), scale);
     check(sameBits(halved.out, got.out) && sameBits(halved.lse, got.lse), "runs cut in two give the same bits",
           isa.name);
+    const Attended alone = runs(two, cache, q, expandRows(lists, shape.group), scale);
+    check(sameBits(alone.out, got.out) && sameBits(alone.lse, got.lse), "a row a query head gives the same bits",
+          isa.name, shape.group);
     for (Context* context : {static_cast<Context*>(&two), static_cast<Context*>(&seven)}) {
       const Attended again = runs(*context, cache, q, lists, scale);
       check(sameBits(again.out, got.out) && sameBits(again.lse, got.lse), "threads give the same bits", isa.name,

@@ -14,7 +14,7 @@ using attention::kSplitTokens;
 constexpr double kForkBytes = 96 * 1024;
 
 struct Split {
-  std::int32_t row;    // sequence * numKvHeads + KV head
+  std::int32_t row;    // sequence * rows of a sequence + row of it
   std::int32_t run;    // first run
   std::int32_t skip;   // tokens of it that belong to the split before
   std::int32_t count;  // tokens
@@ -117,8 +117,9 @@ void mergeSplits(const Plan& plan, int first, int end, int group, int h, int hea
 void attendRuns(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
                 const Batch& batch, const RunRows& rows, float* out, float* lse) {
   const attention::Kernels& kernels = attention::kernelsFor(context.isa());
-  const int numRows = batch.numSequences * kv.numKvHeads;
-  const int group = numHeads / kv.numKvHeads;
+  const int rowsOfSequence = rows.perQueryHead ? numHeads : kv.numKvHeads;
+  const int numRows = batch.numSequences * rowsOfSequence;
+  const int group = numHeads / rowsOfSequence;
   const std::size_t headDim = static_cast<std::size_t>(kv.headDim);
   const Plan plan = makePlan(context, rows, numRows, group, kv.headDim);
 
@@ -135,12 +136,12 @@ void attendRuns(Context& context, const KvView& kv, int layer, const float* q, i
   auto attendSplit = [&](int number, int worker) {
     if (context.cancelled()) return;
     const Split& split = plan.splits[number];
-    const std::size_t kvHead = static_cast<std::size_t>(split.row % kv.numKvHeads);
+    const int kvHead = split.row % rowsOfSequence / (rowsOfSequence / kv.numKvHeads);
     const attention::HeadRows head = {
-        kv.base + static_cast<std::size_t>(layer) * kv.layerStride + kvHead * kv.headStride,
+        kv.base + static_cast<std::size_t>(layer) * kv.layerStride + static_cast<std::size_t>(kvHead) * kv.headStride,
         kv.pageStride,
         kv.valueStride,
-        batch.pages + batch.pageStarts[split.row / kv.numKvHeads],
+        batch.pages + batch.pageStarts[split.row / rowsOfSequence],
         kv.type,
         kv.headDim};
     std::byte* memory = context.scratch(worker, scratchBytes);

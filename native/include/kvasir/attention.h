@@ -43,10 +43,11 @@ struct KvRun {
   std::int32_t len;
 };
 
-// CSR of runs, one row a (sequence, KV head); runs of a row ascend and do not overlap.
+// CSR of runs, one row a (sequence, KV head) or one a (sequence, query head); runs of a row ascend and do not overlap.
 struct RunRows {
-  const std::int32_t* rowStarts;  // [numSequences * numKvHeads + 1]
+  const std::int32_t* rowStarts;  // [numSequences * numKvHeads + 1] or [numSequences * numHeads + 1]
   const KvRun* runs;
+  bool perQueryHead = false;
 };
 
 // K and V rows [rows][numKvHeads][headDim] float32 -> slot = physicalPage * 16 + offset, converted to the view's type.
@@ -66,7 +67,8 @@ void attendPrefill(Context& context, const KvView& kv, int layer, const float* q
 
 // Decode attention over ragged runs: one row a sequence (row s = sequence s). q, out [numSequences][numHeads][headDim].
 // lse [numSequences][numHeads] natural log, or null. An empty list gives out = 0, lse = -inf.
-// Bits of a row depend on its q and its own runs only; splits are cut by the row's own token count.
+// Bits of a query head depend on its q and its own runs only, whether a row serves it alone or its whole group; splits
+// are cut by the row's own token count.
 void attendRuns(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
                 const Batch& batch, const RunRows& rows, float* out, float* lse);
 

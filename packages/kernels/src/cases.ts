@@ -1,7 +1,7 @@
-import { pageTokens, runsOfIndices } from '@kvasir/core'
+import { pageTokens, type RunList, runsOfIndices } from '@kvasir/core'
 import { type Random, seededRandom } from '@kvasir/core/testing'
 import { type KvShapeOfCase, loadRows, poisoned, randomKv, randomRows, runOnce, weightTypes } from './case-data.ts'
-import type { Kernels } from './kernels.ts'
+import type { KeptRows, Kernels, RunLists } from './kernels.ts'
 import type { Op } from './ops.ts'
 import { weightFormats } from './reference/formats/weight-formats.ts'
 
@@ -141,10 +141,8 @@ export const cases: { readonly [K in Op['kind']]: Case } = {
     const shape = randomShape(random, 100, () => 1)
     const { arena, batch, tokens, sequences, contextTokens } = await randomKv(kernels, random, shape)
     const { layer, numHeads, scale } = randomHeads(random, shape)
-    const lists = kernels.createRunLists(Math.max(1, sequences), shape.numKvHeads)
-    contextTokens.forEach((context, s) => {
-      lists.set(s, runsOfIndices(Array.from({ length: shape.numKvHeads }, () => someOf(random, context))))
-    })
+    const lists = kernels.createRunLists(Math.max(1, sequences), shape.numKvHeads, numHeads)
+    setRandomLists(random, lists, contextTokens, numHeads)
     const q = random.normals(sequences * numHeads * shape.headDim, pick(random, [1, 1, 20]))
     const out = poisoned(sequences, numHeads * shape.headDim)
     const lse = poisoned(sequences, numHeads)
@@ -158,7 +156,8 @@ export const cases: { readonly [K in Op['kind']]: Case } = {
     const shape = randomShape(random, 100, () => 1)
     const { arena, batch, tokens, sequences, contextTokens } = await randomKv(kernels, random, shape)
     const { layer, numHeads, scale } = randomHeads(random, shape)
-    const lists = kernels.createRunLists(Math.max(1, sequences), shape.numKvHeads)
+    const lists = kernels.createRunLists(Math.max(1, sequences), shape.numKvHeads, numHeads)
+    setRandomLists(random, lists, contextTokens, numHeads)
     const q = random.normals(sequences * numHeads * shape.headDim)
     const windowTokens = pick(random, [0, 0, 1, 20, 64])
     const op = { kind: 'selectRuns' as const, arena, layer, q, numHeads, scale, windowTokens, batch, lists }
@@ -168,10 +167,14 @@ export const cases: { readonly [K in Op['kind']]: Case } = {
       const rule = { budgetTokens, sinkTokens: random.integer(5), recentTokens: 1 + random.integer(20) }
       return kind === 'native' ? kernels.createExactSelector({ ...rule, jointHeads: random.integer(2) === 1 }) : kind
     })
+    const kept = contextTokens.map((context) =>
+      random.integer(2) ? null : randomKept(kernels, random, shape, context),
+    )
     const program = kernels.createProgram([op])
-    await program.run({ tokens, sequences, selectors })
+    await program.run({ tokens, sequences, selectors, kept })
     const chosen = contextTokens.map((_, s) => lists.get(s))
-    return { outputs: chosen.flatMap(({ rowStarts, runs }) => [rowStarts, runs]), maxNmse: 0 }
+    const held = kept.map((rows) => rows?.heldTokens(layer) ?? 0)
+    return { outputs: [...chosen.flatMap(({ rowStarts, runs }) => [rowStarts, runs]), held], maxNmse: 0 }
   },
 }
 
@@ -194,6 +197,29 @@ function randomShape(random: Random, maxContext: number, rowsOf: (context: numbe
 function randomHeads(random: Random, shape: KvShapeOfCase) {
   const numHeads = shape.numKvHeads * pick(random, [1, 2, 3, 4, 7])
   return { numHeads, layer: random.integer(shape.numLayers), scale: pick(random, [1 / Math.sqrt(shape.headDim), 0.3]) }
+}
+
+/** A row a KV head, sometimes one a query head. */
+function randomList(random: Random, context: number, numKvHeads: number, numHeads: number): RunList {
+  const length = random.integer(3) === 0 ? numHeads : numKvHeads
+  return runsOfIndices(Array.from({ length }, () => someOf(random, context)))
+}
+
+function setRandomLists(random: Random, lists: RunLists, contextTokens: readonly number[], numHeads: number): void {
+  for (const [s, context] of contextTokens.entries()) {
+    lists.set(s, randomList(random, context, lists.numKvHeads, numHeads))
+  }
+}
+
+function randomKept(kernels: Kernels, random: Random, shape: KvShapeOfCase, context: number): KeptRows {
+  const { numLayers, numKvHeads } = shape
+  const kept = kernels.createKeptRows(numLayers, numKvHeads)
+  for (let times = random.integer(4); times > 0; times--) {
+    const end = random.integer(context + 1)
+    kept.set(random.integer(numLayers), randomList(random, end, numKvHeads, numKvHeads), end)
+    if (random.integer(4) === 0) kept.truncate(random.integer(context + 1))
+  }
+  return random.integer(2) ? kept : kept.clone()
 }
 
 /** A random subset of [0, count), ascending, sometimes empty, sometimes whole. */

@@ -172,10 +172,18 @@ function checkAttention(
   return op.numHeads * arena.headDim
 }
 
-function checkLists(needs: ProgramNeeds, op: { arena: KvArena; lists: ops.AttendRunsOp['lists'] }, name: string): void {
+function checkLists(
+  needs: ProgramNeeds,
+  op: { arena: KvArena; numHeads: number; lists: ops.AttendRunsOp['lists'] },
+  name: string,
+): void {
   const lists = needs.resource(`${name}.lists`, op.lists, CheckedRunLists)
   needs.lists.add(lists)
-  if (lists.numKvHeads === op.arena.numKvHeads) return
-  const expected = `lists of ${op.arena.numKvHeads} KV heads`
-  throw new ShapeError({ parameter: `${name}.lists`, expected, got: lists.numKvHeads })
+  const { numKvHeads } = op.arena
+  if (lists.numKvHeads !== numKvHeads) {
+    const expected = `lists of ${numKvHeads} KV heads`
+    throw new ShapeError({ parameter: `${name}.lists`, expected, got: lists.numKvHeads })
+  }
+  if (lists.numHeads === numKvHeads || lists.numHeads === op.numHeads) return
+  throw new ShapeError({ parameter: `${name}.lists`, expected: `lists of ${op.numHeads} heads`, got: lists.numHeads })
 }

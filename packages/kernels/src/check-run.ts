@@ -1,4 +1,5 @@
 import { checkKeys, checkOneOf, OptionError, pageTokens, ShapeError } from '@kvasir/core'
+import { CheckedKeptRows } from './checked-kept-rows.ts'
 import { KernelError } from './errors.ts'
 import { KernelSelector } from './kernel-selector.ts'
 import type { RunOptions } from './kernels.ts'
@@ -14,12 +15,14 @@ export interface Run {
   readonly sequences: number
   /** One a sequence. */
   readonly selectors: readonly ('all' | 'given' | KernelSelector)[]
+  /** One a sequence. */
+  readonly kept: readonly (CheckedKeptRows | null)[]
   readonly signal: AbortSignal | undefined
 }
 
 /** Throws unless buffers, indices, batches and selectors are valid for this run. */
 export function checkRun(needs: ProgramNeeds, options: RunOptions): Run {
-  checkKeys('run', options, ['tokens', 'outputs', 'sequences', 'selectors', 'signal'])
+  checkKeys('run', options, ['tokens', 'outputs', 'sequences', 'selectors', 'kept', 'signal'])
   const { tokens, outputs = 0, sequences = 0, signal } = options
   for (const resource of needs.resources) resource.assertAlive('program')
   needs.checkBuffers()
@@ -30,7 +33,8 @@ export function checkRun(needs: ProgramNeeds, options: RunOptions): Run {
   const counts = { tokens, outputs, sequences }
   for (const use of needs.indices) checkEach(use.parameter, use.array, rowsOf(use.extent, counts), use.bound, use.what)
   for (const use of needs.batches) checkBatch(use, counts)
-  return { ...counts, signal, selectors: checkSelectors(needs, options, sequences) }
+  const [selectors, kept] = [checkSelectors(needs, options, sequences), checkKept(needs, options, sequences)]
+  return { ...counts, signal, selectors, kept }
 }
 
 export function rowsOf(extent: Extent, run: Pick<Run, 'tokens' | 'outputs' | 'sequences'>): number {
@@ -83,6 +87,19 @@ function checkSelectors(needs: ProgramNeeds, options: RunOptions, sequences: num
     throw new OptionError({ parameter: 'sequences', expected: `at most ${lists.maxSequences} lists`, got: sequences })
   }
   return selectors
+}
+
+function checkKept(needs: ProgramNeeds, { kept }: RunOptions, sequences: number): Run['kept'] {
+  if (kept === undefined) return Array.from({ length: sequences }, () => null)
+  if (!Array.isArray(kept) || kept.length !== sequences) {
+    throw new ShapeError({ parameter: 'kept', expected: `one for each of ${sequences} sequences`, got: kept })
+  }
+  return kept.map((rows: unknown, s) => {
+    if (rows === null) return null
+    const own = ownResource(`kept[${s}]`, rows, CheckedKeptRows, needs.owner)
+    for (const { arena } of needs.batches) own.checkFits(`kept[${s}]`, arena)
+    return own
+  })
 }
 
 function checkSelector(needs: ProgramNeeds, selector: unknown, s: number): KernelSelector {

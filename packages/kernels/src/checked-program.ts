@@ -22,6 +22,7 @@ export abstract class CheckedProgram extends Resource implements Program {
     run.signal?.throwIfAborted()
     const held: Resource[] = [this, ...this.needs.resources]
     for (const selector of run.selectors) if (typeof selector !== 'string') held.push(selector)
+    for (const kept of run.kept) if (kept !== null) held.push(kept)
     for (const resource of held) resource.hold()
     try {
       await this.execute(run)

@@ -1,4 +1,5 @@
-import { checkInteger, pageTokens, type RunList, ShapeError } from '@kvasir/core'
+import { checkInteger, type RunList, ShapeError } from '@kvasir/core'
+import { checkRunList } from './check-run-list.ts'
 import { KernelError } from './errors.ts'
 import type { RunLists } from './kernels.ts'
 import { Resource, type ResourceOwner } from './resource.ts'
@@ -7,16 +8,21 @@ import { Resource, type ResourceOwner } from './resource.ts'
 export abstract class CheckedRunLists extends Resource implements RunLists {
   readonly maxSequences: number
   readonly numKvHeads: number
+  readonly numHeads: number
 
-  constructor(owner: ResourceOwner, maxSequences: number, numKvHeads: number) {
+  constructor(owner: ResourceOwner, maxSequences: number, numKvHeads: number, numHeads = numKvHeads) {
     super(owner)
     this.maxSequences = checkInteger('maxSequences', maxSequences, 1, 1 << 20)
     this.numKvHeads = checkInteger('numKvHeads', numKvHeads, 1, 4096)
+    this.numHeads = checkInteger('numHeads', numHeads, numKvHeads, 2 ** 20)
+    if (numHeads % numKvHeads === 0) return
+    throw new ShapeError({ parameter: 'numHeads', expected: `a multiple of ${numKvHeads} KV heads`, got: numHeads })
   }
 
   set(sequence: number, list: RunList): void {
     this.assertQuiet(sequence)
-    checkRunList(list, this.numKvHeads)
+    const perQueryHead = list?.rowStarts?.length === this.numHeads + 1
+    checkRunList(list, perQueryHead ? this.numHeads : this.numKvHeads)
     this.write(sequence, list)
   }
 
@@ -38,39 +44,5 @@ export abstract class CheckedRunLists extends Resource implements RunLists {
       got: 'lists in use',
       remedy: 'Await the promise of run() first.',
     })
-  }
-}
-
-/** Throws unless the list has numRows rows of runs that ascend, do not overlap and stay inside their pages. */
-function checkRunList({ rowStarts, runs }: RunList, numRows: number): void {
-  if (!(rowStarts instanceof Int32Array) || rowStarts.length !== numRows + 1) {
-    throw new ShapeError({ parameter: 'list.rowStarts', expected: `Int32Array of ${numRows + 1}`, got: rowStarts })
-  }
-  if (!(runs instanceof Int32Array) || runs.length % 3 !== 0) {
-    throw new ShapeError({ parameter: 'list.runs', expected: 'Int32Array of triples', got: runs })
-  }
-  if (rowStarts[0] !== 0 || rowStarts[numRows] !== runs.length / 3) {
-    const got = `${rowStarts[0]} and ${rowStarts[numRows]}`
-    throw new ShapeError({ parameter: 'list.rowStarts', expected: `0 first and ${runs.length / 3} last`, got })
-  }
-  for (let row = 0; row < numRows; row++) {
-    const [from, to] = [rowStarts[row] as number, rowStarts[row + 1] as number]
-    if (to < from) throw new ShapeError({ parameter: `list.rowStarts[${row + 1}]`, expected: `>= ${from}`, got: to })
-    let free = 0
-    for (let run = from; run < to; run++) {
-      const page = runs[3 * run] as number
-      const first = runs[3 * run + 1] as number
-      const len = runs[3 * run + 2] as number
-      const start = page * pageTokens + first
-      const fits = page >= 0 && page < 2 ** 27 && first >= 0 && len >= 1 && first + len <= pageTokens && start >= free
-      if (!fits) {
-        throw new KernelError({
-          parameter: `list.runs[${run}]`,
-          expected: `page, first, len inside one page and from index ${free} on`,
-          got: [page, first, len],
-        })
-      }
-      free = start + len
-    }
   }
 }

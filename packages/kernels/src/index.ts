@@ -1,6 +1,7 @@
 export { availableBackends, type Backend, type LoadOptions, loadKernels } from './backends.ts'
 export { BackendError, KernelError } from './errors.ts'
 export type {
+  KeptRows,
   Kernels,
   KvArena,
   KvArenaOptions,

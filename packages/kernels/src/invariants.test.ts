@@ -1,4 +1,4 @@
-import { runsOfSpans } from '@kvasir/core'
+import { type RunList, runsOfIndices, runsOfSpans } from '@kvasir/core'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { availableBackends, loadKernels } from './backends.ts'
@@ -128,6 +128,49 @@ describe.each(isas)('%s', (isa) => {
     const together = await attend([0, 1, 2])
     for (const s of [0, 1, 2]) {
       assertSameBits(await attend([s]), together.subarray(s * rowValues, (s + 1) * rowValues), `sequence ${s}`)
+    }
+  })
+
+  test('a query head does not depend on whether the lists have a row for each of them', async () => {
+    const kernels = await three
+    const random = seededRandom(17)
+    const numKvHeads = 2
+    for (const [headDim, group, type] of [
+      [64, 3, 'f16'],
+      [128, 4, 'f16'],
+      [80, 2, 'f16'],
+      [64, 7, 'f16'],
+      [64, 3, 'f32'],
+    ] as const) {
+      const numHeads = numKvHeads * group
+      const shape = { numLayers: 1, numKvHeads, headDim, type, sequences: 3, contextOf: () => 900, rowsOf: () => 1 }
+      const kv = await randomKv(kernels, random, shape)
+      const q = random.normals(3 * numHeads * headDim)
+      const lists = kernels.createRunLists(3, numKvHeads, numHeads)
+      const row = () => Array.from({ length: 900 }, (_, index) => index).filter(() => random.uniform() < 0.8)
+      const rows = Array.from({ length: 3 }, () => Array.from({ length: numKvHeads }, row))
+      const expanded = (s: number) => runsOfIndices(rows[s]!.flatMap((indices) => Array(group).fill(indices)))
+      const attend = async (listOf: (s: number) => RunList) => {
+        for (const s of [0, 1, 2]) lists.set(s, listOf(s))
+        const [out, lse] = [new Float32Array(q.length), new Float32Array(3 * numHeads)]
+        const op = {
+          kind: 'attendRuns' as const,
+          arena: kv.arena,
+          layer: 0,
+          q,
+          numHeads,
+          scale: 0.125,
+          lists,
+          out,
+          lse,
+        }
+        await runOnce(kernels, [{ ...op, batch: kv.batch }], { tokens: 3, sequences: 3 })
+        return [...out, ...lse]
+      }
+      const plain = await attend((s) => runsOfIndices(rows[s]!))
+      assertSameBits(await attend(expanded), plain, `all a row a query head, headDim ${headDim}`)
+      const mixed = await attend((s) => (s === 1 ? expanded(s) : runsOfIndices(rows[s]!)))
+      assertSameBits(mixed, plain, `one a row a query head, headDim ${headDim}`)
     }
   })
 })

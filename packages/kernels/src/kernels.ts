@@ -60,10 +60,36 @@ export interface KvArena extends Required<KvArenaOptions> {
 export interface RunLists {
   readonly maxSequences: number
   readonly numKvHeads: number
-  /** Sets the list of one sequence: a row a KV head. */
+  /** Query heads that lists may tell apart; numKvHeads: none. */
+  readonly numHeads: number
+  /**
+   * Sets the list of one sequence: a row a KV head, or one a query head. Where one list of a batch has a row a query
+   * head, the op reads each row of the others once for every query head of its group; no result depends on that.
+   */
   set(sequence: number, list: RunList): void
-  /** The list as the last run left it (a copy). */
+  /** A copy of the list: as it was set, or, after a run, as attention has read it last. */
   get(sequence: number): RunList
+  dispose(): void
+}
+
+/**
+ * Which KV rows of one sequence attention may still read, a set a layer and KV head. Of rows that it says nothing about,
+ * such as those that come later, all are kept.
+ */
+export interface KeptRows {
+  readonly numLayers: number
+  readonly numKvHeads: number
+  /**
+   * Of the rows [0, endTokens) of a layer, drops those that the list (a row a KV head) does not name. A second call drops
+   * more; what is gone stays gone.
+   */
+  set(layer: number, list: RunList, endTokens: number): void
+  /** Rows kept of those below the layer's largest endTokens so far, summed over its KV heads. */
+  heldTokens(layer: number): number
+  /** A copy that goes its own way. */
+  clone(): KeptRows
+  /** Forgets what it knows of rows from numTokens on: the sequence was cut there, and new rows may come. */
+  truncate(numTokens: number): void
   dispose(): void
 }
 
@@ -75,6 +101,11 @@ export interface RunOptions {
   readonly sequences?: number
   /** One a sequence, for selectRuns ops. @default all `all` */
   readonly selectors?: readonly ('all' | 'given' | NativeSelector)[]
+  /**
+   * One a sequence: rows that selectRuns ops leave in its lists, whatever was chosen; the current token's row always
+   * stays. null: every row. @default null for each
+   */
+  readonly kept?: readonly (KeptRows | null)[]
   readonly signal?: AbortSignal
 }
 
@@ -103,7 +134,10 @@ export interface Kernels {
   /** Row `row` of a weight as float32 [cols]. */
   weightRow(weight: Weight, row: number): Float32Array
   createArena(options: KvArenaOptions): KvArena
-  createRunLists(maxSequences: number, numKvHeads: number): RunLists
+  /** @param numHeads query heads of the ops that read the lists, if a list may have a row for each. @default numKvHeads */
+  createRunLists(maxSequences: number, numKvHeads: number, numHeads?: number): RunLists
+  /** Keeps every row until it is told otherwise. */
+  createKeptRows(numLayers: number, numKvHeads: number): KeptRows
   createProgram(ops: readonly Op[]): Program
   /** Index of segments and token codes of one sequence. */
   createSegmentIndex(options: SegmentIndexOptions): SegmentIndex

@@ -1,8 +1,8 @@
-import { DisposedError, KvasirError, OptionError, ShapeError } from '@kvasir/core'
+import { DisposedError, KvasirError, OptionError, runsOfSpans, ShapeError } from '@kvasir/core'
 import { afterAll, describe, expect, test } from 'vitest'
 import { availableBackends, loadKernels } from './backends.ts'
 import { BackendError, KernelError } from './errors.ts'
-import type { Kernels } from './kernels.ts'
+import type { KeptRows, Kernels } from './kernels.ts'
 import type { Batch, Op } from './ops.ts'
 
 const backends = availableBackends().filter(({ missing }) => missing === undefined)
@@ -146,6 +146,50 @@ describe.each(backends)('$backend', ({ backend }) => {
     const selectors = [{ kind: 'mine' }] as never
     await expect(attend.run({ tokens: 1, sequences: 1, selectors })).rejects.toThrow(OptionError)
     await expect(attend.run({ tokens: 1, sequences: 1, selectors: [] })).rejects.toThrow(ShapeError)
+  })
+
+  test('lists of query heads and kept rows are checked', async () => {
+    const kernels = await loaded
+    expect(() => kernels.createRunLists(1, 2, 3)).toThrow('a multiple of 2 KV heads')
+    const lists = kernels.createRunLists(1, 2, 4)
+    const one = (rows: number) => runsOfSpans([{ start: 0, end: 5 }], rows)
+    expect(() => lists.set(0, one(3))).toThrow(ShapeError)
+    for (const rows of [2, 4]) {
+      lists.set(0, one(rows))
+      expect(lists.get(0)).toEqual(one(rows))
+    }
+    expect(() => kernels.createRunLists(1, 2).set(0, one(4))).toThrow(ShapeError)
+
+    const arena = kernels.createArena({ numLayers: 2, numKvHeads: 2, headDim: 2, capacityPages: 1 })
+    const starts = { rowStarts: Int32Array.of(0, 1), pageStarts: Int32Array.of(0, 1) }
+    const batch = { ...starts, contextTokens: Int32Array.of(9), pages: Int32Array.of(0) }
+    const op = (numHeads: number): Op => {
+      const fixed = { arena, layer: 1, q: new Float32Array(32), numHeads, scale: 1, batch, lists }
+      return { kind: 'selectRuns', ...fixed, windowTokens: 0 }
+    }
+    expect(() => kernels.createProgram([op(8)])).toThrow('lists of 8 heads')
+    const select = kernels.createProgram([op(4)])
+
+    const kept = kernels.createKeptRows(2, 2)
+    expect(() => kernels.createKeptRows(0, 2)).toThrow(OptionError)
+    expect(() => kept.set(2, one(2), 5)).toThrow(OptionError)
+    expect(() => kept.set(0, one(1), 5)).toThrow(ShapeError)
+    expect(() => kept.set(0, one(2), 4)).toThrow('end at or before token 4')
+    expect(() => kept.set(0, one(2), -1)).toThrow(OptionError)
+    expect(() => kept.truncate(1.5)).toThrow(OptionError)
+    expect(() => kept.heldTokens(2)).toThrow(OptionError)
+    const run = (rows: unknown) => select.run({ tokens: 1, sequences: 1, kept: rows as KeptRows[] })
+    await expect(run([])).rejects.toThrow(ShapeError)
+    await expect(run([{}])).rejects.toThrow(OptionError)
+    await expect(run([kernels.createKeptRows(2, 1)])).rejects.toThrow('2 layers and 2 KV heads')
+    const running = run([kept])
+    expect(() => kept.set(0, one(2), 5)).toThrow('Await the promise of run() first.')
+    expect(() => kept.truncate(0)).toThrow(KernelError)
+    await running
+    kept.dispose()
+    await expect(run([kept])).rejects.toThrow(DisposedError)
+    expect(() => kept.clone()).toThrow(DisposedError)
+    await run([null])
   })
 
   test('weights are checked as they are read', async () => {

@@ -19,7 +19,7 @@ test.skipIf(missing)('a call with another number of arguments is refused', () =>
 
 test.skipIf(missing)('a handle of another kind is refused', () => {
   const addon = loadAddon() as Record<string, (...args: unknown[]) => unknown>
-  const lists = addon.createRunLists!(1, 1)
+  const lists = addon.createRunLists!(1, 1, 1)
   expect(() => addon.copyPage!(lists, 0, 0)).toThrow('handle of another kind')
   expect(() => addon.copyPage!({}, 0, 0)).toThrow('living handle')
   addon.release!(lists)

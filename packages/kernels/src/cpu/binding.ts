@@ -53,9 +53,14 @@ export interface NativeBinding {
     end: number,
   ): Float32Array
 
-  createRunLists(maxSequences: number, numKvHeads: number): Handle
+  createRunLists(maxSequences: number, numKvHeads: number, numHeads: number): Handle
   setRunList(lists: Handle, sequence: number, rowStarts: Int32Array, runs: Int32Array): void
   getRunList(lists: Handle, sequence: number): RunList
+  createKeptRows(numLayers: number, numKvHeads: number): Handle
+  setKeptRows(kept: Handle, layer: number, rowStarts: Int32Array, runs: Int32Array, endTokens: number): void
+  heldTokens(kept: Handle, layer: number): number
+  truncateKeptRows(kept: Handle, numTokens: number): void
+  cloneKeptRows(kept: Handle): Handle
 
   /** Ops with handles in place of weights, arenas and lists. */
   createProgram(ops: readonly object[]): Handle
@@ -68,6 +73,7 @@ export interface NativeBinding {
     outputs: number,
     sequences: number,
     selectors: readonly (Handle | null | false)[],
+    kept: readonly (Handle | null)[],
   ): void
 
   createSegmentIndex(numLayers: number, numKvHeads: number, headDim: number, codeBits: number): Handle

@@ -1,12 +1,13 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
 import { KernelError } from '../errors.ts'
-import type { KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
+import type { KeptRows, KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import { type ReadRows, readPieces } from '../packed-weight.ts'
 import { ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
 import type { ExactSelectorOptions, SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions } from '../selection.ts'
 import type { NativeBinding } from './binding.ts'
 import { CpuArena } from './cpu-arena.ts'
+import { CpuKeptRows } from './cpu-kept-rows.ts'
 import { CpuProgram } from './cpu-program.ts'
 import { CpuRunLists } from './cpu-run-lists.ts'
 import { CpuExactSelector, CpuSegmentIndex, CpuSegmentSelector } from './cpu-selection.ts'
@@ -64,9 +65,14 @@ export class CpuKernels implements ResourceOwner {
     return this.resources.keep(new CpuArena(this, options))
   }
 
-  createRunLists(maxSequences: number, numKvHeads: number): RunLists {
+  createRunLists(maxSequences: number, numKvHeads: number, numHeads?: number): RunLists {
     this.assertAlive()
-    return this.resources.keep(new CpuRunLists(this, maxSequences, numKvHeads))
+    return this.resources.keep(new CpuRunLists(this, maxSequences, numKvHeads, numHeads))
+  }
+
+  createKeptRows(numLayers: number, numKvHeads: number): KeptRows {
+    this.assertAlive()
+    return this.resources.keep(new CpuKeptRows(this, numLayers, numKvHeads))
   }
 
   createProgram(ops: readonly Op[]): Program {

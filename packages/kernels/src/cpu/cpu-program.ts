@@ -3,6 +3,7 @@ import { CheckedProgram } from '../checked-program.ts'
 import type { Op } from '../ops.ts'
 import type { Handle } from './binding.ts'
 import type { CpuArena } from './cpu-arena.ts'
+import type { CpuKeptRows } from './cpu-kept-rows.ts'
 import type { CpuKernels } from './cpu-kernels.ts'
 import type { CpuRunLists } from './cpu-run-lists.ts'
 import type { CpuSelector } from './cpu-selection.ts'
@@ -24,8 +25,9 @@ export class CpuProgram extends CheckedProgram {
       if (typeof selector === 'string') return selector === 'all' ? null : false
       return (selector as CpuSelector).handle
     })
+    const kept = run.kept.map((rows) => (rows === null ? null : (rows as CpuKeptRows).handle))
     const start = (job: number) =>
-      binding.runProgram(jobs.runtime, job, this.handle, run.tokens, run.outputs, run.sequences, selectors)
+      binding.runProgram(jobs.runtime, job, this.handle, run.tokens, run.outputs, run.sequences, selectors, kept)
     return jobs.run(start, run.signal)
   }
 

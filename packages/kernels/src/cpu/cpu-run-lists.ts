@@ -8,9 +8,9 @@ export class CpuRunLists extends CheckedRunLists {
   declare readonly owner: CpuKernels
   readonly handle: Handle
 
-  constructor(owner: CpuKernels, maxSequences: number, numKvHeads: number) {
-    super(owner, maxSequences, numKvHeads)
-    this.handle = owner.binding.createRunLists(maxSequences, numKvHeads)
+  constructor(owner: CpuKernels, maxSequences: number, numKvHeads: number, numHeads?: number) {
+    super(owner, maxSequences, numKvHeads, numHeads)
+    this.handle = owner.binding.createRunLists(maxSequences, numKvHeads, this.numHeads)
   }
 
   protected write(sequence: number, list: RunList): void {

@@ -1,4 +1,4 @@
-import { indicesOfRow, type RunList } from '@kvasir/core'
+import { indicesOfRow } from '@kvasir/core'
 import { KernelError } from '../errors.ts'
 import type { AttendRunsOp } from '../ops.ts'
 import { attend } from './attend.ts'
@@ -6,17 +6,18 @@ import type { PlainArena } from './plain-arena.ts'
 import type { PlainRunLists } from './plain-run-lists.ts'
 import { type ReferenceOp, sequenceOf } from './reference-op.ts'
 
-/** Each query head attends to the indices that the list of its KV head names. */
+/** Each query head attends to the indices that its own row of the list, or that of its KV head, names. */
 export const attendRuns: ReferenceOp<AttendRunsOp> = (op, start, end, run) => {
   const { layer, q, numHeads, scale, out, lse } = op
   const arena = op.arena as PlainArena
   const headsPerKvHead = numHeads / arena.numKvHeads
   for (let s = start; s < end; s++) {
     const { contextTokens, pages } = sequenceOf(op.batch, s, run)
-    const list = (op.lists as PlainRunLists).lists[s] as RunList
+    const list = (op.lists as PlainRunLists).at(s)
+    const headsPerRow = numHeads / (list.rowStarts.length - 1)
     for (let head = 0; head < numHeads; head++) {
       const kvHead = Math.floor(head / headsPerKvHead)
-      const indices = indicesOfRow(list, kvHead)
+      const indices = indicesOfRow(list, Math.floor(head / headsPerRow))
       checkEnd(indices, contextTokens, s)
       const at = (s * numHeads + head) * arena.headDim
       const logSum = attend({ arena, layer, kvHead, pages, scale }, indices, q, out, at)

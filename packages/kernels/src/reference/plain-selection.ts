@@ -7,6 +7,7 @@ import { ownResource } from '../resource.ts'
 import type { ExactSelectorOptions, SegmentIndexOptions, SegmentSelectorOptions, SequenceKv } from '../selection.ts'
 import type { SelectorCounts } from '../selector-counts.ts'
 import type { PlainArena } from './plain-arena.ts'
+import type { PlainKeptRows } from './plain-kept-rows.ts'
 import type { ReferenceKernels } from './reference-kernels.ts'
 import { type BudgetRule, chooseTokens } from './selection/choose-tokens.ts'
 import { SegmentCodes } from './selection/segment-codes.ts'
@@ -74,6 +75,8 @@ export interface SelectInput {
   readonly scale: number
   /** KV rows held, the current token's included. */
   readonly numTokens: number
+  /** Candidates: attention reads no other row but the current one, whatever is chosen. */
+  readonly kept: PlainKeptRows | undefined
 }
 
 /** Chooses by the rules of `chooseTokens`, and counts. */

@@ -1,11 +1,12 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
-import type { KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
+import type { KeptRows, KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import { type ReadRows, readPieces } from '../packed-weight.ts'
 import { ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
 import type { ExactSelectorOptions, SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions } from '../selection.ts'
 import { decodeRows } from './formats/weight-formats.ts'
 import { PlainArena } from './plain-arena.ts'
+import { PlainKeptRows } from './plain-kept-rows.ts'
 import { PlainRunLists } from './plain-run-lists.ts'
 import { PlainExactSelector, PlainSegmentIndex, PlainSegmentSelector } from './plain-selection.ts'
 import { PlainWeight } from './plain-weight.ts'
@@ -42,9 +43,14 @@ export class ReferenceKernels implements ResourceOwner {
     return this.resources.keep(new PlainArena(this, options))
   }
 
-  createRunLists(maxSequences: number, numKvHeads: number): RunLists {
+  createRunLists(maxSequences: number, numKvHeads: number, numHeads?: number): RunLists {
     this.assertAlive()
-    return this.resources.keep(new PlainRunLists(this, maxSequences, numKvHeads))
+    return this.resources.keep(new PlainRunLists(this, maxSequences, numKvHeads, numHeads))
+  }
+
+  createKeptRows(numLayers: number, numKvHeads: number): KeptRows {
+    this.assertAlive()
+    return this.resources.keep(new PlainKeptRows(this, numLayers, numKvHeads))
   }
 
   createProgram(ops: readonly Op[]): Program {
