@@ -74,10 +74,6 @@ export function terminatorOf(c: number): Terminator {
   }
 }
 
-/** True for characters at which the scanner must stop and think: terminators and newlines. */
-export const isNotable = (c: number): boolean =>
-  c < 128 ? c === 10 || c === 46 || c === 33 || c === 63 : c >= 0x589 && (isNewline(c) || terminatorOf(c) !== 'none')
-
 const closers = new Set([...'"\'”’»)]}›*_`」』）】》〉〕］｝〗＂'].map((char) => char.charCodeAt(0)))
 const openers = new Set([...'"\'“”‘’„‚«»‹(<[{¿¡*_`>–—―-「『（【《〈〔［｛〖'].map((char) => char.charCodeAt(0)))
 

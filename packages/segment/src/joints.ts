@@ -1,7 +1,7 @@
 import { isNewline, isSpace } from './characters.ts'
 
 /** How good it is to cut between two tokens. */
-export const joint = { insideCharacter: 0, insideWord: 1, betweenWords: 2, afterClause: 3 } as const
+export const joint = { insideCharacter: 0, insideWord: 1, betweenWords: 2, afterClause: 3, afterSentence: 4 } as const
 export type Joint = (typeof joint)[keyof typeof joint]
 
 const spacedMarks = new Set([...',;:'].map((mark) => mark.charCodeAt(0)))
@@ -17,6 +17,11 @@ export function jointBetween(left: string, right: string): Joint {
   const mark = leftIsGap ? lastVisible(left) : last
   if (fullMarks.has(mark) || (spacedMarks.has(mark) && (isGap || leftIsGap))) return joint.afterClause
   return isGap || leftIsGap ? joint.betweenWords : joint.insideWord
+}
+
+/** The joint before a token with sentences that are kept together taken into account: it lies between tokens anchored at `left` and `right`. */
+export function jointWithin(inner: readonly number[], left: number, right: number, between: () => Joint): Joint {
+  return inner.some((end) => left < end && end <= right) ? joint.afterSentence : between()
 }
 
 const isBlank = (c: number): boolean => isSpace(c) || isNewline(c)

@@ -68,7 +68,7 @@ export class SegmentCutter {
       if (here <= best) continue
       best = here
       cut = token
-      if (best === joint.afterClause) break
+      if (best === joint.afterSentence) break
     }
     return cut
   }

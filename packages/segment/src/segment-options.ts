@@ -1,6 +1,5 @@
 import { checkInteger, checkKeys } from '@kvasir/core'
-import { allLanguages } from './lexicon.ts'
-import { type SentenceOptions, sentenceOptionKeys } from './sentence.ts'
+import { type SentenceOptions, sentenceOptionKeys, withSentenceDefaults } from './sentence.ts'
 
 export interface SegmentOptions extends SentenceOptions {
   /**
@@ -9,7 +8,7 @@ export interface SegmentOptions extends SentenceOptions {
    */
   readonly minTokens?: number
   /**
-   * A longer sentence is cut at its last clause mark (, ; : or newline) that fits, else between words, else anywhere. At least minTokens.
+   * A longer sentence is cut where its last inner sentence (of a quotation) ends that fits, else at the last clause mark (, ; : or newline), else between words, else anywhere. At least minTokens.
    * @default 64
    */
   readonly maxTokens?: number
@@ -19,5 +18,5 @@ export function resolveSegmentOptions(options: SegmentOptions): Required<Segment
   checkKeys('SegmentOptions', options, [...sentenceOptionKeys, 'minTokens', 'maxTokens'])
   const minTokens = checkInteger('SegmentOptions.minTokens', options.minTokens ?? 4, 1)
   const maxTokens = checkInteger('SegmentOptions.maxTokens', options.maxTokens ?? 64, minTokens)
-  return { languages: options.languages ?? allLanguages, minTokens, maxTokens }
+  return { ...withSentenceDefaults(options), minTokens, maxTokens }
 }

@@ -1,6 +1,6 @@
 import { OptionError, type Segment } from '@kvasir/core'
 import { isNewline, isSpace } from './characters.ts'
-import { type Joint, jointBetween } from './joints.ts'
+import { type Joint, jointBetween, jointWithin } from './joints.ts'
 import { SegmentCutter } from './segment-cutter.ts'
 import { resolveSegmentOptions, type SegmentOptions } from './segment-options.ts'
 import { SentenceStream } from './sentence-stream.ts'
@@ -23,15 +23,18 @@ export interface TokenizedText {
  * @throws OptionError for unknown or wrong options, or offsets that do not ascend or leave the text
  */
 export function segmentTokens({ text, offsets }: TokenizedText, options: SegmentOptions = {}): Segment[] {
-  const { languages, minTokens, maxTokens } = resolveSegmentOptions(options)
+  const { minTokens, maxTokens, ...sentenceOptions } = resolveSegmentOptions(options)
   const anchors = anchorsOf(text, offsets)
-  const jointBefore = (token: number): Joint => jointAt(text, offsets[token - 1], offsets[token])
-  const stream = new SentenceStream({ languages })
+  let inner: readonly number[] = []
+  const jointBefore = (token: number): Joint =>
+    jointWithin(inner, anchors[token - 1], anchors[token], () => jointAt(text, offsets[token - 1], offsets[token]))
+  const stream = new SentenceStream(sentenceOptions)
   const cutter = new SegmentCutter(minTokens, maxTokens)
   const segments: Segment[] = []
   let end = 0
   for (const sentence of [...stream.push(text), ...stream.end()]) {
     while (end < anchors.length && (anchors[end] < sentence.end || sentence.end === text.length)) end++
+    inner = sentence.inner
     cutter.grow(end, sentence.openedAs, jointBefore, segments)
     cutter.closeSentence(end, sentence.kind, segments)
   }

@@ -86,9 +86,16 @@ describe('SentenceStream', () => {
     expect(stream.push('e stay.\n')).toEqual([])
     expect(stream.push('\n')).toEqual([])
     expect(plain(stream.push('"'))).toEqual([{ start: 10, end: 20, kind: 'prose' }])
-    expect(stream.push('Is it? ')).toEqual([])
-    expect(stream.push('"')).toEqual([]) // "Is it? "he would be one sentence
-    expect(plain(stream.push('Y'))).toEqual([{ start: 20, end: 28, kind: 'prose' }])
+    expect(stream.push('Is it?" ')).toEqual([]) // "Is it?" he would be one sentence
+    expect(plain(stream.push('Y'))).toEqual([{ start: 20, end: 29, kind: 'prose' }])
+  })
+
+  it('tells where the sentences of one quotation end inside of the one that holds them together', () => {
+    const stream = new SentenceStream()
+    stream.push('"One. Two.\nThree." ')
+    expect(stream.inner).toEqual([6, 11])
+    expect(stream.push('Four.')).toEqual([{ start: 0, end: 19, kind: 'prose', openedAs: 'prose', inner: [6, 11] }])
+    expect(stream.inner).toEqual([])
   })
 
   it('holds little text however long the line is', () => {

@@ -1,6 +1,7 @@
 import { DisposedError, OptionError } from '@kvasir/core'
-import { isNewline, isNotable, isSpace } from './characters.ts'
+import { isIdeographic, isNewline, isSpace, terminatorOf } from './characters.ts'
 import { maxCodeLine } from './code-line.ts'
+import { type Enclosure, isEnclosureMark, isOpen, nothingOpen, passMark } from './enclosure.ts'
 import { type Language, type Lexicon, lexiconFor } from './lexicon.ts'
 import { blockOf, type LineEnd, type LineState, readLineEnd, splitsAtLine } from './line-state.ts'
 import { classifyLine, isUnderTitle, readFence } from './lines.ts'
@@ -11,6 +12,8 @@ import { Window } from './window.ts'
 /** A closed sentence, with the kind that was known when it began: the kind of its pieces if it is cut before its end is known. */
 export interface ClosedSentence extends Sentence {
   readonly openedAs: SentenceKind
+  /** Where sentences end that a quotation or brackets keep inside of this one, ascending. */
+  readonly inner: readonly number[]
 }
 
 /** A run of white space that holds a newline, or the beginning of the text, while it is read. */
@@ -23,8 +26,18 @@ interface Gap {
 }
 
 // How much text behind the scanner is kept: a line that may turn out to be code, and the word before a period.
+/** How many units of other scripts say about as much as one of Chinese or Japanese. */
+const ideographicUnits = 3
 const maxBehind = maxCodeLine + 112
 const trimEvery = 4096
+
+/** True for characters at which the scanner must stop and think. */
+const isNotable = (c: number): boolean =>
+  c < 128
+    ? c < 64
+      ? c === 10 || c === 46 || c === 33 || c === 63 || c === 34 || c === 40 || c === 41
+      : c === 91 || c === 93
+    : c === 0xab || c === 0xbb || (c >= 0x589 && (terminatorOf(c) !== 'none' || isNewline(c) || isEnclosureMark(c)))
 
 /**
  * Cuts text into sentences while it arrives. A sentence closes as soon as the characters after it prove its end, and the closed
@@ -33,6 +46,7 @@ const trimEvery = 4096
 export class SentenceStream {
   readonly #languages: readonly Language[]
   readonly #lexicon: Lexicon
+  readonly #maxQuotedUnits: number
   #window = new Window()
   /** The next character to look at. */
   #position = 0
@@ -44,10 +58,16 @@ export class SentenceStream {
   #gap: Gap | null = { above: null, numNewlines: 2, nextLine: 0 }
   /** A terminator has decided that the sentence ends with its line. */
   #endsWithLine = false
+  #enclosure: Enclosure = nothingOpen
+  #inner: number[] = []
+  /** A terminator has decided that a sentence inside of the open one ends with its line. */
+  #innerEndsWithLine = false
   #hasEnded = false
 
   constructor(options: SentenceOptions = {}) {
-    this.#languages = resolveSentenceOptions(options).languages
+    const { languages, maxQuotedUnits } = resolveSentenceOptions(options)
+    this.#languages = languages
+    this.#maxQuotedUnits = maxQuotedUnits
     this.#lexicon = lexiconFor(this.#languages)
   }
 
@@ -61,6 +81,11 @@ export class SentenceStream {
   /** The kind of the open sentence as far as its first line tells. */
   get openedAs(): SentenceKind {
     return this.#openedAs
+  }
+
+  /** Where sentences end that are kept inside of the open one, ascending. */
+  get inner(): readonly number[] {
+    return this.#inner
   }
 
   /** Takes the next piece of text and returns the sentences that it closes. */
@@ -91,7 +116,7 @@ export class SentenceStream {
 
   /** A copy that goes on by itself. */
   clone(): SentenceStream {
-    const copy = new SentenceStream({ languages: this.#languages })
+    const copy = new SentenceStream({ languages: this.#languages, maxQuotedUnits: this.#maxQuotedUnits })
     Object.assign(copy.#window, this.#window)
     copy.#position = this.#position
     copy.#sentenceStart = this.#sentenceStart
@@ -100,6 +125,9 @@ export class SentenceStream {
     copy.#line = this.#line
     copy.#gap = this.#gap
     copy.#endsWithLine = this.#endsWithLine
+    copy.#enclosure = this.#enclosure
+    copy.#inner = [...this.#inner]
+    copy.#innerEndsWithLine = this.#innerEndsWithLine
     copy.#hasEnded = this.#hasEnded
     return copy
   }
@@ -136,16 +164,39 @@ export class SentenceStream {
       this.#position++ // the whole line is one piece
       return true
     }
-    const verdict = judgeTerminator(this.#window, position, this.#sentenceStart, this.#lexicon)
+    const c = this.#window.at(position)
+    if (terminatorOf(c) === 'none') {
+      const enclosure = passMark(this.#enclosure, this.#window, position)
+      if (this.#window.starved) return false
+      this.#enclosure = enclosure
+      this.#position++
+      return true
+    }
+    const { split, runEnd, resume } = judgeTerminator(this.#window, position, this.#sentenceStart, this.#lexicon)
     if (this.#window.starved) return false
-    this.#position = verdict.resume
-    if (verdict.split === 'line') this.#endsWithLine = true
-    if (verdict.split === 'here') {
-      this.#close(closed, verdict.resume, this.#openedAs)
+    this.#position = resume
+    this.#passMarks(position + 1, runEnd)
+    if (split === 'no') return true
+    const maxUnits = isIdeographic(c) ? this.#maxQuotedUnits / ideographicUnits : this.#maxQuotedUnits
+    const isKept = isOpen(this.#enclosure) && runEnd - this.#sentenceStart < maxUnits
+    if (split === 'line') {
+      this.#endsWithLine = !isKept
+      this.#innerEndsWithLine = isKept
+    } else if (isKept) this.#inner.push(resume)
+    else {
+      this.#close(closed, resume, this.#openedAs)
       this.#openedLine = -1
       this.#openedAs = this.#line.block
     }
     return true
+  }
+
+  /** Takes account of the marks that a terminator's rule has read over. */
+  #passMarks(start: number, end: number): void {
+    for (let position = start; position < end; position++) {
+      if (isEnclosureMark(this.#window.at(position)))
+        this.#enclosure = passMark(this.#enclosure, this.#window, position)
+    }
   }
 
   /** Reads white space up to the next line's first visible character and decides what begins there; false if more text is needed. */
@@ -182,6 +233,8 @@ export class SentenceStream {
 
     const isFirst = above === null || isBlank || isUnder || line.kind === 'heading' || line.kind === 'rule'
     const block = blockOf(kind, line.block, isFirst)
+    if (isBlank || isUnder || kind !== 'text') this.#enclosure = nothingOpen
+    if (!splits && this.#innerEndsWithLine) this.#inner.push(gap.nextLine)
     if (splits) this.#close(closed, gap.nextLine, this.#kindAtLineEnd(above, isBlank || isUnder))
     if (splits || above === null) {
       this.#openedLine = gap.nextLine
@@ -198,6 +251,7 @@ export class SentenceStream {
     }
     this.#gap = null
     this.#endsWithLine = false
+    this.#innerEndsWithLine = false
     return true
   }
 
@@ -214,8 +268,9 @@ export class SentenceStream {
   }
 
   #close(closed: ClosedSentence[], end: number, kind: SentenceKind): void {
-    closed.push({ start: this.#sentenceStart, end, kind, openedAs: this.#openedAs })
+    closed.push({ start: this.#sentenceStart, end, kind, openedAs: this.#openedAs, inner: this.#inner })
     this.#sentenceStart = end
+    this.#inner = []
   }
 
   #refuseEnded(method: string): void {

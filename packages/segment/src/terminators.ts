@@ -18,6 +18,8 @@ import type { Window } from './window.ts'
 /** What is to happen at a terminator: nothing, a cut at `resume`, or a cut at the end of its line. */
 export interface Verdict {
   readonly split: 'no' | 'here' | 'line'
+  /** The end of the terminators and the marks that close with them. */
+  readonly runEnd: number
   /** Where scanning goes on. */
   readonly resume: number
 }
@@ -40,12 +42,18 @@ export function judgeTerminator(window: Window, start: number, sentenceStart: nu
     // No gap: a decimal, a version, a URL, an ellipsis before a word. Only ideographic text and "The end.--Ed." need no space.
     const isCut =
       run.strongest === 'mark' ? isIdeographic(after) : isDashedOff(window, start, run, sentenceStart, lexicon)
-    return { split: isCut ? 'here' : 'no', resume: run.end }
+    return { split: isCut ? 'here' : 'no', runEnd: run.end, resume: run.end }
   }
   const gap = readGap(window, run.end)
   const isCut = gap.isLong || endsSentence(window, start, run, gap.end, sentenceStart, lexicon)
-  if (!isCut) return { split: 'no', resume: run.end }
-  return gap.hasNewline ? { split: 'line', resume: run.end } : { split: 'here', resume: gap.end }
+  return isCut ? cutAfter(run, gap) : { split: 'no', runEnd: run.end, resume: run.end }
+}
+
+/** A cut after the gap, or at the end of its line. */
+function cutAfter(run: Run, gap: Gap): Verdict {
+  return gap.hasNewline
+    ? { split: 'line', runEnd: run.end, resume: run.end }
+    : { split: 'here', runEnd: run.end, resume: gap.end }
 }
 
 interface Run {
@@ -84,7 +92,14 @@ function skipNote(window: Window, position: number): number {
   return end > position + 1 && window.at(end) === 93 ? end + 1 : position
 }
 
-function readGap(window: Window, start: number): { end: number; hasNewline: boolean; isLong: boolean } {
+interface Gap {
+  readonly end: number
+  readonly hasNewline: boolean
+  /** A blank line, or wider than any gap between two sentences of a line. */
+  readonly isLong: boolean
+}
+
+function readGap(window: Window, start: number): Gap {
   let end = start
   let hasNewline = false
   for (; end < start + maxGap; end++) {
@@ -103,9 +118,8 @@ function judgeFullStop(window: Window, start: number, run: Run): Verdict {
   const isDecimal = window.at(start) === 0xff0e && isDigit(after)
   // A quotation that goes on: 「…。」と言った
   const isQuoted = run.hasCloser && (after === 0x3068 || after === 0x3063 || after === 0x3001 || after === 0xff0c)
-  if (isDecimal || isQuoted) return { split: 'no', resume: run.end }
-  const gap = readGap(window, run.end)
-  return gap.hasNewline ? { split: 'line', resume: run.end } : { split: 'here', resume: gap.end }
+  if (isDecimal || isQuoted) return { split: 'no', runEnd: run.end, resume: run.end }
+  return cutAfter(run, readGap(window, run.end))
 }
 
 /** True for a whole sentence with a dash and a capital after its single period: "NOTE.--The paper is torn." */

@@ -1,10 +1,10 @@
 import { DisposedError, OptionError, type Segment } from '@kvasir/core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { jointBetween } from './joints.ts'
+import { joint, jointBetween } from './joints.ts'
 import type { SegmentOptions } from './segment-options.ts'
 import { segmentTokens } from './segment-tokens.ts'
-import { sentences } from './sentences.ts'
+import { SentenceStream } from './sentence-stream.ts'
 import { textInPieces } from './testing/texts.ts'
 import { TokenSegmenter } from './token-segmenter.ts'
 
@@ -31,22 +31,31 @@ function plainEnds(pieces: readonly string[], minTokens: number, maxTokens: numb
   const text = pieces.join('')
   const offsets = offsetsOf(pieces)
   const sentenceOf: number[] = []
-  const all = sentences(text)
+  const stream = new SentenceStream()
+  const all = [...stream.push(text), ...stream.end()]
+  const offsetOf: number[] = []
   for (let token = 0; token < pieces.length; token++) {
     const withText = pieces.findIndex((piece, index) => index >= token && piece !== '')
-    if (withText === -1) sentenceOf.push(Math.max(0, all.length - 1))
-    else {
+    if (withText === -1) {
+      sentenceOf.push(Math.max(0, all.length - 1))
+      offsetOf.push(text.length)
+    } else {
       const visible = pieces[withText].search(/[^\s\u200b]/)
       const offset = offsets[withText][0] + Math.max(0, visible)
+      offsetOf.push(offset)
       sentenceOf.push(all.findIndex((sentence) => offset < sentence.end))
     }
   }
+  const isInnerEnd = (token: number) =>
+    all[sentenceOf[token - 1]].inner.some((end) => offsetOf[token - 1] < end && end <= offsetOf[token])
   const ends: number[] = []
   let start = 0
   for (let token = 1; token <= pieces.length; token++) {
     while (token - start > maxTokens) {
       const places = Array.from({ length: maxTokens - minTokens + 1 }, (_, index) => start + maxTokens - index)
-      const joints = places.map((place) => jointBetween(pieces[place - 1], pieces[place]))
+      const joints = places.map((place) =>
+        isInnerEnd(place) ? joint.afterSentence : jointBetween(pieces[place - 1], pieces[place]),
+      )
       start = places[joints.indexOf(Math.max(...joints) as 0)]
       ends.push(start)
     }
@@ -132,6 +141,14 @@ describe('segmentTokens and TokenSegmenter', () => {
       batch(['un', 'believ', 'able', ' con', 'tra', 'ption'], { minTokens: 1, maxTokens: 4 }).map(({ end }) => end),
     ).toEqual([3, 6])
     expect(batch(['a', 'b', 'c', 'd', 'e'], { minTokens: 1, maxTokens: 2 }).map(({ end }) => end)).toEqual([2, 4, 5])
+  })
+
+  it('cut a long quotation where one of its sentences ends', () => {
+    const words = (text: string) => text.split(/(?= )/)
+    const pieces = words('"We left the inn at nine. It rained, and the road was long, so nobody sang."')
+    expect(batch(pieces, { minTokens: 2, maxTokens: 12 }).map(({ end }) => end)).toEqual([6, 16])
+    expect(batch(pieces, { minTokens: 2, maxTokens: 16 }).map(({ end }) => end)).toEqual([16])
+    expect(batch(pieces, { minTokens: 2, maxQuotedUnits: 0 }).map(({ end }) => end)).toEqual([6, 16])
   })
 
   it('do not cut a number at its comma', () => {

@@ -1,5 +1,5 @@
 import { checkInteger, DisposedError, OptionError, type Segment, type Span } from '@kvasir/core'
-import { type Joint, jointBetween } from './joints.ts'
+import { type Joint, jointBetween, jointWithin } from './joints.ts'
 import { SegmentCutter } from './segment-cutter.ts'
 import { resolveSegmentOptions, type SegmentOptions } from './segment-options.ts'
 import { anchorOf } from './segment-tokens.ts'
@@ -36,9 +36,9 @@ export class TokenSegmenter {
 
   constructor(options: SegmentOptions = {}) {
     this.#options = resolveSegmentOptions(options)
-    const { languages, minTokens, maxTokens } = this.#options
+    const { minTokens, maxTokens, ...sentenceOptions } = this.#options
     const cutter = new SegmentCutter(minTokens, maxTokens)
-    this.#state = { stream: new SentenceStream({ languages }), cutter, sentenceTokens: 0, textLength: 0 }
+    this.#state = { stream: new SentenceStream(sentenceOptions), cutter, sentenceTokens: 0, textLength: 0 }
     this.#saved = [cloneState(this.#state)]
   }
 
@@ -84,7 +84,7 @@ export class TokenSegmenter {
     const closed: Segment[] = []
     while (this.#anchors.length < numTokens) this.#anchors.push(textLength)
     for (const sentence of stream.end()) this.#closeSentence(sentence, sentence.end === textLength, closed)
-    cutter.grow(numTokens, 'prose', this.#jointBefore, closed)
+    cutter.grow(numTokens, 'prose', this.#joints([]), closed)
     cutter.finish(numTokens, closed)
     return closed
   }
@@ -118,7 +118,13 @@ export class TokenSegmenter {
     return copy
   }
 
-  readonly #jointBefore = (token: number): Joint => jointBetween(this.#pieces[token - 1], this.#pieces[token])
+  /** The joints between tokens, of which those where a sentence of `inner` ends are the best. */
+  #joints(inner: readonly number[]): (token: number) => Joint {
+    const pieces = this.#pieces
+    const anchors = this.#anchors
+    return (token) =>
+      jointWithin(inner, anchors[token - 1], anchors[token], () => jointBetween(pieces[token - 1], pieces[token]))
+  }
 
   #take(piece: string, closed: Segment[]): void {
     const state = this.#state
@@ -136,7 +142,7 @@ export class TokenSegmenter {
     const state = this.#state
     const end = isLast ? this.#pieces.length : this.#countBefore(sentence.end)
     state.sentenceTokens = end
-    state.cutter.grow(end, sentence.openedAs, this.#jointBefore, closed)
+    state.cutter.grow(end, sentence.openedAs, this.#joints(sentence.inner), closed)
     state.cutter.closeSentence(end, sentence.kind, closed)
   }
 
@@ -144,7 +150,7 @@ export class TokenSegmenter {
   #growOpen(closed: Segment[]): void {
     const { stream, cutter } = this.#state
     const end = this.#countBefore(stream.decidedEnd)
-    if (end > this.#state.sentenceTokens) cutter.grow(end, stream.openedAs, this.#jointBefore, closed)
+    if (end > this.#state.sentenceTokens) cutter.grow(end, stream.openedAs, this.#joints(stream.inner), closed)
   }
 
   /** How many tokens, of those that are in no closed sentence and before, are anchored before `offset`. */

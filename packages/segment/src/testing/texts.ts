@@ -3,7 +3,7 @@ import fc from 'fast-check'
 /** Pieces of text that are hard to cut, for property tests: every rule of the scanner has one that sets it off. */
 const fragments = [
   'The ship left at dawn. ', 'Nobody waved! ', 'Was it? ', 'he said. ', 'Dr. ', 'No. ', '5 ', 'e.g. ', 'U.S. ', 'J. ', 'The ', 'I. ', 'etc. ',
-  'on 3. Oktober ', '3.14 ', '... ', '. . . ', '…', '"Run!" I cried. ', '(so.) ', '[12] ', '.', '!', '?', '"', '”', "'", '--', '— ', 'word', 'Word ',
+  'on 3. Oktober ', '3.14 ', '... ', '. . . ', '…', '"Run!" I cried. ', '(so.) ', '(', ') ', '“', '” ', '‘', '’ ', '„', '« ', ' »', '」', '"So. ', '“Yes. ', '（', '[12] ', '.', '!', '?', '"', '”', "'", '--', '— ', 'word', 'Word ',
   '。', '「早く。」と', '今天！', '１．２', 'نعم؟ ', '۔', 'घर। ', '\n', '\n\n', '\r\n', ' ', '    ', '\t', '\u00a0', '- item\n', '* ', '1. first\n', '12. ',
   'a) b\n', '# Head\n', '## ', '| a | b |\n', 'x | y | z\n', '```\n', '```js\n', '~~~', 'foo(a,\n', 'const a = 1;\n', 'import os\n', 'def f(x):\n', '}\n',
   'Ida: hello\n', 'Note: ', 'user: hi\n', '<|im_start|>user\n', '<|im_end|>', '[12:30] go\n', '---\n', '***', '====\n', '😀', '\ud83d', 'é', 'Šaty ', 'Title\n',
