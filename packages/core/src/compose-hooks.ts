@@ -91,8 +91,8 @@ function viewFor({ policy }: Part, step: StepView, chosen: Selection | undefined
   return chosen === undefined || !policy.effects.refines ? scoped : { ...scoped, chosen }
 }
 
-function withoutLayer({ numTokens, chosen, kv }: StepView): StepView {
-  return { layer: null, numTokens, queries: null, kv, ...(chosen && { chosen }) }
+function withoutLayer({ numTokens, piece, chosen, kv }: StepView): StepView {
+  return { layer: null, numTokens, queries: null, piece, kv, ...(chosen && { chosen }) }
 }
 
 function withoutRows(kv: KvReader, evict: readonly Span[]): KvReader {

@@ -66,14 +66,15 @@ function sumCounts(counts: readonly PolicyCounts[]): PolicyCounts {
     attendedTokens: sum.attendedTokens + part.attendedTokens,
     pooledTokens: sum.pooledTokens + part.pooledTokens,
     indexBytes: sum.indexBytes + part.indexBytes,
-    ...heldBy(sum, part),
+    ...leastOf(sum, part, 'heldTokens'),
+    ...leastOf(sum, part, 'denseSteps'),
   }))
 }
 
-/** What any part lets go is gone. */
-function heldBy(a: PolicyCounts, b: PolicyCounts): { heldTokens?: number } {
-  const held = [a.heldTokens, b.heldTokens].filter((count) => count !== undefined)
-  return held.length > 0 ? { heldTokens: Math.min(...held) } : {}
+/** What any part lets go is gone; a step is dense where every part that chose says so. */
+function leastOf(a: PolicyCounts, b: PolicyCounts, count: 'heldTokens' | 'denseSteps'): Partial<PolicyCounts> {
+  const known = [a[count], b[count]].filter((value) => value !== undefined)
+  return known.length > 0 ? { [count]: Math.min(...known) } : {}
 }
 
 /** Disposes every part, also when one fails; then throws what failed first. */

@@ -73,4 +73,6 @@ export interface PolicyCounts {
   readonly indexBytes: number
   /** Rows that must be kept to go on from here. @default all rows */
   readonly heldTokens?: number
+  /** Steps that read everything held, by this policy's choice. @default those at which it selected `all` */
+  readonly denseSteps?: number
 }

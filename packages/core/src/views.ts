@@ -64,6 +64,8 @@ export interface StepView {
   readonly numTokens: number
   /** [numHeads][headDim], rotated; null at scope `step`. */
   readonly queries: Float32Array | null
+  /** Text of the current token taken by itself; U+FFFD for half a character, '' for a token without text. */
+  readonly piece: string
   /**
    * [numHeads / numKvHeads][indices.length]: softmax weights over the rows `indices` alone, for each query head that
    * reads the KV head. Absent at scope `step`, and without `observe.attention-weights`.

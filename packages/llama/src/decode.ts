@@ -33,7 +33,7 @@ export async function decode(
     ...(signal && { signal }),
   }
   if (steps.some(({ state }) => asksPerLayer(state))) await runCuts(parts, steps, run)
-  else await programs.decode.run({ ...run, selectors: steps.map((step, row) => stepSelector(parts, step.state, row)) })
+  else await programs.decode.run({ ...run, selectors: steps.map((step, row) => stepSelector(parts, step, row)) })
   const logits = steps.map((_, row) => workspace.logits.slice(row * config.vocabSize, (row + 1) * config.vocabSize))
   commitBatch(slices, false)
   for (const { state, token } of steps) {
@@ -47,34 +47,35 @@ export async function decode(
 async function runCuts(parts: EngineParts, steps: readonly DecodeStep[], run: RunOptions): Promise<void> {
   const { config, programs, workspace } = parts
   const width = config.numHeads * config.headDim
-  const fixed = steps.map(({ state }, row) => (asksPerLayer(state) ? null : stepSelector(parts, state, row)))
+  const fixed = steps.map((step, row) => (asksPerLayer(step.state) ? null : stepSelector(parts, step, row)))
   let selectors: Selectors = steps.map((_, row) => fixed[row] ?? 'all')
   for (const [cut, program] of programs.cuts().entries()) {
     await program.run({ ...run, selectors })
     if (cut === config.numLayers) break
-    selectors = steps.map(({ state }, row) => {
+    selectors = steps.map((step, row) => {
       const chosen = fixed[row]
       if (chosen) return chosen
       const queries = workspace.q.slice(row * width, (row + 1) * width)
-      return applySelection(parts, state, row, askSelect(parts, state, cut, queries), 1)
+      return applySelection(parts, step.state, row, askSelect(parts, step, cut, queries), 1)
     })
   }
 }
 
 /** The selector that serves all layers of this step. */
-function stepSelector(parts: EngineParts, state: SequenceState, row: number): Selectors[number] {
-  return applySelection(parts, state, row, askSelect(parts, state, null, null), parts.config.numLayers)
+function stepSelector(parts: EngineParts, step: DecodeStep, row: number): Selectors[number] {
+  return applySelection(parts, step.state, row, askSelect(parts, step, null, null), parts.config.numLayers)
 }
 
 function askSelect(
   parts: EngineParts,
-  state: SequenceState,
+  { state, token }: DecodeStep,
   layer: number | null,
   queries: Float32Array | null,
 ): Selection {
   if (!state.session) return { kind: 'all' }
   const numTokens = state.tokens.length + 1
-  const view: StepView = { layer, numTokens, queries, kv: readerOf(state, numTokens, parts.arena) }
+  const piece = state.text?.peek(token) ?? ''
+  const view: StepView = { layer, numTokens, queries, piece, kv: readerOf(state, numTokens, parts.arena) }
   return state.session.select(view)
 }
 

@@ -26,6 +26,15 @@ describe('TextStream', () => {
     )
   })
 
+  it('peeks at the text of one token, and goes on as if it had not', () => {
+    const stream = new TextStream(tokenizer)
+    const [first, second, other] = [0xc3, 0xa9, 0x61].map(idOfByte)
+    expect([stream.peek(first), stream.peek(other)]).toEqual(['\uFFFD', 'a'])
+    stream.push(first)
+    expect(stream.peek(other)).toBe('a')
+    expect(stream.push(second)).toBe('é')
+  })
+
   it('never gives half a character', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 30 }), (text) => {

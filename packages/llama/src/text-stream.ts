@@ -23,6 +23,11 @@ export class TextStream {
     return this.#utf8.decode(this.#tokenizer.tokenBytes(id), { stream: true })
   }
 
+  /** The text of a token taken by itself: half a character gives U+FFFD. Changes nothing. */
+  peek(id: number): string {
+    return this.#tokenizer.decode([id], { specialTokens: this.#specialTokens })
+  }
+
   /** What is left: U+FFFD for a character that never became whole, else nothing. The stream then starts afresh. */
   end(): string {
     return this.#utf8.decode()

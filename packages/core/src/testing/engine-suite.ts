@@ -292,6 +292,8 @@ function checkDecodeViews(engine: EngineUnderTest, seen: readonly Seen[], start:
       check(view.numTokens === start + step + 1, `${view.numTokens} rows at step ${step}`)
       const width = layers[layer].numHeads * layers[layer].headDim
       check(view.queries?.length === width, `${view.queries?.length} query values, not ${width}`)
+      const added = (steps[step * (layers.length + 1) + layers.length].view as TokenView).piece
+      check(!/^[ -~]+$/.test(added) || view.piece === added, `the text ${view.piece} before ${added} at step ${step}`)
     } else if (hook === 'append') {
       check(layer === layers.length, `append came where layer ${layer} was due`)
       check(view.token === decoded[step], `token ${view.token} at step ${step}`)

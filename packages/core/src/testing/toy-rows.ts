@@ -65,11 +65,12 @@ export function prefillRows(weights: ToyWeights, state: ToyState, tokens: ArrayL
 /** Computes the row of one token, reading what the policy selects, and returns its logits. */
 export function decodeRow(weights: ToyWeights, state: ToyState, token: number): Float32Array {
   const index = state.tokens.length
-  const ofStep = state.effects?.selectScope === 'layer' ? null : select(state, null, null)
+  const piece = new TextDecoder().decode(Uint8Array.of(token))
+  const ofStep = state.effects?.selectScope === 'layer' ? null : select(state, null, null, piece)
   let hidden = embed(weights, token)
   state.layers.forEach((rows, layer) => {
     const queries = writeRow(weights, rows, layer, hidden, index)
-    const selection = ofStep ?? select(state, layer, queries)
+    const selection = ofStep ?? select(state, layer, queries, piece)
     const chosen = selection.kind === 'runs' ? chosenRows(state, layer, selection) : heldRows(state, layer, index + 1)
     for (let kvHead = 0; kvHead < numKvHeads; kvHead++) state.attendedTokens += chosen(kvHead * groupHeads).length
     const moved = selection.kind === 'runs' ? moveKeys(rows, selection.moved ?? []) : rows
@@ -148,15 +149,15 @@ function writeRow(
   return queries
 }
 
-function select(state: ToyState, layer: number | null, queries: Float32Array | null): Selection {
+function select(state: ToyState, layer: number | null, queries: Float32Array | null, piece: string): Selection {
   if (state.session === null) return { kind: 'all' }
   const numTokens = state.tokens.length + 1
   // At scope step the current row is not there yet.
   const kv = readToyRows(state, layer === null ? numTokens - 1 : numTokens)
-  if (layer === null || queries === null) return state.session.select({ layer, numTokens, queries, kv })
+  if (layer === null || queries === null) return state.session.select({ layer, numTokens, queries, piece, kv })
   const weights = (kvHead: number, indices: Int32Array) =>
     weightsOfGroup(queries, kvHead, state.layers[layer].keys, indices)
-  return state.session.select({ layer, numTokens, queries, kv, weights })
+  return state.session.select({ layer, numTokens, queries, piece, kv, weights })
 }
 
 /** [groupHeads][indices.length] */
