@@ -1,4 +1,5 @@
 #include <memory>
+#include <string>
 
 #include "arguments.h"
 #include "calls.h"
@@ -42,6 +43,33 @@ Napi::Value readArenaRows(const Napi::CallbackInfo& info) {
   const std::size_t rows = static_cast<std::size_t>(end - start);
   Napi::Float32Array out = Napi::Float32Array::New(info.Env(), rows * arena.view.headDim);
   readKv(arena.view, layer, kvHead, values, pages.data, start, end, out.Data());
+  return out;
+}
+
+Napi::Value attentionWeights(const Napi::CallbackInfo& info) {
+  const Isa isa = unwrap<Runtime>(info[0]).isa();
+  const Arena& arena = unwrap<Arena>(info[1]);
+  const int layer = integerOf(info[2], "layer");
+  const int kvHead = integerOf(info[3], "kvHead");
+  const Slice<const std::int32_t> pages = indicesOf(info[4], "pages");
+  const Slice<float> queries = floatsOf(info[5], "queries");
+  const Slice<const std::int32_t> indices = indicesOf(info[6], "indices");
+  const float scale = info[7].ToNumber().FloatValue();
+  const std::size_t headDim = static_cast<std::size_t>(arena.view.headDim);
+  require(info.Env(), layer >= 0 && layer < arena.numLayers && kvHead >= 0 && kvHead < arena.view.numKvHeads, "layer, kvHead");
+  require(info.Env(), queries.length >= headDim && queries.length % headDim == 0, "queries");
+  const std::size_t group = queries.length / headDim;
+  require(info.Env(), group <= 4096 && indices.length <= 1u << 30, "queries, indices");
+  for (std::size_t i = 0; i < indices.length; ++i) {
+    const auto index = static_cast<std::size_t>(indices.data[i]);
+    const bool held = indices.data[i] >= 0 && index / kPageTokens < pages.length;
+    const std::int32_t page = held ? pages.data[index / kPageTokens] : -1;
+    if (page >= 0 && page < arena.capacityPages) continue;
+    throw Failure{"indices[" + std::to_string(i) + "]", "a row of the sequence's pages", std::to_string(indices.data[i])};
+  }
+  Napi::Float32Array out = Napi::Float32Array::New(info.Env(), group * indices.length);
+  kvasir::attentionWeights(isa, arena.view, layer, kvHead, pages.data, queries.data, static_cast<int>(group),
+                           indices.data, static_cast<int>(indices.length), scale, out.Data());
   return out;
 }
 

@@ -24,6 +24,8 @@ Napi::Value createArena(const Napi::CallbackInfo& info);
 Napi::Value copyPage(const Napi::CallbackInfo& info);
 Napi::Value readArenaRows(const Napi::CallbackInfo& info);
 
+Napi::Value attentionWeights(const Napi::CallbackInfo& info);
+
 Napi::Value createRunLists(const Napi::CallbackInfo& info);
 Napi::Value setRunList(const Napi::CallbackInfo& info);
 Napi::Value getRunList(const Napi::CallbackInfo& info);

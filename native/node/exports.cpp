@@ -30,6 +30,7 @@ constexpr Export exported[] = {
     {"createArena", 5, createArena},
     {"copyPage", 3, copyPage},
     {"readArenaRows", 7, readArenaRows},
+    {"attentionWeights", 8, attentionWeights},
     {"createRunLists", 3, createRunLists},
     {"setRunList", 4, setRunList},
     {"getRunList", 2, getRunList},

@@ -12,6 +12,13 @@ float value(const std::uint8_t* row, KvType type, int i) {
                              : reinterpret_cast<const float*>(row)[i];
 }
 
+// In units of log2.
+float score(const float* q, const std::uint8_t* key, KvType type, int headDim, float scale) {
+  float dot = 0.0f;
+  for (int i = 0; i < headDim; ++i) dot += q[i] * value(key, type, i);
+  return dot * scale * 0x1.715476p+0f;  // log2(e)
+}
+
 // One query head's online softmax: out = sum of 2^(s - max) v, sum = sum of 2^(s - max), s in log2 units.
 struct Head {
   const float* q;
@@ -28,11 +35,9 @@ void open(const Head& head, int headDim) {
 }
 
 void add(const Head& head, const std::uint8_t* key, std::size_t valueStride, KvType type, int headDim) {
-  float dot = 0.0f;
-  for (int i = 0; i < headDim; ++i) dot += head.q[i] * value(key, type, i);
-  const float score = dot * head.scale * 0x1.715476p+0f;  // log2(e)
-  const float high = std::fmax(*head.max, score);
-  const float fade = std::exp2(*head.max - high), weight = std::exp2(score - high);
+  const float s = score(head.q, key, type, headDim, head.scale);
+  const float high = std::fmax(*head.max, s);
+  const float fade = std::exp2(*head.max - high), weight = std::exp2(s - high);
   for (int i = 0; i < headDim; ++i) head.out[i] = head.out[i] * fade + weight * value(key + valueStride, type, i);
   *head.sum = *head.sum * fade + weight;
   *head.max = high;
@@ -66,12 +71,28 @@ void runs(const RunsTask& task) {
   }
 }
 
+std::size_t weightsScratchBytes(int, int, int) { return 0; }
+
+void weights(const WeightsTask& task) {
+  for (int h = 0; h < task.group; ++h) {
+    const float* q = task.q + h * task.headDim;
+    float* out = task.out + static_cast<std::size_t>(h) * static_cast<std::size_t>(task.count);
+    float max = -INFINITY, sum = 0.0f;
+    for (int t = 0; t < task.count; ++t) {
+      out[t] = score(q, task.keys[t], task.type, task.headDim, task.scale);
+      max = std::fmax(max, out[t]);
+    }
+    for (int t = 0; t < task.count; ++t) sum += out[t] = std::exp2(out[t] - max);
+    for (int t = 0; t < task.count; ++t) out[t] /= sum;
+  }
+}
+
 void storeHalf(const float* in, int count, std::uint16_t* out) {
   for (int i = 0; i < count; ++i) out[i] = floatToHalf(in[i]);
 }
 
 }  // namespace
 
-const Kernels kernelsScalar = {prefillScratchBytes, prefill, runsScratchBytes, runs, storeHalf};
+const Kernels kernelsScalar = {prefillScratchBytes, prefill, runsScratchBytes, runs, weightsScratchBytes, weights, storeHalf};
 
 }  // namespace kvasir::attention

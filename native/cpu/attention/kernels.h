@@ -59,11 +59,26 @@ struct RunsTask {
   std::byte* scratch;  // runsScratchBytes
 };
 
+// Softmax weights over `count` rows.
+struct WeightsTask {
+  const std::uint8_t* const* keys;  // [count rounded up to kBlockTokens]; the tail repeats the last row
+  int count;                        // >= 1
+  KvType type;
+  int headDim;
+  int group;
+  const float* q;  // [group][headDim]
+  float scale;
+  float* out;          // [group][count]
+  std::byte* scratch;  // weightsScratchBytes
+};
+
 struct Kernels {
   std::size_t (*prefillScratchBytes)(int headDim, int rows, int group);
   void (*prefill)(const PrefillTask& task);
   std::size_t (*runsScratchBytes)(int headDim, int group);
   void (*runs)(const RunsTask& task);
+  std::size_t (*weightsScratchBytes)(int headDim, int group, int count);
+  void (*weights)(const WeightsTask& task);
   void (*storeHalf)(const float* in, int count, std::uint16_t* out);
 };
 

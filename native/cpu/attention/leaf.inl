@@ -4,6 +4,7 @@
 
 #include "prefill.inl"
 #include "runs.inl"
+#include "weights.inl"
 
 namespace kvasir::attention {
 namespace {
@@ -14,7 +15,7 @@ void storeHalf(const float* in, int count, std::uint16_t* out) {
   if (i < count) Vec::storePart(out + i, Vec::loadPart(in + i, count - i), count - i);
 }
 
-constexpr Kernels kTable = {prefillScratchBytes, prefill, runsScratchBytes, runs, storeHalf};
+constexpr Kernels kTable = {prefillScratchBytes, prefill, runsScratchBytes, runs, weightsScratchBytes, weights, storeHalf};
 
 }  // namespace
 }  // namespace kvasir::attention

@@ -72,6 +72,11 @@ void attendPrefill(Context& context, const KvView& kv, int layer, const float* q
 void attendRuns(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
                 const Batch& batch, const RunRows& rows, float* out, float* lse);
 
+// out [group][count]: softmax of scale q.k over the rows `indices` (in any order) alone, for each query [group][headDim]
+// of a KV head. On the calling thread; it only reads.
+void attentionWeights(Isa isa, const KvView& kv, int layer, int kvHead, const std::int32_t* pages, const float* queries,
+                      int group, const std::int32_t* indices, int count, float scale, float* out);
+
 // Runs chosen for one sequence, one row a KV head or one a query head, grown by a selector.
 struct ChosenRuns {
   std::vector<std::int32_t> rowStarts;  // [numKvHeads + 1] or [numHeads + 1]

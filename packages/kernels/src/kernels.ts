@@ -1,6 +1,12 @@
 import type { NativeSelector, RunList } from '@kvasir/core'
 import type { Op } from './ops.ts'
-import type { ExactSelectorOptions, SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions } from './selection.ts'
+import type {
+  ExactSelectorOptions,
+  SegmentIndex,
+  SegmentIndexOptions,
+  SegmentSelectorOptions,
+  SequenceKv,
+} from './selection.ts'
 import type { CountingSelector } from './selector-counts.ts'
 
 /** GGUF's names of weight formats. */
@@ -136,6 +142,19 @@ export interface Kernels {
   createArena(options: KvArenaOptions): KvArena
   /** @param numHeads query heads of the ops that read the lists, if a list may have a row for each. @default numKvHeads */
   createRunLists(maxSequences: number, numKvHeads: number, numHeads?: number): RunLists
+  /**
+   * [group][indices.length]: softmax(scale q.k) over the rows `indices` alone (any order), for each of the queries
+   * [group][headDim] of one KV head. Runs on the calling thread, so it is for some thousand rows at most; a run that
+   * writes these rows must have ended.
+   */
+  attentionWeights(
+    kv: SequenceKv,
+    layer: number,
+    kvHead: number,
+    queries: Float32Array,
+    indices: Int32Array,
+    scale: number,
+  ): Float32Array
   /** Keeps every row until it is told otherwise. */
   createKeptRows(numLayers: number, numKvHeads: number): KeptRows
   createProgram(ops: readonly Op[]): Program

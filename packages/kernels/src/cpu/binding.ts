@@ -53,6 +53,18 @@ export interface NativeBinding {
     end: number,
   ): Float32Array
 
+  /** On this thread. A failure says which index is no row of the pages. */
+  attentionWeights(
+    runtime: Handle,
+    arena: Handle,
+    layer: number,
+    kvHead: number,
+    pages: Int32Array,
+    queries: Float32Array,
+    indices: Int32Array,
+    scale: number,
+  ): Float32Array
+
   createRunLists(maxSequences: number, numKvHeads: number, numHeads: number): Handle
   setRunList(lists: Handle, sequence: number, rowStarts: Int32Array, runs: Int32Array): void
   getRunList(lists: Handle, sequence: number): RunList

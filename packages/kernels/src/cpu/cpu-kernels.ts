@@ -1,10 +1,17 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
+import { checkWeights } from '../check-weights.ts'
 import { KernelError } from '../errors.ts'
 import type { KeptRows, KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import { type ReadRows, readPieces } from '../packed-weight.ts'
 import { ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
-import type { ExactSelectorOptions, SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions } from '../selection.ts'
+import type {
+  ExactSelectorOptions,
+  SegmentIndex,
+  SegmentIndexOptions,
+  SegmentSelectorOptions,
+  SequenceKv,
+} from '../selection.ts'
 import type { NativeBinding } from './binding.ts'
 import { CpuArena } from './cpu-arena.ts'
 import { CpuKeptRows } from './cpu-kept-rows.ts'
@@ -73,6 +80,28 @@ export class CpuKernels implements ResourceOwner {
   createKeptRows(numLayers: number, numKvHeads: number): KeptRows {
     this.assertAlive()
     return this.resources.keep(new CpuKeptRows(this, numLayers, numKvHeads))
+  }
+
+  attentionWeights(
+    kv: SequenceKv,
+    layer: number,
+    kvHead: number,
+    queries: Float32Array,
+    indices: Int32Array,
+    scale: number,
+  ): Float32Array {
+    this.assertAlive()
+    const arena = checkWeights(this, CpuArena, kv, layer, kvHead, queries, indices, scale)
+    return this.binding.attentionWeights(
+      this.jobs.runtime,
+      arena.handle,
+      layer,
+      kvHead,
+      kv.pages,
+      queries,
+      indices,
+      scale,
+    )
   }
 
   createProgram(ops: readonly Op[]): Program {

@@ -1,9 +1,17 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
+import { checkWeights } from '../check-weights.ts'
 import type { KeptRows, KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import { type ReadRows, readPieces } from '../packed-weight.ts'
 import { ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
-import type { ExactSelectorOptions, SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions } from '../selection.ts'
+import type {
+  ExactSelectorOptions,
+  SegmentIndex,
+  SegmentIndexOptions,
+  SegmentSelectorOptions,
+  SequenceKv,
+} from '../selection.ts'
+import { attentionWeights } from './attention-weights.ts'
 import { decodeRows } from './formats/weight-formats.ts'
 import { PlainArena } from './plain-arena.ts'
 import { PlainKeptRows } from './plain-kept-rows.ts'
@@ -51,6 +59,19 @@ export class ReferenceKernels implements ResourceOwner {
   createKeptRows(numLayers: number, numKvHeads: number): KeptRows {
     this.assertAlive()
     return this.resources.keep(new PlainKeptRows(this, numLayers, numKvHeads))
+  }
+
+  attentionWeights(
+    kv: SequenceKv,
+    layer: number,
+    kvHead: number,
+    queries: Float32Array,
+    indices: Int32Array,
+    scale: number,
+  ): Float32Array {
+    this.assertAlive()
+    const arena = checkWeights(this, PlainArena, kv, layer, kvHead, queries, indices, scale)
+    return attentionWeights(arena, kv.pages, layer, kvHead, queries, indices, scale)
   }
 
   createProgram(ops: readonly Op[]): Program {
