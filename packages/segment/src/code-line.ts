@@ -1,19 +1,19 @@
-/** Only lines up to this length (UTF-16 units) are looked at as code or as a table row; longer ones are prose. */
+/** Only lines up to this length (UTF-16 units) are looked at as code or as table rows; longer ones are prose. */
 export const maxCodeLine = 400
 
 const codePatterns: readonly RegExp[] = [
   /[{}]\s*[;,)]*\s*$/, // a block opens or closes
   /^\s*[\])}]+[;,]*\s*$/, // only closing brackets
-  /(?:\w\(.*|\s=\s.*|->.*|::.*|\w\+\+|^\s*(?:break|continue))\s*;\s*$/, // a statement
+  /(?:\w!?\(.*|\s=\s.*|->.*|::.*|\w\+\+|^\s*(?:break|continue))\s*;\s*$/, // a statement
   /^\s*(?:async\s+)?(?:def|class)\s+\w+\s*[(:]/,
   /^\s*(?:else|try|finally|except\b[^:]*)\s*:\s*$/,
   /^\s*(?:if|elif|while|for|with)\b.*[()[\]=<>_].*:\s*$|^\s*for\s+\w+\s+in\s+[\w.]+:\s*$/,
   /^\s*import\s+[\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+)*\s*;?\s*$/,
-  /^\s*import\s+.*\bfrom\s+['"][^'"]+['"];?\s*$/,
+  /^\s*import\s+(?:.*\bfrom\s+)?['"][^'"]+['"];?\s*$/,
   /^\s*from\s+[\w.]+\s+import\s+\S/,
   /^\s*#\s*(?:include|define|ifn?def|endif|pragma)\b/,
   /^\s*(?:const|let|var|export|public|private|protected|static|fn|func|function|type|interface|struct|enum|impl)\s.*(?:\s=\s|\{|\w\(|\w<\w)/,
-  /^\s*(?:package|using|namespace)\s+[\w.:]+\s*;\s*$/,
+  /^\s*(?:package|using|namespace)\s+[\w.:]+\s*;\s*$|^\s*package\s+\w+\s*$/,
   /^\s*return\s+.*[()[\]{}=]|^\s*return\s*;?\s*$/,
   /^\s*[A-Za-z_$][\w.$[\]'"]*(?:\s*:\s*[\w.[\], |]+)?\s*(?:[-+*/|&]?=|:=)\s*[^=\s]/, // an assignment
   /^\s*[A-Za-z_$][\w.$]*\([^()]*(?:\([^()]*\)[^()]*)*\)\s*;?\s*$/, // nothing but a call
@@ -21,16 +21,28 @@ const codePatterns: readonly RegExp[] = [
   /^\s*@[A-Za-z_][\w.]*(?:\(.*\))?\s*$/,
   /^\s*<\/?[A-Za-z][^<>]*>.*>?\s*$/, // markup
   /^\s*"[^"]+"\s*:\s*\S.*,?\s*$/, // JSON
+  /^\s*(?:SELECT\s.*[a-z*]|(?:INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|ALTER TABLE|DROP TABLE)\s+["`\w])/,
+  /^\s*\$\s+[a-z]/, // a shell prompt
 ]
 
-/** True if `line` (without its newline) reads as program text. Of two readings prose wins: books must not turn into code. */
-export function isCodeLine(line: string): boolean {
-  return hasSign(line) && codePatterns.some((pattern) => pattern.test(line))
-}
+/** What is code only below code. */
+const followingPatterns: readonly RegExp[] = [
+  /[;{},]\s*$/,
+  /^\s*(?:return|raise|throw|yield|assert|pass|done|fi|esac|end|then|do|else|begin)\b/,
+  /\s=>\s|\s&&\s|\s\|\|\s|\w\[\w+\]|\w\.\w+\(/,
+  /^\s*(?:FROM|WHERE|AND|OR|SET|VALUES|GROUP BY|ORDER BY|HAVING|LIMIT|(?:LEFT |RIGHT |INNER )?JOIN)\s+\S/,
+  /^\s*(?:- )?[A-Za-z_][\w.-]*:(?:\s+\S.*)?$/, // a key of YAML
+  /^\s*[a-z][\w./-]*(?:\s+-{1,2}\w.*|\s+.*["'$|<>*\\].*)$/, // a command
+  /^\s*(?:#|--)\s/, // a comment
+]
 
-/** True if `line` has cells: at least two bars or two tabs with text around them. */
-export function isTableLine(line: string): boolean {
-  return /[|\t]/.test(line) && (/\S *\| .*\S *\| *\S/.test(line) || /\S\t.*\S\t+\S/.test(line))
+/**
+ * True if `line` (without its newline) reads as program text. Of two readings prose wins: books must not turn into code.
+ * `isBelowCode`: the line above is program text, so less is asked of this one.
+ */
+export function isCodeLine(line: string, isBelowCode: boolean): boolean {
+  if (hasSign(line) && codePatterns.some((pattern) => pattern.test(line))) return true
+  return isBelowCode && followingPatterns.some((pattern) => pattern.test(line))
 }
 
 /** What `line` adds to the bracket depth; strings and comments are not told apart, a blank line resets the depth. */
@@ -46,4 +58,6 @@ export function bracketDepth(line: string): number {
 
 /** A quick no for prose. */
 const hasSign = (line: string): boolean =>
-  /[=(){}<>[\]_;@#*/\\]|":|^\s*(?:import|else|try|finally|return|break|continue)\b/.test(line)
+  /[=(){}<>[\]_;@#*/\\$]|":|^\s*(?:import|else|try|finally|return|break|continue|class|package|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP)\b/.test(
+    line,
+  )

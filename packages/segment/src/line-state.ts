@@ -1,7 +1,8 @@
 import { isLower, isSpace, terminatorOf } from './characters.ts'
-import { bracketDepth, isCodeLine, isTableLine, maxCodeLine } from './code-line.ts'
-import type { Fence, LineKind } from './lines.ts'
+import { bracketDepth, isCodeLine, maxCodeLine } from './code-line.ts'
+import type { Expectation, Fence, LineKind } from './lines.ts'
 import type { SentenceKind } from './sentence.ts'
+import { isTableLine } from './table-line.ts'
 import type { Window } from './window.ts'
 
 /** The line that the scanner is in. Positions are absolute UTF-16 offsets. */
@@ -13,6 +14,8 @@ export interface LineState {
   /** The kind of the sentences that begin in it. */
   readonly block: SentenceKind
   readonly fence: Fence | null
+  /** A rule that makes the short line above it a heading. */
+  readonly underlines: boolean
   /** Brackets that program text above has left open. */
   readonly depth: number
 }
@@ -26,6 +29,13 @@ export interface LineEnd {
   readonly depth: number
   readonly endsInColon: boolean
   readonly length: number
+}
+
+/** What the line `above` lets one expect of the next, which begins `indent` units into its line. */
+export function expectationBelow(above: LineEnd, isBlank: boolean, indent: number): Expectation {
+  if (above.shape === 'code' && (!isBlank || indent > 1)) return 'code'
+  if (above.shape === 'table' && !isBlank) return 'table'
+  return above.endsInColon || above.shape === 'code' ? 'anything' : 'nothing'
 }
 
 const maxTitle = 80
@@ -45,7 +55,7 @@ export function readLineEnd(window: Window, line: LineState, end: number, isWhol
   const isCode =
     line.kind === 'code' ||
     line.kind === 'fenced' ||
-    (line.kind === 'text' && text !== '' && isCodeLine(text)) ||
+    (line.kind === 'text' && text !== '' && isCodeLine(text, false)) ||
     line.depth > 0
   const depth = isCode ? Math.min(maxDepth, Math.max(0, line.depth + bracketDepth(text))) : 0
   const canBeTitle =

@@ -1,5 +1,6 @@
-import { isDigit, isLetter, isNewline, isOpener, isSpace, isUpper, NONE } from './characters.ts'
+import { isDigit, isIdeographic, isLetter, isNewline, isOpener, isSpace, isUpper, NONE } from './characters.ts'
 import { isCodeLine } from './code-line.ts'
+import { isNextTableLine, isTableLine } from './table-line.ts'
 import type { Window } from './window.ts'
 
 /** What the beginning of a line says about it. The weak ones may also be the middle of a wrapped sentence ("12. May", "Italy: the"). */
@@ -32,8 +33,11 @@ const codeWords = new Set(
   ).split(' '),
 )
 
-/** Classifies the line whose first visible character is at `start`. `mayBeCode`: read the whole line to see whether it is code. */
-export function classifyLine(window: Window, start: number, fence: Fence | null, mayBeCode: boolean): LineKind {
+/** What the line above lets one expect; `code` and `table` only where no blank line lies between, or an indented line follows. */
+export type Expectation = 'nothing' | 'anything' | 'code' | 'table'
+
+/** Classifies the line whose first visible character is at `start`. It is read to its end only where something is expected of it. */
+export function classifyLine(window: Window, start: number, fence: Fence | null, expected: Expectation): LineKind {
   const c = window.at(start)
   if (c === 96 || c === 126) {
     const mark = readFence(window, start)
@@ -41,13 +45,19 @@ export function classifyLine(window: Window, start: number, fence: Fence | null,
     if (mark !== null && mark.mark === fence?.mark && mark.length >= fence.length) return 'fenceClose'
   }
   if (fence !== null) return 'fenced'
+  if (expected === 'code' && (c === 35 || c === 42) && isSpace(window.at(start + 1))) return 'code' // comments
   const kind = classifyByMark(window, start, c)
   if (kind !== 'text') return kind
+  const isExpected = expected !== 'nothing' || codeWords.has(asciiWord(window, start))
+  const line = isExpected ? readLine(window, start) : ''
+  if (line !== '' && isCodeLine(line, expected === 'code')) return 'code'
+  if (expected === 'table' && isNextTableLine(line)) return 'table'
+  if (expected === 'anything' && isTableLine(line)) return 'table'
   if (isLetter(c)) {
     if (isTurn(window, start)) return 'weakTurn'
     if (window.at(start + 1) === 41 && isSpace(window.at(start + 2))) return 'weakItem' // a)
   }
-  return (mayBeCode || codeWords.has(asciiWord(window, start))) && isCodeAhead(window, start) ? 'code' : 'text'
+  return 'text'
 }
 
 /** The code fence at `start`, if there is one. */
@@ -132,12 +142,24 @@ function isBracketedItem(window: Window, start: number): boolean {
   return end > start + 1 && window.at(end) === 41 && isSpace(window.at(end + 1))
 }
 
+const turnMarks = ['<|im_start|>', '<|start_header_id|>', '<|user|>', '<|assistant|>', '<|system|>', '<start_of_turn>', '[INST]', '[/INST]'] // biome-ignore format: one line
+
+/** True for a mark of a chat template at `start` with which a turn begins, which may be in the middle of a line. */
+export function isTurnMark(window: Window, start: number): boolean {
+  return turnMarks.some((mark) => {
+    let index = 0
+    while (index < mark.length && window.at(start + index) === mark.charCodeAt(index)) index++
+    return index === mark.length
+  })
+}
+
 /** "Name: text" with a name of at most four capitalised words, or a role in lower case. */
 function isTurn(window: Window, start: number): boolean {
   let numWords = 0
   let isWordStart = true
   for (let position = start; position < start + maxName; position++) {
     const c = window.at(position)
+    if (c === 0xff1a) return position > start
     if (c === 58) {
       const said = window.at(position + 2)
       return isSpace(window.at(position + 1)) && !isSpace(said) && !isNewline(said) && said !== NONE
@@ -146,7 +168,7 @@ function isTurn(window: Window, start: number): boolean {
       if (isWordStart) return false
       isWordStart = true
     } else if (isWordStart) {
-      if (!isUpper(c) && !isDigit(c) && !(numWords === 0 && isRole(window, start))) return false
+      if (!isUpper(c) && !isIdeographic(c) && !isDigit(c) && !(numWords === 0 && isRole(window, start))) return false
       if (++numWords > 4) return false
       isWordStart = false
     } else if (!isLetter(c) && !isDigit(c) && c !== 45 && c !== 95 && c !== 39 && c !== 46) return false
@@ -185,14 +207,16 @@ function asciiWord(window: Window, start: number): string {
   return window.slice(start, end)
 }
 
-/** Reads to the end of the line; a line longer than maxLook is no code. */
-function isCodeAhead(window: Window, start: number): boolean {
+/** The rest of the line from `start`; empty if it is longer than maxLook. */
+function readLine(window: Window, start: number): string {
   for (let end = start; end < start + maxLook; end++) {
     const c = window.at(end)
-    if (c === NONE || isNewline(c)) return isCodeLine(window.slice(start, end))
+    if (c === NONE || isNewline(c)) return window.slice(start, end)
   }
-  return false
+  return ''
 }
+
+const isCodeAhead = (window: Window, start: number): boolean => isCodeLine(readLine(window, start), false)
 
 /**
  * True if the short line of `length` units before the line at `start` stands above it as a title: the next line opens like a sentence

@@ -3,8 +3,8 @@ import { isIdeographic, isNewline, isSpace, terminatorOf } from './characters.ts
 import { maxCodeLine } from './code-line.ts'
 import { type Enclosure, isEnclosureMark, isOpen, nothingOpen, passMark } from './enclosure.ts'
 import { type Language, type Lexicon, lexiconFor } from './lexicon.ts'
-import { blockOf, type LineEnd, type LineState, readLineEnd, splitsAtLine } from './line-state.ts'
-import { classifyLine, isUnderTitle, readFence } from './lines.ts'
+import { blockOf, expectationBelow, type LineEnd, type LineState, readLineEnd, splitsAtLine } from './line-state.ts'
+import { classifyLine, isTurnMark, isUnderTitle, readFence } from './lines.ts'
 import { resolveSentenceOptions, type Sentence, type SentenceKind, type SentenceOptions } from './sentence.ts'
 import { judgeTerminator } from './terminators.ts'
 import { Window } from './window.ts'
@@ -35,7 +35,7 @@ const trimEvery = 4096
 const isNotable = (c: number): boolean =>
   c < 128
     ? c < 64
-      ? c === 10 || c === 46 || c === 33 || c === 63 || c === 34 || c === 40 || c === 41
+      ? c === 10 || c === 46 || c === 33 || c === 63 || c === 34 || c === 40 || c === 41 || c === 60
       : c === 91 || c === 93
     : c === 0xab || c === 0xbb || (c >= 0x589 && (terminatorOf(c) !== 'none' || isNewline(c) || isEnclosureMark(c)))
 
@@ -54,7 +54,15 @@ export class SentenceStream {
   /** The beginning of the line that the open sentence begins with; -1 if it begins inside of a line. */
   #openedLine = 0
   #openedAs: SentenceKind = 'prose'
-  #line: LineState = { start: 0, kind: 'text', mayBeTitle: true, block: 'prose', fence: null, depth: 0 }
+  #line: LineState = {
+    start: 0,
+    kind: 'text',
+    mayBeTitle: true,
+    block: 'prose',
+    fence: null,
+    underlines: false,
+    depth: 0,
+  }
   #gap: Gap | null = { above: null, numNewlines: 2, nextLine: 0 }
   /** A terminator has decided that the sentence ends with its line. */
   #endsWithLine = false
@@ -164,21 +172,36 @@ export class SentenceStream {
       this.#position++ // the whole line is one piece
       return true
     }
+    return terminatorOf(this.#window.at(position)) === 'none' ? this.#judgeMark(closed) : this.#judgeStop(closed)
+  }
+
+  /** Judges a quotation mark, a bracket or the mark of a chat template. */
+  #judgeMark(closed: ClosedSentence[]): boolean {
+    const position = this.#position
     const c = this.#window.at(position)
-    if (terminatorOf(c) === 'none') {
-      const enclosure = passMark(this.#enclosure, this.#window, position)
-      if (this.#window.starved) return false
-      this.#enclosure = enclosure
-      this.#position++
+    const mayBeTurn = (c === 60 || c === 91) && position > this.#sentenceStart
+    if (mayBeTurn && isTurnMark(this.#window, position)) {
+      this.#beginTurn(closed)
       return true
     }
-    const { split, runEnd, resume } = judgeTerminator(this.#window, position, this.#sentenceStart, this.#lexicon)
+    const enclosure = passMark(this.#enclosure, this.#window, position)
+    if (this.#window.starved) return false
+    this.#enclosure = enclosure
+    this.#position++
+    return true
+  }
+
+  #judgeStop(closed: ClosedSentence[]): boolean {
+    const start = this.#position
+    const { split, runEnd, resume } = judgeTerminator(this.#window, start, this.#sentenceStart, this.#lexicon)
     if (this.#window.starved) return false
     this.#position = resume
-    this.#passMarks(position + 1, runEnd)
+    for (let position = start + 1; position < runEnd; position++) {
+      if (isEnclosureMark(this.#window.at(position)))
+        this.#enclosure = passMark(this.#enclosure, this.#window, position)
+    }
     if (split === 'no') return true
-    const maxUnits = isIdeographic(c) ? this.#maxQuotedUnits / ideographicUnits : this.#maxQuotedUnits
-    const isKept = isOpen(this.#enclosure) && runEnd - this.#sentenceStart < maxUnits
+    const isKept = isOpen(this.#enclosure) && runEnd - this.#sentenceStart < this.#maxUnitsAt(start)
     if (split === 'line') {
       this.#endsWithLine = !isKept
       this.#innerEndsWithLine = isKept
@@ -191,12 +214,18 @@ export class SentenceStream {
     return true
   }
 
-  /** Takes account of the marks that a terminator's rule has read over. */
-  #passMarks(start: number, end: number): void {
-    for (let position = start; position < end; position++) {
-      if (isEnclosureMark(this.#window.at(position)))
-        this.#enclosure = passMark(this.#enclosure, this.#window, position)
-    }
+  #maxUnitsAt(terminator: number): number {
+    return isIdeographic(this.#window.at(terminator)) ? this.#maxQuotedUnits / ideographicUnits : this.#maxQuotedUnits
+  }
+
+  /** Cuts before the mark of a chat template, inside of a line. */
+  #beginTurn(closed: ClosedSentence[]): void {
+    this.#close(closed, this.#position, this.#openedAs)
+    this.#openedLine = -1
+    this.#openedAs = 'chat'
+    this.#line = { ...this.#line, kind: 'turn', block: 'chat' }
+    this.#enclosure = nothingOpen
+    this.#position++
   }
 
   /** Reads white space up to the next line's first visible character and decides what begins there; false if more text is needed. */
@@ -221,8 +250,9 @@ export class SentenceStream {
     const { above } = gap
     const line = this.#line
     const isBlank = gap.numNewlines > 1
-    const mayBeCode = above !== null && (above.endsInColon || above.shape === 'code')
-    const shape = classifyLine(this.#window, this.#position, line.fence, mayBeCode)
+    const indent = this.#position - gap.nextLine
+    const expected = above === null ? 'nothing' : expectationBelow(above, isBlank, indent)
+    const shape = classifyLine(this.#window, this.#position, line.fence, expected)
     let isUnder = false
     let splits = above !== null && (isBlank || splitsAtLine(line, above, shape, this.#endsWithLine))
     const isWrapped = above !== null && !splits && (shape === 'weakItem' || shape === 'weakTurn')
@@ -247,6 +277,7 @@ export class SentenceStream {
       mayBeTitle: isFirst || this.#endsWithLine,
       block,
       fence,
+      underlines: kind === 'rule' && !splits && above?.isShort === true && this.#window.at(this.#position) !== 42,
       depth: isBlank || above === null ? 0 : above.depth,
     }
     this.#gap = null
@@ -261,6 +292,7 @@ export class SentenceStream {
 
   /** The kind of a sentence that ends with its line. */
   #kindAtLineEnd(above: LineEnd | null, standsAlone: boolean): SentenceKind {
+    if (this.#line.underlines) return 'heading'
     const isWhole = this.#openedLine === this.#line.start
     if (above?.shape === 'code' && (isWhole || this.#line.depth > 0)) return 'code'
     if (above?.shape === 'table' && isWhole) return 'table'

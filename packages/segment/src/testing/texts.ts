@@ -6,7 +6,7 @@ const fragments = [
   'on 3. Oktober ', '3.14 ', '... ', '. . . ', '…', '"Run!" I cried. ', '(so.) ', '(', ') ', '“', '” ', '‘', '’ ', '„', '« ', ' »', '」', '"So. ', '“Yes. ', '（', '[12] ', '.', '!', '?', '"', '”', "'", '--', '— ', 'word', 'Word ',
   '。', '「早く。」と', '今天！', '１．２', 'نعم؟ ', '۔', 'घर। ', '\n', '\n\n', '\r\n', ' ', '    ', '\t', '\u00a0', '- item\n', '* ', '1. first\n', '12. ',
   'a) b\n', '# Head\n', '## ', '| a | b |\n', 'x | y | z\n', '```\n', '```js\n', '~~~', 'foo(a,\n', 'const a = 1;\n', 'import os\n', 'def f(x):\n', '}\n',
-  'Ida: hello\n', 'Note: ', 'user: hi\n', '<|im_start|>user\n', '<|im_end|>', '[12:30] go\n', '---\n', '***', '====\n', '😀', '\ud83d', 'é', 'Šaty ', 'Title\n',
+  'Ida: hello\n', 'Note: ', 'user: hi\n', '<|im_start|>user\n', '<|im_end|>', '<|start_header_id|>user<|end_header_id|>', '[INST] ', '[/INST] ', '用户：好\n', 'a,b,c\n', 'Ida,7,"U, l"\n', '1\tSo. No.\t2\n', 'a | b\n', 'return 3;\n', '# note\n', '  done\n', 'key: v\n', '=====\n', 'xii. ', '[12:30] go\n', '---\n', '***', '====\n', '😀', '\ud83d', 'é', 'Šaty ', 'Title\n',
   'A rather long line of words that goes on and on so that the line above may be a title\n', 'https://a.example/b.c?d=E. ', 'x@y.example ',
 ] // biome-ignore format: a plain list
 const anyText = fc.oneof(
