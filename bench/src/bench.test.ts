@@ -18,6 +18,17 @@ test.each([
   await expect(run).rejects.toThrow(message)
 })
 
+test('cuts text in turns with sentencex, and needs no model for it', async () => {
+  const { rows } = await runBench({
+    what: ['segment'],
+    model: '/nowhere/none.gguf',
+    text: 'It rains. We stay.',
+    pairs: 2,
+  })
+  expect(rows).toMatchObject([{ name: 'segment', unit: 'MB/s', against: 'sentencex', pairs: 2 }])
+  for (const rate of [rows[0].ours, rows[0].theirs]) expect(rate).toBeGreaterThan(0.1)
+})
+
 test('roofs are rates of this machine', async () => {
   const rows = await measureRoofs(1, 1e6)
   expect(rows.map(({ name, unit }) => [name, unit])).toEqual([

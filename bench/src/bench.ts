@@ -1,5 +1,5 @@
 import { checkInteger, checkKeys, checkOneOf, OptionError } from '@kvasir/core'
-import { loadKernels } from '@kvasir/kernels'
+import { type Kernels, loadKernels } from '@kvasir/kernels'
 import { createSampler, type LlamaModel, loadLlama, type Sequence } from '@kvasir/llama'
 import { sentenceKv } from '@kvasir/sentence-kv'
 import { openPeer, type Peer } from './llama-cpp.ts'
@@ -7,8 +7,9 @@ import { type Contestant, pairedRow, takeTurns, timeRow } from './pairs.ts'
 import { measurePeakMemory } from './peak-memory.ts'
 import { type BenchReport, type BenchRow, describeMachine } from './report.ts'
 import { measureRoofs } from './roofs.ts'
+import { benchSegment } from './segment.ts'
 
-export const benchNames = ['prefill', 'decode'] as const
+export const benchNames = ['prefill', 'decode', 'segment'] as const
 export type BenchName = (typeof benchNames)[number]
 
 export const peerNames = ['llama.cpp'] as const
@@ -17,11 +18,11 @@ export type PeerName = (typeof peerNames)[number]
 export interface BenchOptions {
   /** What to measure. Required. */
   readonly what: readonly BenchName[]
-  /** GGUF file. Required. */
+  /** GGUF file. Required, but not read where nothing but `segment` is measured. */
   readonly model: string
   /** Text to run on, repeated where it is too short. Required. */
   readonly text: string
-  /** Whom to compare with. @default nobody */
+  /** Whom to compare the engine with; the peer of `segment` is sentencex where it is installed. @default nobody */
   readonly against?: PeerName
   /** Tokens in the sequence. @default 1,024 and 4,096 for prefill, 512 and 4,096 for decode */
   readonly lengths?: readonly number[]
@@ -55,13 +56,33 @@ interface Bench {
 /** Runs benchmarks, and the roofs of the machine in the same run. Throws OptionError, PeerError. */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
   checkOptions(options)
-  const { model: path, against, onProgress: progress = () => {}, pairs = 5 } = options
-  const jobs = options.what.flatMap((what) =>
-    (options.lengths ?? defaultLengths[what]).map((length) => ({ what, length })),
-  )
+  const { text, onProgress: progress = () => {}, pairs = 5 } = options
+  const kernels = await loadKernels(options.threads === undefined ? {} : { numThreads: options.threads })
+  try {
+    const rows = options.what.some(isEngineBench) ? await benchEngine(options, kernels, pairs, progress) : []
+    if (options.what.includes('segment')) rows.push(...(await benchSegment(text, pairs, () => progress('segment'))))
+    return { machine: describeMachine(kernels), threads: kernels.numThreads, rows }
+  } finally {
+    await kernels.dispose()
+  }
+}
+
+type EngineBench = keyof typeof defaultLengths
+
+const isEngineBench = (what: BenchName): what is EngineBench => what in defaultLengths
+
+async function benchEngine(
+  options: BenchOptions,
+  kernels: Kernels,
+  pairs: number,
+  progress: (label: string) => void,
+): Promise<BenchRow[]> {
+  const { model: path, against } = options
+  const jobs = options.what
+    .filter(isEngineBench)
+    .flatMap((what) => (options.lengths ?? defaultLengths[what]).map((length) => ({ what, length })))
   const longest = Math.max(...jobs.map(({ length }) => length))
   const contextTokens = longest + turnTokens
-  const kernels = await loadKernels(options.threads === undefined ? {} : { numThreads: options.threads })
   const threads = kernels.numThreads
   const model = await loadLlama({ model: path, kernels, contextTokens })
   const peer = against ? { name: against, engine: await openPeer({ model: path, threads, contextTokens }) } : null
@@ -75,11 +96,10 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     }
     progress('peak memory')
     rows.push(await measurePeakMemory({ model: path, threads, tokens: [...tokens.subarray(0, longest)] }))
-    return { machine: describeMachine(kernels), threads, rows }
+    return rows
   } finally {
     await peer?.engine[Symbol.asyncDispose]()
     await model.dispose()
-    await kernels.dispose()
   }
 }
 
