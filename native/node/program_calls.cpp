@@ -88,8 +88,8 @@ std::unique_ptr<Step> gatherRowsStep(const OpFields& op) {
 
 std::unique_ptr<Step> writeKvStep(const OpFields& op) {
   auto step = std::make_unique<WriteKvStep>();
-  const Arena& arena = op.handle<Arena>("arena");
-  const int rowValues = arena.view.numKvHeads * arena.view.headDim;
+  Arena& arena = op.handle<Arena>("arena");
+  const int rowValues = arena.shape.numKvHeads * arena.shape.headDim;
   step->rows = op.rows();
   step->arena = &arena;
   step->layer = op.integer("layer");
@@ -105,7 +105,7 @@ int readAttention(const OpFields& op, AttentionStep& step, Extent rows) {
   step.layer = op.integer("layer");
   step.numHeads = op.integer("numHeads");
   step.scale = op.number("scale");
-  const int rowValues = step.numHeads * step.arena->view.headDim;
+  const int rowValues = step.numHeads * step.arena->shape.headDim;
   step.q = op.floats("q", rowValues, rows);
   step.batch = op.batch();
   return rowValues;
@@ -120,7 +120,7 @@ std::unique_ptr<Step> attendPrefillStep(const OpFields& op) {
 
 RunLists* listsOf(const OpFields& op, const AttentionStep& step) {
   RunLists& lists = op.handle<RunLists>("lists");
-  const int numKvHeads = step.arena->view.numKvHeads;
+  const int numKvHeads = step.arena->shape.numKvHeads;
   const bool fits = lists.numHeads() == numKvHeads || lists.numHeads() == step.numHeads;
   if (lists.numKvHeads() == numKvHeads && fits) return &lists;
   throw Failure{"lists", "lists of as many heads as the op", std::to_string(lists.numHeads())};

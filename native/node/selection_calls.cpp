@@ -41,7 +41,7 @@ Napi::Value extendSegmentIndex(const Napi::CallbackInfo& info) {
   const Slice<const std::int32_t> endSlice = indicesOf(info[5], "ends");
   const std::vector<std::int32_t> pages(pageSlice.data, pageSlice.data + pageSlice.length);
   const std::vector<std::int32_t> ends(endSlice.data, endSlice.data + endSlice.length);
-  for (const std::int32_t page : pages) require(info.Env(), page >= 0 && page < arena->capacityPages, "pages");
+  for (const std::int32_t page : pages) require(info.Env(), page >= 0 && page < arena->shape.capacityPages, "pages");
   for (std::size_t i = 1; i < ends.size(); ++i) require(info.Env(), ends[i] > ends[i - 1], "ends");
   const int last = ends.empty() ? 0 : ends.back();
   require(info.Env(), last >= 0 && static_cast<std::size_t>(last) <= pages.size() * kPageTokens, "ends");
@@ -50,7 +50,7 @@ Napi::Value extendSegmentIndex(const Napi::CallbackInfo& info) {
     if (!ends.empty() && ends.front() <= index->numTokens()) {
       throw Failure{"ends[0]", "more than " + std::to_string(index->numTokens()), std::to_string(ends.front())};
     }
-    index->extend(context, arena->view, pages.data(), ends.data(), static_cast<int>(ends.size()));
+    index->extend(context, *arena->view(), pages.data(), ends.data(), static_cast<int>(ends.size()));
   });
   return info.Env().Undefined();
 }

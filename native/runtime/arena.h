@@ -1,38 +1,89 @@
-// Memory of canonical KV pages, reserved for its capacity and taken from the system as rows are written.
+// The KV cache of all sequences as ops find it: rows go in through the arena and are read through what it hands out.
 #pragma once
 
-#include <cstring>
-#include <new>
+#include <cstddef>
+#include <cstdint>
 
 #include "kvasir/attention.h"
 #include "memory.h"
 
 namespace kvasir {
 
-struct Arena {
-  Memory memory;
-  KvView view;
+struct ArenaShape {
   int numLayers;
+  int numKvHeads;
+  int headDim;
   int capacityPages;
+  KvType type;
 
-  Arena(int layers, int numKvHeads, int headDim, int pages, KvType type) : numLayers(layers), capacityPages(pages) {
-    const std::size_t valueBytes = type == KvType::f16 ? 2 : 4;
-    view.valueStride = kPageTokens * headDim * valueBytes;
-    view.headStride = 2 * view.valueStride;
-    view.layerStride = numKvHeads * view.headStride;
-    view.pageStride = numLayers * view.layerStride;
-    view.type = type;
-    view.numKvHeads = numKvHeads;
-    view.headDim = headDim;
-    constexpr double addressable = 64e12;
-    if (static_cast<double>(pages) * static_cast<double>(view.pageStride) > addressable) throw std::bad_alloc();
-    memory = Memory(pages * view.pageStride);
-    view.base = memory.data();
-  }
-
-  void copyPage(int from, int to) {
-    std::memmove(view.base + to * view.pageStride, view.base + from * view.pageStride, view.pageStride);
-  }
+  std::size_t rowBytes() const { return static_cast<std::size_t>(headDim) * (type == KvType::f16 ? 2 : 4); }
+  std::size_t partBytes() const { return kPageTokens * rowBytes(); }  // 16 K rows, or 16 V rows, of one head
+  std::size_t tileBytes() const { return 2 * partBytes() * static_cast<std::size_t>(numKvHeads); }  // a page of a layer
 };
+
+// Rows of one layer of a batch; the batch's pages are those of the view.
+struct LayerRows {
+  KvView view;
+  Batch batch;
+};
+
+// The rows of run lists; `rows` addresses them by the view's pages or one by one.
+struct ListedRows {
+  KvView view;
+  RunRows rows;
+};
+
+// What is handed out holds until the next call for another layer, and no longer than the op.
+class Arena {
+ public:
+  const ArenaShape shape;
+
+  explicit Arena(const ArenaShape& s) : shape(s) {}
+  virtual ~Arena() = default;
+
+  // All rows by address; null for an arena that does not keep them so.
+  virtual const KvView* view() const = 0;
+
+  // As writeKv.
+  virtual void write(Context& context, int layer, const float* keys, const float* values, const std::int32_t* slots,
+                     int rows) = 0;
+
+  // Rows [firstToken, context) of each sequence.
+  virtual LayerRows layerRows(Context& context, int layer, const Batch& batch, int firstToken) = 0;
+
+  virtual ListedRows listedRows(Context& context, int layer, const Batch& batch, const RunRows& rows) = 0;
+
+  virtual void copyPage(int from, int to) = 0;
+
+  // As readKv.
+  virtual void readRows(int layer, int kvHead, bool values, const std::int32_t* pages, int start, int end,
+                        float* out) = 0;
+};
+
+// Canonical pages in memory, reserved for the capacity and taken from the system as rows are written.
+class PlainArena final : public Arena {
+ public:
+  explicit PlainArena(const ArenaShape& shape);
+
+  const KvView* view() const override { return &view_; }
+  void write(Context& context, int layer, const float* keys, const float* values, const std::int32_t* slots,
+             int rows) override {
+    writeKv(context, view_, layer, keys, values, slots, rows);
+  }
+  LayerRows layerRows(Context&, int, const Batch& batch, int) override { return {view_, batch}; }
+  ListedRows listedRows(Context&, int, const Batch&, const RunRows& rows) override { return {view_, rows}; }
+  void copyPage(int from, int to) override;
+  void readRows(int layer, int kvHead, bool values, const std::int32_t* pages, int start, int end,
+                float* out) override {
+    readKv(view_, layer, kvHead, values, pages, start, end, out);
+  }
+
+ private:
+  Memory memory_;
+  KvView view_;
+};
+
+// Throws std::bad_alloc where `count` pieces of `bytes` are more than addresses can reach.
+std::size_t addressable(double count, std::size_t bytes);
 
 }  // namespace kvasir

@@ -34,11 +34,12 @@ void GatherRowsStep::execute(Context& context, Run& run) const {
 }
 
 void WriteKvStep::execute(Context& context, Run& run) const {
-  writeKv(context, arena->view, layer, keys, values, run.indices(slots), run.counts.of(rows));
+  arena->write(context, layer, keys, values, run.indices(slots), run.counts.of(rows));
 }
 
 void AttendPrefillStep::execute(Context& context, Run& run) const {
-  attendPrefill(context, arena->view, layer, q, numHeads, scale, windowTokens, batch.of(run), out);
+  const LayerRows rows = arena->layerRows(context, layer, batch.of(run), 0);
+  attendPrefill(context, rows.view, layer, q, numHeads, scale, windowTokens, rows.batch, out);
 }
 
 namespace {
@@ -46,7 +47,7 @@ namespace {
 KeptView keptOf(const Run& run, int sequence, const Arena& arena, int layer) {
   const KeptRows* kept = run.kept[sequence];
   if (kept == nullptr) return {};
-  if (kept->numLayers() == arena.numLayers && kept->numKvHeads() == arena.view.numKvHeads) return kept->view(layer);
+  if (kept->numLayers() == arena.shape.numLayers && kept->numKvHeads() == arena.shape.numKvHeads) return kept->view(layer);
   throw Failure{"kept[" + std::to_string(sequence) + "]", "as many layers and KV heads as the arena", "others"};
 }
 
@@ -61,9 +62,9 @@ void SelectRunsStep::execute(Context& context, Run& run) const {
     if (choice.kind == SelectorChoice::all) {
       lists->setSpan(s, windowTokens > 0 ? std::max(0, numTokens - windowTokens) : 0, numTokens);
     } else if (choice.kind == SelectorChoice::native) {
-      const float* query = q + static_cast<std::size_t>(s) * numHeads * arena->view.headDim;
+      const float* query = q + static_cast<std::size_t>(s) * numHeads * arena->shape.headDim;
       const std::int32_t* pages = sequences.pages + sequences.pageStarts[s];
-      const SelectInput input{arena->view, layer, query, numHeads, scale, numTokens, pages, kept};
+      const SelectInput input{*arena->view(), layer, query, numHeads, scale, numTokens, pages, kept};
       choice.selector->select(context, input, lists->rewrite(s));
       if (context.cancelled()) lists->clear(s);
     }
@@ -82,8 +83,9 @@ void AttendRunsStep::execute(Context& context, Run& run) const {
                   std::to_string(end)};
   }
   if (context.cancelled()) return;
-  const RunRows rows = lists->rows(sequences.numSequences);
-  attendRuns(context, arena->view, layer, q, numHeads, scale, sequences, rows, out, lse);
+  const ListedRows listed = arena->listedRows(context, layer, sequences, lists->rows(sequences.numSequences));
+  if (context.cancelled()) return;
+  attendRuns(context, listed.view, layer, q, numHeads, scale, sequences, listed.rows, out, lse);
 }
 
 }  // namespace kvasir

@@ -67,7 +67,7 @@ struct GatherRowsStep final : Step {
 };
 
 struct WriteKvStep final : Step {
-  const Arena* arena;
+  Arena* arena;
   int layer;
   const float* keys;
   const float* values;
@@ -78,7 +78,7 @@ struct WriteKvStep final : Step {
 
 // What the attention ops share.
 struct AttentionStep : Step {
-  const Arena* arena;
+  Arena* arena;
   int layer;
   const float* q;
   int numHeads;

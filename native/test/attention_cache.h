@@ -91,6 +91,12 @@ class Cache {
     return shape.type == KvType::f16 ? toHalfAndBack(x) : x;
   }
 
+  const std::uint8_t* keyRow(std::size_t sequence, int index, std::size_t kvHead) const {
+    const std::size_t page = static_cast<std::size_t>(pages[static_cast<std::size_t>(pageStarts[sequence] + index / kPageTokens)]);
+    return view.base + page * view.pageStride + static_cast<std::size_t>(shape.layer) * view.layerStride +
+           kvHead * view.headStride + static_cast<std::size_t>(index % kPageTokens) * view.valueStride / kPageTokens;
+  }
+
   Batch batch(const std::vector<std::int32_t>& rowStarts) const {
     return {static_cast<int>(contextTokens.size()), rowStarts.data(), contextTokens.data(), pageStarts.data(),
             pages.data()};

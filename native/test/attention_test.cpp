@@ -90,12 +90,26 @@ struct Attended {
   std::vector<float> out, lse;
 };
 
-Attended runs(Context& context, const Cache& cache, const std::vector<float>& q, const Lists& lists, float scale) {
+Attended runs(Context& context, const Cache& cache, const std::vector<float>& q, const Lists& lists, float scale,
+              bool byAddress = false) {
+  Lists listed = lists;
+  std::vector<const std::uint8_t*> keys;
+  RunRows rows = listed.view();
+  if (byAddress) {
+    for (std::size_t row = 0; row + 1 < lists.rowStarts.size(); ++row) {
+      const std::size_t head = row % static_cast<std::size_t>(cache.shape.numKvHeads);
+      for (int index : lists.indices(static_cast<int>(row)))
+        keys.push_back(cache.keyRow(row / static_cast<std::size_t>(cache.shape.numKvHeads), index, head));
+      listed.rowStarts[row + 1] = static_cast<std::int32_t>(keys.size());
+    }
+    const std::uint8_t* none = nullptr;
+    rows = {listed.rowStarts.data(), nullptr, false, keys.empty() ? &none : keys.data()};
+  }
   const float poison = std::numeric_limits<float>::quiet_NaN();
   const std::size_t heads = cache.contextTokens.size() * static_cast<std::size_t>(cache.shape.numHeads());
   Attended got{std::vector<float>(heads * cache.shape.headDim, poison), std::vector<float>(heads, poison)};
   attendRuns(context, cache.view, cache.shape.layer, q.data(), cache.shape.numHeads(), scale, cache.batch({}),
-             lists.view(), got.out.data(), got.lse.data());
+             rows, got.out.data(), got.lse.data());
   return got;
 }
 
@@ -141,6 +155,9 @@ void testRunsOfRandomShapes(const NamedIsa& isa, Random& random) {
     checkRunsAgainstExact(isa.name, cache, q, lists, scale, got);
     const Attended halved = runs(one, cache, q, splitRuns(lists), scale);
     check(sameBits(halved.out, got.out) && sameBits(halved.lse, got.lse), "runs cut in two give the same bits",
+          isa.name);
+    const Attended addressed = runs(two, cache, q, lists, scale, true);
+    check(sameBits(addressed.out, got.out) && sameBits(addressed.lse, got.lse), "rows by address give the same bits",
           isa.name);
     const Attended alone = runs(two, cache, q, expandRows(lists, shape.group), scale);
     check(sameBits(alone.out, got.out) && sameBits(alone.lse, got.lse), "a row a query head gives the same bits",

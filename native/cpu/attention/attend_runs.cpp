@@ -15,8 +15,8 @@ constexpr double kForkBytes = 96 * 1024;
 
 struct Split {
   std::int32_t row;    // sequence * rows of a sequence + row of it
-  std::int32_t run;    // first run
-  std::int32_t skip;   // tokens of it that belong to the split before
+  std::int32_t run;    // first run, or first address
+  std::int32_t skip;   // tokens of the run that belong to the split before
   std::int32_t count;  // tokens
 };
 
@@ -31,14 +31,31 @@ struct Plan {
   double numTokens;
 };
 
+int countTokens(const RunRows& rows, int row) {
+  const int first = rows.rowStarts[row], end = rows.rowStarts[row + 1];
+  if (rows.keys != nullptr) return end - first;
+  int tokens = 0;
+  for (int run = first; run < end; ++run) tokens += rows.runs[run].len;
+  return tokens;
+}
+
 int countSplits(const RunRows& rows, int numRows) {
   int splits = 0;
-  for (int row = 0; row < numRows; ++row) {
-    int tokens = 0;
-    for (int run = rows.rowStarts[row]; run < rows.rowStarts[row + 1]; ++run) tokens += rows.runs[run].len;
-    splits += (tokens + kSplitTokens - 1) / kSplitTokens;
-  }
+  for (int row = 0; row < numRows; ++row) splits += (countTokens(rows, row) + kSplitTokens - 1) / kSplitTokens;
   return splits;
+}
+
+void fillSplitsOfKeys(const RunRows& rows, int numRows, Plan& plan) {
+  Split* split = plan.splits;
+  for (int row = 0; row < numRows; ++row) {
+    plan.rowSplits[row] = static_cast<std::int32_t>(split - plan.splits);
+    const int end = rows.rowStarts[row + 1];
+    for (int at = rows.rowStarts[row]; at < end; at += kSplitTokens) {
+      *split++ = {row, at, 0, end - at < kSplitTokens ? end - at : kSplitTokens};
+    }
+  }
+  plan.rowSplits[numRows] = plan.numSplits;
+  plan.numTokens = rows.rowStarts[numRows] - rows.rowStarts[0];
 }
 
 void fillSplits(const RunRows& rows, int numRows, Plan& plan) {
@@ -77,14 +94,19 @@ Plan makePlan(Context& context, const RunRows& rows, int numRows, int group, int
   plan.sums = plan.maxima + heads;
   plan.splits = reinterpret_cast<Split*>(plan.sums + heads);
   plan.rowSplits = reinterpret_cast<std::int32_t*>(plan.splits + splits);
-  fillSplits(rows, numRows, plan);
+  if (rows.keys != nullptr) fillSplitsOfKeys(rows, numRows, plan);
+  else fillSplits(rows, numRows, plan);
   return plan;
 }
 
 // keys [count rounded up to kBlockTokens]: addresses of the K rows of a split; the tail repeats the last one.
-void listKeys(const attention::HeadRows& kv, const KvRun* run, const Split& split, const std::uint8_t** keys) {
-  const std::size_t rowBytes = kv.rowBytes();
+void listKeys(const attention::HeadRows& kv, const RunRows& rows, const Split& split, const std::uint8_t** keys) {
   int listed = 0;
+  if (rows.keys != nullptr) {
+    for (; listed < split.count; ++listed) keys[listed] = rows.keys[split.run + listed];
+  }
+  const std::size_t rowBytes = kv.rowBytes();
+  const KvRun* run = rows.runs + split.run;
   for (int skip = split.skip; listed < split.count; ++run, skip = 0) {
     const std::uint8_t* key = kv.row(run->page, run->first + skip);
     for (int i = skip; i < run->len && listed < split.count; ++i, key += rowBytes) keys[listed++] = key;
@@ -146,7 +168,7 @@ void attendRuns(Context& context, const KvView& kv, int layer, const float* q, i
         kv.headDim};
     std::byte* memory = context.scratch(worker, scratchBytes);
     const std::uint8_t** keys = reinterpret_cast<const std::uint8_t**>(memory);
-    listKeys(head, rows.runs + split.run, split, keys);
+    listKeys(head, rows, split, keys);
     const std::size_t at = static_cast<std::size_t>(number) * group;
     kernels.runs({keys, split.count, kv.valueStride, kv.type, kv.headDim, group,
                   q + static_cast<std::size_t>(split.row) * group * headDim, scale, plan.outs + at * headDim,

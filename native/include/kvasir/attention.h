@@ -48,6 +48,8 @@ struct RunRows {
   const std::int32_t* rowStarts;  // [numSequences * numKvHeads + 1] or [numSequences * numHeads + 1]
   const KvRun* runs;
   bool perQueryHead = false;
+  // The K rows one by one in place of runs: rowStarts count addresses then. V rows lie a view's valueStride behind.
+  const std::uint8_t* const* keys = nullptr;
 };
 
 // K and V rows [rows][numKvHeads][headDim] float32 -> slot = physicalPage * 16 + offset, converted to the view's type.

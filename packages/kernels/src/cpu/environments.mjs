@@ -32,7 +32,7 @@ async function openLongProgram(numOps) {
   const program = addon.createProgram(Array.from({ length: numOps }, () => op))
   const arena = addon.createArena(2, 2, 64, 1000, 'f16')
   kept.push(weight, x, out, program, source)
-  return { out, arena, run: () => start(2, () => addon.runProgram(runtime, 2, program, 0, 0, 0, [])) }
+  return { out, arena, run: () => start(2, () => addon.runProgram(runtime, 2, program, 0, 0, 0, [], [])) }
 }
 
 async function workInWorker({ numOps, wait }) {
@@ -92,13 +92,13 @@ async function runChurn() {
       const handles = [
         addon.createWeight(runtime, 'Q8_0', 256, 1024),
         addon.createArena(2, 2, 64, 100_000, 'f16'),
-        addon.createRunLists(4, 2),
+        addon.createRunLists(4, 2, 2),
         addon.createSegmentIndex(2, 2, 64, 2),
       ]
       addon.allocate(1 << 16)
       for (let run = 0; run < 25; run++) {
         const ended = new Promise((resolve) => pending.set(++job, resolve))
-        addon.runProgram(runtime, job, program, 0, 0, 0, [])
+        addon.runProgram(runtime, job, program, 0, 0, 0, [], [])
         if (run % 5 === 0 && addon.cancelJob(runtime, job)) settle(job)
         await ended
       }
