@@ -49,15 +49,15 @@ Napi::Value readArenaRows(const Napi::CallbackInfo& info) {
 
 Napi::Value attentionWeights(const Napi::CallbackInfo& info) {
   const Isa isa = unwrap<Runtime>(info[0]).isa();
-  const Arena& arena = unwrap<Arena>(info[1]);
+  Arena& arena = unwrap<Arena>(info[1]);
   const int layer = integerOf(info[2], "layer");
   const int kvHead = integerOf(info[3], "kvHead");
   const Slice<const std::int32_t> pages = indicesOf(info[4], "pages");
   const Slice<float> queries = floatsOf(info[5], "queries");
   const Slice<const std::int32_t> indices = indicesOf(info[6], "indices");
   const float scale = info[7].ToNumber().FloatValue();
-  const std::size_t headDim = static_cast<std::size_t>(arena.view.headDim);
-  require(info.Env(), layer >= 0 && layer < arena.numLayers && kvHead >= 0 && kvHead < arena.view.numKvHeads, "layer, kvHead");
+  const std::size_t headDim = static_cast<std::size_t>(arena.shape.headDim);
+  require(info.Env(), layer >= 0 && layer < arena.shape.numLayers && kvHead >= 0 && kvHead < arena.shape.numKvHeads, "layer, kvHead");
   require(info.Env(), queries.length >= headDim && queries.length % headDim == 0, "queries");
   const std::size_t group = queries.length / headDim;
   require(info.Env(), group <= 4096 && indices.length <= 1u << 30, "queries, indices");
@@ -65,11 +65,11 @@ Napi::Value attentionWeights(const Napi::CallbackInfo& info) {
     const auto index = static_cast<std::size_t>(indices.data[i]);
     const bool held = indices.data[i] >= 0 && index / kPageTokens < pages.length;
     const std::int32_t page = held ? pages.data[index / kPageTokens] : -1;
-    if (page >= 0 && page < arena.capacityPages) continue;
+    if (page >= 0 && page < arena.shape.capacityPages) continue;
     throw Failure{"indices[" + std::to_string(i) + "]", "a row of the sequence's pages", std::to_string(indices.data[i])};
   }
   Napi::Float32Array out = Napi::Float32Array::New(info.Env(), group * indices.length);
-  kvasir::attentionWeights(isa, arena.view, layer, kvHead, pages.data, queries.data, static_cast<int>(group),
+  kvasir::attentionWeights(isa, *arena.view(), layer, kvHead, pages.data, queries.data, static_cast<int>(group),
                            indices.data, static_cast<int>(indices.length), scale, out.Data());
   return out;
 }
