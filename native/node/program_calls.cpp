@@ -118,6 +118,15 @@ std::unique_ptr<Step> attendPrefillStep(const OpFields& op) {
   return step;
 }
 
+std::unique_ptr<Step> attentionMassStep(const OpFields& op) {
+  auto step = std::make_unique<AttentionMassStep>();
+  readAttention(op, *step, tokens);
+  step->windowTokens = op.integer("windowTokens");
+  step->massStride = op.integer("massStride");
+  step->mass = op.floats("mass", step->massStride, {Extent::fixed, step->numHeads});
+  return step;
+}
+
 RunLists* listsOf(const OpFields& op, const AttentionStep& step) {
   RunLists& lists = op.handle<RunLists>("lists");
   const int numKvHeads = step.arena->shape.numKvHeads;
@@ -152,6 +161,7 @@ std::unique_ptr<Step> stepOf(const OpFields& op, Program& program) {
   if (kind == "gatherRows") return gatherRowsStep(op);
   if (kind == "writeKv") return writeKvStep(op);
   if (kind == "attendPrefill") return attendPrefillStep(op);
+  if (kind == "attentionMass") return attentionMassStep(op);
   if (kind == "selectRuns") return selectRunsStep(op);
   if (kind == "attendRuns") return attendRunsStep(op);
   throw Failure{"kind", "an op", kind};

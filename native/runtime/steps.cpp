@@ -42,6 +42,16 @@ void AttendPrefillStep::execute(Context& context, Run& run) const {
   attendPrefill(context, rows.view, layer, q, numHeads, scale, windowTokens, rows.batch, out);
 }
 
+void AttentionMassStep::execute(Context& context, Run& run) const {
+  const Batch sequences = batch.of(run);
+  if (sequences.numSequences > 1) throw Failure{"sequences", "at most 1", std::to_string(sequences.numSequences)};
+  if (sequences.numSequences == 1 && sequences.contextTokens[0] > massStride) {
+    throw Failure{"contextTokens[0]", "at most massStride", std::to_string(sequences.contextTokens[0])};
+  }
+  attentionMass(context, arena->view, layer, q, numHeads, scale, windowTokens, sequences, mass,
+                static_cast<std::size_t>(massStride));
+}
+
 namespace {
 
 KeptView keptOf(const Run& run, int sequence, const Arena& arena, int layer) {

@@ -92,6 +92,13 @@ struct AttendPrefillStep final : AttentionStep {
   void execute(Context& context, Run& run) const override;
 };
 
+struct AttentionMassStep final : AttentionStep {
+  int windowTokens;
+  float* mass;
+  int massStride;
+  void execute(Context& context, Run& run) const override;
+};
+
 struct SelectRunsStep final : AttentionStep {
   int windowTokens;
   RunLists* lists;

@@ -1,4 +1,5 @@
 // The plain bodies: what the vector bodies are tested against, and what machines without them run.
+#include <algorithm>
 #include <cmath>
 
 #include "../simd/half.h"
@@ -87,12 +88,72 @@ void weights(const WeightsTask& task) {
   }
 }
 
+struct MassLane {
+  float max;  // over all keys, once closeMass has run
+  float sum;
+};
+
+MassLane* massLanes(const MassTask& task, int block) {
+  return reinterpret_cast<MassLane*>(task.state) + static_cast<std::size_t>(block) * task.rows * task.group;
+}
+
+std::size_t massStateBytes(int, int rows, int group, int numBlocks) {
+  return static_cast<std::size_t>(numBlocks) * rows * group * sizeof(MassLane);
+}
+
+void openMass(const MassTask&) {}
+
+// body(score, key) for the keys of a block that a lane sees, lane = head * rows + row.
+template <class Body>
+void eachScore(const MassTask& task, int block, int lane, Body body) {
+  const HeadRows& kv = task.kv;
+  const int last = task.position + lane % task.rows, begin = task.firstKey + block * task.blockKeys;
+  const int first = task.windowTokens > 0 ? std::max(begin, last - task.windowTokens + 1) : begin;
+  const float* q = task.q + (lane % task.rows) * task.rowStride + static_cast<std::size_t>((lane / task.rows) * kv.headDim);
+  for (int index = first; index < begin + task.blockKeys && index <= last; ++index) {
+    body(score(q, kv.key(index), kv.type, kv.headDim, task.scale), index);
+  }
+}
+
+void massStats(const MassTask& task, int block) {
+  MassLane* lanes = massLanes(task, block);
+  for (int lane = 0; lane < task.rows * task.group && !task.context->cancelled(); ++lane) {
+    MassLane& own = lanes[lane] = {-INFINITY, 0.0f};
+    eachScore(task, block, lane, [&](float s, int) { own.max = std::fmax(own.max, s); });
+    eachScore(task, block, lane, [&](float s, int) { own.sum += std::exp2(s - own.max); });
+  }
+}
+
+void closeMass(const MassTask& task) {
+  for (int lane = 0; lane < task.rows * task.group; ++lane) {
+    MassLane all = {-INFINITY, 0.0f};
+    for (int block = 0; block < task.numBlocks; ++block) all.max = std::fmax(all.max, massLanes(task, block)[lane].max);
+    for (int block = 0; block < task.numBlocks; ++block) {
+      const MassLane& part = massLanes(task, block)[lane];
+      all.sum += part.sum * std::exp2(part.max - all.max);
+    }
+    massLanes(task, 0)[lane] = all;
+  }
+}
+
+void massWeights(const MassTask& task, int block) {
+  const MassLane* lanes = massLanes(task, 0);
+  for (int lane = 0; lane < task.rows * task.group && !task.context->cancelled(); ++lane) {
+    float* mass = task.mass + static_cast<std::size_t>(lane / task.rows) * task.massStride;
+    eachScore(task, block, lane, [&](float s, int key) { mass[key] += std::exp2(s - lanes[lane].max) / lanes[lane].sum; });
+  }
+}
+
+std::size_t massScratchBytes(int, int) { return 0; }
+
 void storeHalf(const float* in, int count, std::uint16_t* out) {
   for (int i = 0; i < count; ++i) out[i] = floatToHalf(in[i]);
 }
 
 }  // namespace
 
-const Kernels kernelsScalar = {prefillScratchBytes, prefill, runsScratchBytes, runs, weightsScratchBytes, weights, storeHalf};
+const Kernels kernelsScalar = {prefillScratchBytes, prefill, runsScratchBytes, runs, weightsScratchBytes, weights,
+                               {massStateBytes, openMass, massStats, closeMass, massWeights, massScratchBytes},
+                               storeHalf};
 
 }  // namespace kvasir::attention

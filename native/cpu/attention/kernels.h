@@ -8,6 +8,7 @@
 
 namespace kvasir::attention {
 
+constexpr int kKeyTile = 128;      // prefill: keys that share one rescale; tiles start at multiples of it
 constexpr int kBlockTokens = 64;   // decode: most rows that share one rescale
 constexpr int kSplitTokens = 512;  // decode: rows of one task
 
@@ -72,6 +73,36 @@ struct WeightsTask {
   std::byte* scratch;  // weightsScratchBytes
 };
 
+// Attention that rows [position, position + rows) of a sequence pay, all `group` query heads of one KV head, in two
+// passes over blocks of keys: what each query's softmax divides by, then the weights, summed over the rows.
+struct MassTask {
+  HeadRows kv;
+  const float* q;  // row r, head h of the group at q[r * rowStride + h * headDim]
+  float* mass;     // head h, key j at mass[h * massStride + j]
+  std::size_t rowStride;
+  std::size_t massStride;
+  int rows;
+  int group;
+  int position;
+  int windowTokens;  // 0: none
+  float scale;
+  int firstKey;   // a multiple of kKeyTile
+  int blockKeys;  // of one block, a multiple of kKeyTile; the last block ends with position + rows
+  int numBlocks;
+  const Context* context;
+  std::byte* state;    // stateBytes, 64-byte aligned, the same for all blocks
+  std::byte* scratch;  // scratchBytes of one worker
+};
+
+struct MassKernels {
+  std::size_t (*stateBytes)(int headDim, int rows, int group, int numBlocks);
+  void (*open)(const MassTask& task);
+  void (*stats)(const MassTask& task, int block);  // of one block; after open
+  void (*close)(const MassTask& task);             // after the stats of all blocks
+  void (*weights)(const MassTask& task, int block);
+  std::size_t (*scratchBytes)(int headDim, int group);
+};
+
 struct Kernels {
   std::size_t (*prefillScratchBytes)(int headDim, int rows, int group);
   void (*prefill)(const PrefillTask& task);
@@ -79,6 +110,7 @@ struct Kernels {
   void (*runs)(const RunsTask& task);
   std::size_t (*weightsScratchBytes)(int headDim, int group, int count);
   void (*weights)(const WeightsTask& task);
+  MassKernels mass;
   void (*storeHalf)(const float* in, int count, std::uint16_t* out);
 };
 

@@ -2,6 +2,7 @@
 // so nothing in it may have external linkage but the table: the linker could hand another file's callers its code.
 #pragma once
 
+#include "mass.inl"
 #include "prefill.inl"
 #include "runs.inl"
 #include "weights.inl"
@@ -15,7 +16,9 @@ void storeHalf(const float* in, int count, std::uint16_t* out) {
   if (i < count) Vec::storePart(out + i, Vec::loadPart(in + i, count - i), count - i);
 }
 
-constexpr Kernels kTable = {prefillScratchBytes, prefill, runsScratchBytes, runs, weightsScratchBytes, weights, storeHalf};
+constexpr Kernels kTable = {prefillScratchBytes, prefill, runsScratchBytes, runs, weightsScratchBytes, weights,
+                           {massStateBytes, openMass, massStats, closeMass, massWeights, massScratchBytes},
+                           storeHalf};
 
 }  // namespace
 }  // namespace kvasir::attention

@@ -67,6 +67,11 @@ void readKv(const KvView& kv, int layer, int kvHead, bool values, const std::int
 void attendPrefill(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
                    int windowTokens, const Batch& batch, float* out);
 
+// mass [numHeads][massStride] += softmax weights that the rows of the batch's one sequence give each KV row, summed over
+// the rows; q [rows][numHeads][headDim]. A row sees what it sees in attendPrefill. Bits depend on the arguments alone.
+void attentionMass(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
+                   int windowTokens, const Batch& batch, float* mass, std::size_t massStride);
+
 // Decode attention over ragged runs: one row a sequence (row s = sequence s). q, out [numSequences][numHeads][headDim].
 // lse [numSequences][numHeads] natural log, or null. An empty list gives out = 0, lse = -inf.
 // Bits of a query head depend on its q and its own runs only, whether a row serves it alone or its whole group; splits

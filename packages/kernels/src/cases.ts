@@ -136,6 +136,25 @@ export const cases: { readonly [K in Op['kind']]: Case } = {
     return { outputs: [out], maxNmse: 1e-10 }
   },
 
+  attentionMass: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const shape = {
+      ...randomShape(random, pick(random, [40, 40, 300]), (context) => random.integer(Math.min(context, 40) + 1)),
+      sequences: random.integer(8) === 0 ? 0 : 1,
+    }
+    const { arena, batch, tokens, sequences, contextTokens } = await randomKv(kernels, random, shape)
+    const { layer, numHeads, scale } = randomHeads(random, shape)
+    const q = random.normals(tokens * numHeads * shape.headDim, pick(random, [1, 1, 10]))
+    const massStride = (contextTokens[0] ?? 1) + random.integer(3)
+    const mass = poisoned(numHeads, massStride)
+    if (random.integer(2)) mass.fill(0.5)
+    else mass.fill(0, 0, numHeads * massStride)
+    const windowTokens = pick(random, [0, 0, 1, 7, 130])
+    const op = { arena, layer, q, numHeads, scale, windowTokens, batch, mass, massStride }
+    await runOnce(kernels, [{ kind: 'attentionMass', ...op }], { tokens, sequences })
+    return { outputs: [mass], maxNmse: 1e-10 }
+  },
+
   attendRuns: async (kernels, seed) => {
     const random = seededRandom(seed)
     const shape = randomShape(random, 100, () => 1)

@@ -99,6 +99,17 @@ const checks: { readonly [K in ops.Op['kind']]: OpCheck<Extract<ops.Op, { kind: 
       needs.floats(`${name}.out`, op.out, rowValues, 'tokens')
     },
   },
+  attentionMass: {
+    fields: ['arena', 'layer', 'q', 'numHeads', 'scale', 'windowTokens', 'batch', 'mass', 'massStride'],
+    check: (needs, op, name) => {
+      const rowValues = checkAttention(needs, op, name)
+      checkInteger(`${name}.windowTokens`, op.windowTokens, 0, maxValues)
+      checkInteger(`${name}.massStride`, op.massStride, 1, maxValues)
+      needs.floats(`${name}.q`, op.q, rowValues, 'tokens')
+      needs.floats(`${name}.mass`, op.mass, op.massStride, op.numHeads)
+      needs.masses.push({ parameter: name, batch: op.batch, stride: op.massStride })
+    },
+  },
   selectRuns: {
     fields: ['arena', 'layer', 'q', 'numHeads', 'scale', 'windowTokens', 'batch', 'lists'],
     check: (needs, op, name) => {

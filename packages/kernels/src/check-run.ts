@@ -5,7 +5,7 @@ import { KernelSelector } from './kernel-selector.ts'
 import type { RunOptions } from './kernels.ts'
 import type { Extent } from './ops.ts'
 import { checkEach } from './page-arena.ts'
-import type { BatchUse, ProgramNeeds } from './program-needs.ts'
+import type { BatchUse, MassUse, ProgramNeeds } from './program-needs.ts'
 import { ownResource } from './resource.ts'
 
 /** What one run works on, complete and checked. */
@@ -33,6 +33,7 @@ export function checkRun(needs: ProgramNeeds, options: RunOptions): Run {
   const counts = { tokens, outputs, sequences }
   for (const use of needs.indices) checkEach(use.parameter, use.array, rowsOf(use.extent, counts), use.bound, use.what)
   for (const use of needs.batches) checkBatch(use, counts)
+  for (const use of needs.masses) checkMass(use, sequences)
   const [selectors, kept] = [checkSelectors(needs, options, sequences), checkKept(needs, options, sequences)]
   return { ...counts, signal, selectors, kept }
 }
@@ -58,6 +59,15 @@ function checkBatch({ parameter, batch, arena }: BatchUse, run: { tokens: number
   }
   const numPages = pageStarts[run.sequences] as number
   checkEach(`${parameter}.pages`, pages, run.sequences > 0 ? numPages : 0, arena.capacityPages, 'a page of the arena')
+}
+
+function checkMass({ parameter, batch, stride }: MassUse, sequences: number): void {
+  if (sequences > 1) {
+    throw new ShapeError({ parameter: 'sequences', expected: `at most 1: ${parameter} adds up one`, got: sequences })
+  }
+  const context = sequences === 1 ? (batch.contextTokens[0] as number) : 0
+  if (context <= stride) return
+  throw new ShapeError({ parameter: `${parameter}.massStride`, expected: `at least ${context}`, got: stride })
 }
 
 /** Throws unless starts[0 .. count] ascend from 0 and end at most at `end`. */

@@ -14,6 +14,7 @@ export type {
 export type {
   AttendPrefillOp,
   AttendRunsOp,
+  AttentionMassOp,
   Batch,
   EmbedRowsOp,
   Extent,

@@ -148,6 +148,33 @@ describe.each(backends)('$backend', ({ backend }) => {
     await expect(attend.run({ tokens: 1, sequences: 1, selectors: [] })).rejects.toThrow(ShapeError)
   })
 
+  test('attention mass is of one sequence that its rows hold', async () => {
+    const kernels = await loaded
+    const arena = kernels.createArena({ numLayers: 1, numKvHeads: 2, headDim: 2, capacityPages: 2 })
+    const batch = {
+      rowStarts: Int32Array.of(0, 1, 2),
+      contextTokens: Int32Array.of(9, 1),
+      pageStarts: Int32Array.of(0, 1, 2),
+      pages: Int32Array.of(0, 1),
+    }
+    const [q, mass] = [new Float32Array(16), new Float32Array(40)]
+    const op: Op = {
+      ...{ kind: 'attentionMass', arena, layer: 0, q, numHeads: 4, scale: 1, windowTokens: 0, batch, mass },
+      massStride: 9,
+    }
+    const run = async (change: Partial<Op>, sequences = 1) =>
+      kernels.createProgram([{ ...op, ...change } as Op]).run({ tokens: 2, sequences })
+    await run({})
+    expect(mass.subarray(0, 9)).toEqual(new Float32Array(9).fill(1 / 9))
+    await run({}, 0)
+    await expect(run({}, 2)).rejects.toThrow('at most 1: ops[0] adds up one')
+    await expect(run({ massStride: 8 })).rejects.toThrow('ops[0].massStride: expected at least 9')
+    await expect(run({ massStride: 11 })).rejects.toThrow(ShapeError)
+    await expect(run({ massStride: 0 })).rejects.toThrow(OptionError)
+    await expect(run({ windowTokens: -1 })).rejects.toThrow(OptionError)
+    await expect(run({ numHeads: 3 })).rejects.toThrow(ShapeError)
+  })
+
   test('lists of query heads and kept rows are checked', async () => {
     const kernels = await loaded
     expect(() => kernels.createRunLists(1, 2, 3)).toThrow('a multiple of 2 KV heads')

@@ -106,6 +106,27 @@ export interface AttendPrefillOp {
 }
 
 /**
+ * mass [numHeads][massStride] += softmax weights that the rows q [tokens][numHeads][headDim] of the batch's one sequence
+ * give each KV row, summed over the rows; a row sees what it sees in attendPrefill. Zhang et al. 2023 (H2O) add up all
+ * rows of a prompt so, Li et al. 2024 (SnapKV) its last ones.
+ */
+export interface AttentionMassOp {
+  readonly kind: 'attentionMass'
+  readonly arena: KvArena
+  readonly layer: number
+  readonly q: Float32Array
+  readonly numHeads: number
+  readonly scale: number
+  /** Row at index i reads (i - windowTokens, i]; 0: all. */
+  readonly windowTokens: number
+  /** Of at most one sequence. */
+  readonly batch: Batch
+  readonly mass: Float32Array
+  /** At least the sequence's KV rows. */
+  readonly massStride: number
+}
+
+/**
  * Fills `lists` for the decode rows q [sequences][numHeads][headDim]: every KV row for a sequence whose selector is
  * `all`, that selector's choice for a native one, nothing for `given` (the caller has set the list).
  */
@@ -164,6 +185,7 @@ export type Op =
   | RopeOp
   | WriteKvOp
   | AttendPrefillOp
+  | AttentionMassOp
   | SelectRunsOp
   | AttendRunsOp
   | SiluGateOp

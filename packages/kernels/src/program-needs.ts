@@ -22,6 +22,13 @@ export interface BatchUse {
   readonly arena: PageArena
 }
 
+/** Attention mass of the one sequence of a batch, in rows of `stride` values. */
+export interface MassUse {
+  readonly parameter: string
+  readonly batch: Batch
+  readonly stride: number
+}
+
 /** The largest value of an extent, and the buffer that sets it. */
 interface Limit {
   rows: number
@@ -38,6 +45,7 @@ export class ProgramNeeds {
   readonly lists = new Set<CheckedRunLists>()
   readonly indices: IndexUse[] = []
   readonly batches: BatchUse[] = []
+  readonly masses: MassUse[] = []
   /** Every buffer with its length when the program was made. */
   readonly buffers = new Map<Buffer, number>()
   private readonly limits = new Map<RunExtent, Limit>()

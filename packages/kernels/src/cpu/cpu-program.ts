@@ -44,6 +44,7 @@ function withHandles(op: Op): object {
       return { ...op, parts: op.parts.map((part) => ({ ...part, weight: (part.weight as CpuWeight).handle })) }
     case 'writeKv':
     case 'attendPrefill':
+    case 'attentionMass':
       return { ...op, arena: (op.arena as CpuArena).handle }
     case 'selectRuns':
     case 'attendRuns':

@@ -4,6 +4,7 @@ import { CheckedProgram } from '../checked-program.ts'
 import type { Extent, Op } from '../ops.ts'
 import { attendPrefill } from './attend-prefill.ts'
 import { attendRuns } from './attend-runs.ts'
+import { attentionMass } from './attention-mass.ts'
 import { embedRows } from './embed-rows.ts'
 import { gatherRows } from './gather-rows.ts'
 import { linear } from './linear.ts'
@@ -22,6 +23,7 @@ const bodies: { readonly [K in Op['kind']]: ReferenceOp<Extract<Op, { kind: K }>
   rope,
   writeKv,
   attendPrefill,
+  attentionMass,
   selectRuns,
   attendRuns,
   siluGate,
@@ -61,7 +63,7 @@ async function runOps(ops: readonly Op[], run: ReferenceRun): Promise<void> {
 }
 
 function extentOf(op: Op): Extent {
-  if (op.kind === 'attendPrefill') return 'tokens'
+  if (op.kind === 'attendPrefill' || op.kind === 'attentionMass') return 'tokens'
   if (op.kind === 'selectRuns' || op.kind === 'attendRuns') return 'sequences'
   return op.rows
 }
