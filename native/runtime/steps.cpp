@@ -48,7 +48,9 @@ void AttentionMassStep::execute(Context& context, Run& run) const {
   if (sequences.numSequences == 1 && sequences.contextTokens[0] > massStride) {
     throw Failure{"contextTokens[0]", "at most massStride", std::to_string(sequences.contextTokens[0])};
   }
-  attentionMass(context, arena->view, layer, q, numHeads, scale, windowTokens, sequences, mass,
+  const LayerRows rows = arena->layerRows(context, layer, sequences, 0);
+  if (context.cancelled()) return;
+  attentionMass(context, rows.view, layer, q, numHeads, scale, windowTokens, rows.batch, mass,
                 static_cast<std::size_t>(massStride));
 }
 
