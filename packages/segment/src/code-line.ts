@@ -33,7 +33,7 @@ const followingPatterns: readonly RegExp[] = [
   /^\s*(?:FROM|WHERE|AND|OR|SET|VALUES|GROUP BY|ORDER BY|HAVING|LIMIT|(?:LEFT |RIGHT |INNER )?JOIN)\s+\S/,
   /^\s*(?:- )?[A-Za-z_][\w.-]*:(?:\s+\S.*)?$/, // a key of YAML
   /^\s*[a-z][\w./-]*(?:\s+-{1,2}\w.*|\s+.*["'$|<>*\\].*)$/, // a command
-  /^\s*(?:#|--)\s/, // a comment
+  /^\s*(?:(?:#|--)\s|"""|''')/, // a comment
 ]
 
 /**

@@ -2,11 +2,12 @@ import { checkOneOf, OptionError } from '@kvasir/core'
 import { english } from './languages/english.ts'
 import { french } from './languages/french.ts'
 import { german } from './languages/german.ts'
+import { hindi } from './languages/hindi.ts'
 import type { LanguageData } from './languages/language-data.ts'
 import { spanish } from './languages/spanish.ts'
 
 /** Languages with a list of abbreviations. Texts of other languages need none of them to be segmented. */
-export type Language = 'en' | 'de' | 'fr' | 'es'
+export type Language = 'en' | 'de' | 'fr' | 'es' | 'hi'
 
 type AbbreviationKind = 'never' | 'beforeNumber' | 'maybe'
 
@@ -18,8 +19,8 @@ export interface Lexicon {
   readonly speech: ReadonlySet<string>
 }
 
-const dataOf: Readonly<Record<Language, LanguageData>> = { en: english, de: german, fr: french, es: spanish }
-export const allLanguages: readonly Language[] = ['en', 'de', 'fr', 'es']
+const dataOf: Readonly<Record<Language, LanguageData>> = { en: english, de: german, fr: french, es: spanish, hi: hindi }
+export const allLanguages: readonly Language[] = ['en', 'de', 'fr', 'es', 'hi']
 const built = new Map<string, Lexicon>()
 
 /** The merged lexicon of `languages`; built once for each set of languages. */

@@ -35,6 +35,22 @@ describe('SentenceStream', () => {
     )
   })
 
+  it('gives them one character at a time, and at each single cut of a text', () => {
+    fc.assert(
+      fc.property(mixedText, fc.nat(), (text, seed) => {
+        const whole = sentences(text)
+        const single = new SentenceStream()
+        expect(plain([...text.split('').flatMap((unit) => single.push(unit)), ...single.end()])).toEqual(whole)
+        for (let at = seed % 7; at < text.length; at += 7) {
+          const stream = new SentenceStream()
+          const closed = [...stream.push(text.slice(0, at)), ...stream.push(text.slice(at)), ...stream.end()]
+          expect(plain(closed)).toEqual(whole)
+        }
+      }),
+      { numRuns: 100, endOnFailure: true },
+    )
+  })
+
   it('gives the same in long texts, of which it has forgotten the beginning', () => {
     const longText = fc.array(mixedText, { minLength: 30, maxLength: 60 }).map((texts) => texts.join(''))
     fc.assert(

@@ -15,7 +15,7 @@ export interface SentenceOptions {
   /**
    * Whose abbreviations are known. Fewer languages mean fewer clashes between their word lists; texts of any other language
    * are segmented too.
-   * @default ['en', 'de', 'fr', 'es']
+   * @default ['en', 'de', 'fr', 'es', 'hi']
    */
   readonly languages?: readonly Language[]
   /**

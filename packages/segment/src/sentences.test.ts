@@ -39,6 +39,8 @@ const cases: Record<string, readonly string[]> = {
     'It opens at 9 a.m. on Mondays. ⏐We close at 5 p.m. ⏐Please come early.',
     'Take vitamin C. ⏐The doctor said so.',
     'She and I. ⏐He and Anna.',
+    'CAPT.E.Y. Olsen printed it. ⏐Mlle. Arno bound it.',
+    'Compare Inferno, xxxii. 150 there. ⏐Then read on.',
     'She holds a Ph.D. in physics. ⏐He does not.',
   ],
   'numbers, versions and addresses': [
@@ -88,7 +90,14 @@ const cases: Record<string, readonly string[]> = {
     '他说：“好。”⏐然后走了。',
     '圆周率是３．１４左右。⏐对吗?⏐对。',
   ],
-  'Arabic, Urdu and Hindi': ['هل وصلت؟ ⏐نعم وصلت. ⏐شكرا.', 'یہ کتاب ہے۔ ⏐وہ قلم ہے۔', 'यह घर है। ⏐वह पेड़ है। ⏐अच्छा।'],
+  'Arabic, Urdu and Hindi': [
+    'هل وصلت؟ ⏐نعم وصلت. ⏐شكرا.',
+    'یہ کتاب ہے۔ ⏐وہ قلم ہے۔',
+    'यह घर है। ⏐वह पेड़ है। ⏐अच्छा।',
+    'डॉ. शर्मा आए। ⏐वे बैठे।',
+    'यह रु. 50 का है। ⏐ठीक।',
+    'سأل د. أحمد: متى؟ ⏐قال: غدا. ⏐ثم مشى.',
+  ],
   'paragraphs and wrapped lines': [
     'A line that is wrapped\nin the middle goes on. ⏐The next\none too.',
     'No stop here\n\n⏐but a blank line always cuts',

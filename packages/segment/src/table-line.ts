@@ -21,7 +21,7 @@ function hasCells(line: string, separator: string): boolean {
   if (cells.length < 3 || cells.some((cell) => /^\s/.test(cell))) return false
   const plain = cells.filter((cell) => !cell.startsWith('"'))
   const numSpaces = plain.join('').split(' ').length - 1
-  return numSpaces <= plain.length && !plain.slice(1).every((cell) => /^\d{3}(?!\d)/.test(cell))
+  return numSpaces <= plain.length && !cells.slice(1).every((cell) => /^\d{3}(?!\d)/.test(cell))
 }
 
 /** Splits at separators that stand outside of quotation marks. */

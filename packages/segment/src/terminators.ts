@@ -75,14 +75,32 @@ function readRun(window: Window, start: number): Run {
     if (terminator !== 'none') {
       numTerminators++
       if (terminator === 'full' || strongest === 'period') strongest = terminator
-    } else if (isCloser(c)) hasCloser = true
-    else {
+    } else if (isCloser(c) || closesAsOpener(window, position)) hasCloser = true
+    else if (isSpacedCloser(window, position)) {
+      hasCloser = true
+      position++
+    } else {
       const noteEnd = c === 91 ? skipNote(window, position) : position
       if (noteEnd === position) break
       position = noteEnd - 1
     }
   }
   return { end: position, numTerminators, strongest, hasCloser }
+}
+
+/** True for a mark that opens in one language and closes in another, where no word follows it: „So.“, »So.« */
+function closesAsOpener(window: Window, position: number): boolean {
+  const c = window.at(position)
+  if (c !== 0x201c && c !== 0x2018 && c !== 0xab) return false
+  const after = window.at(position + 1)
+  return !isLetter(after) && !isDigit(after)
+}
+
+/** True for a space and a closing mark, as in « Oui. » */
+function isSpacedCloser(window: Window, position: number): boolean {
+  if (!isSpace(window.at(position)) || window.at(position + 1) !== 0xbb) return false
+  const after = window.at(position + 2)
+  return !isLetter(after) && !isDigit(after)
 }
 
 /** The end of a footnote mark like [12] at `position`, or `position` if there is none. */
@@ -204,11 +222,9 @@ function judgeWord(
 const isWordUnit = (c: number): boolean =>
   isLetter(c) || isDigit(c) || c === 46 || c === 0x27 || c === 0x2019 || c === 0xb0 || c === 0xba
 
-/** Single letters with periods between them: U.S, D.C, z.B. */
-function isAcronym(word: string): boolean {
-  for (let i = 0; i < word.length; i++) if ((word.charCodeAt(i) === 46) !== (i % 2 === 1)) return false
-  return word.length > 2
-}
+/** A single letter after other letters and a period: U.S, D.C, z.B, CAPT.E.Y. */
+const isAcronym = (word: string): boolean =>
+  word.charCodeAt(word.length - 2) === 46 && isLetter(word.charCodeAt(word.length - 1))
 
 /** True if nothing but marks stands before `position` in its sentence: "1. Open the box". */
 function isMarker(window: Window, position: number, sentenceStart: number): boolean {

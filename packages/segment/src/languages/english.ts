@@ -2,7 +2,7 @@ import type { LanguageData } from './language-data.ts'
 
 export const english: LanguageData = {
   never:
-    'Mr Mrs Ms Messrs Mmes Dr Drs Prof Profs Rev Revd Fr Hon Gov Govs Lt Col Cols Gen Gens Maj Capt Cpl Sgt Sgts Adm Cmdr Comdr Brig ' +
+    'Mr Mrs Ms Messrs Mme Mmes Mlle Dr Drs Prof Profs Rev Revd Fr Hon Gov Govs Lt Col Cols Gen Gens Maj Capt Cpl Sgt Sgts Adm Cmdr Comdr Brig ' +
     'Pvt Sen Sens Rep Reps Pres Atty Supt Insp Amb Esqr Mt Ft Pte Bros e.g i.e viz cf vs v.s eg ie approx incl resp ' +
     'a.k.a aka w.r.t Geo Wm Chas Jos Thos Jas Benj Robt Edw Saml',
   beforeNumber:
