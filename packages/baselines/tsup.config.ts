@@ -1,3 +1,6 @@
 import { library } from '../../tsup.base.ts'
+import manifest from './package.json' with { type: 'json' }
 
-export default library(['src/full.ts', 'src/window.ts', 'src/random.ts', 'src/oracle.ts'])
+const names = Object.keys(manifest.exports).filter((path) => path !== './package.json')
+
+export default library(names.map((path) => `src/${path.slice(2)}.ts`))

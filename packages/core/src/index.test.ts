@@ -13,6 +13,7 @@ test('the package exports these values and no others', () => {
     'ProvenanceError',
     'ScopeError',
     'ShapeError',
+    'bestIndices',
     'checkInteger',
     'checkKeys',
     'checkNumber',

@@ -1,3 +1,4 @@
+export { bestIndices } from './best-indices.ts'
 export { compose } from './compose.ts'
 export type { Capability, EngineProfile, SequenceContext } from './engine-profile.ts'
 export {

@@ -1,6 +1,13 @@
+import { adaKv } from '@kvasir/baselines/adakv'
+import { fixedChunks } from '@kvasir/baselines/chunk'
 import { fullCache } from '@kvasir/baselines/full'
+import { keyDiff } from '@kvasir/baselines/keydiff'
+import { keyNorm } from '@kvasir/baselines/knorm'
 import { oracleTokens } from '@kvasir/baselines/oracle'
+import { pyramidKv } from '@kvasir/baselines/pyramidkv'
+import { quest } from '@kvasir/baselines/quest'
 import { randomSentences } from '@kvasir/baselines/random'
+import { snapKv } from '@kvasir/baselines/snapkv'
 import { sinkWindow } from '@kvasir/baselines/window'
 import type { CachePolicy } from '@kvasir/core'
 import { sentenceKv } from '@kvasir/sentence-kv'
@@ -19,6 +26,8 @@ function entry<Options extends object>(
   return { keys, make: (options) => make(options as Options) }
 }
 
+const ranked = ['budgetTokens', 'generated', 'sinkTokens'] as const
+
 /** Every policy by its name in results, with all its knobs. `full` takes no budget. */
 export const policies = {
   full: entry<object>(() => fullCache(), []),
@@ -36,6 +45,13 @@ export const policies = {
     'minSegmentTokens',
     'maxSegmentTokens',
   ]),
+  snapkv: entry(snapKv, [...ranked, 'windowTokens', 'poolTokens']),
+  pyramidkv: entry(pyramidKv, [...ranked, 'windowTokens', 'poolTokens', 'beta']),
+  adakv: entry(adaKv, [...ranked, 'windowTokens', 'poolTokens', 'floorShare']),
+  keydiff: entry(keyDiff, [...ranked, 'recentTokens']),
+  knorm: entry(keyNorm, [...ranked, 'recentTokens']),
+  quest: entry(quest, ['budgetTokens', 'pageTokens', 'sinkTokens', 'recentTokens']),
+  chunk: entry(fixedChunks, ['budgetTokens', 'sizeTokens', 'sinkTokens', 'recentTokens']),
 } satisfies Record<string, PolicyEntry>
 
 export type PolicyName = keyof typeof policies

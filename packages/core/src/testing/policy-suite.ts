@@ -1,5 +1,6 @@
 import { compose } from '../compose.ts'
 import { CapabilityError } from '../errors.ts'
+import type { RetainPlan } from '../plans.ts'
 import type { CachePolicy, Slot } from '../policy.ts'
 import { countRunTokens } from '../run-list.ts'
 import { privateScope } from '../scope.ts'
@@ -180,7 +181,7 @@ function addTests(makePolicy: () => CachePolicy, options: PolicySuiteOptions): v
     await decodeRecorded(record, decoded)
     assertUndisturbed(record)
     assertSameLogits(record.logits, alone.logits, 'after decoding')
-    if (record.evictions.some(({ evict }) => evict?.length)) return record.sequence[Symbol.asyncDispose]()
+    if (record.evictions.some(losesRows)) return record.sequence[Symbol.asyncDispose]()
     const cut = Math.floor(prompt.length / 2) + 3
     await record.sequence.rewind(cut)
     record.logits.length = 0
@@ -202,11 +203,15 @@ function addTests(makePolicy: () => CachePolicy, options: PolicySuiteOptions): v
       const run = await runScript(engine, script, failing)
       check(run.events.length === 1, `${run.events.length} events were reported`)
       check(run.events[0].hook === slot, `${run.events[0].hook} was reported`)
-      // Rows that were evicted, or computed under the policy, before the fault are not brought back.
-      const touched = slot === 'append' || run.evictions.some(({ evict }) => evict?.length)
+      // Rows that were dropped, or computed under the policy, before the fault are not brought back.
+      const touched = slot === 'append' || run.evictions.some(losesRows)
       if (!touched) assertSameLogits(run.logits, (await fullRun()).logits, 'set aside')
     })
   }
+}
+
+function losesRows({ evict, keep }: RetainPlan): boolean {
+  return keep !== undefined || (evict !== undefined && evict.length > 0)
 }
 
 /** Makes the value at the first call, and hands out the same one ever after. */

@@ -1,0 +1,132 @@
+import { setImmediate } from 'node:timers/promises'
+import type { KvReader, LayerShape } from '@kvasir/core'
+import { BlockPlanes } from './block-planes.ts'
+
+/** What is known of a block of tokens: a few vectors of headDim channels. */
+export interface BlockSummary {
+  readonly numVectors: number
+  /** Writes the vectors [numVectors][headDim] of a block from some of its keys [numRows][headDim]; numRows >= 1. */
+  summarise(keys: Float32Array, headDim: number, vectors: Float32Array): void
+  /** Which vector a channel of a query is multiplied with, by its value. */
+  vectorFor(queryChannel: number): number
+}
+
+/** Picks rows of a block [start, end) to summarise, out of those that are held. */
+export type RowChoice = (layer: number, kvHead: number, held: Int32Array) => Int32Array
+
+/** Keys that are read between two turns of the event loop. */
+const keysATurn = 1024
+
+/** Summaries of the closed blocks of one sequence, for each layer and KV head. Each key is read once. */
+export class BlockIndex {
+  readonly blockTokens: number
+  readonly #layers: readonly LayerShape[]
+  readonly #summary: BlockSummary
+  /** [layer][kvHead] */
+  readonly #planes: readonly (readonly BlockPlanes[])[]
+  #numBlocks = 0
+
+  constructor(layers: readonly LayerShape[], blockTokens: number, summary: BlockSummary, from?: BlockIndex) {
+    this.blockTokens = blockTokens
+    this.#layers = layers
+    this.#summary = summary
+    this.#planes = layers.map(({ numKvHeads, headDim }, layer) =>
+      Array.from({ length: numKvHeads }, (_, kvHead) =>
+        from ? from.#planes[layer][kvHead].clone() : new BlockPlanes(summary.numVectors * headDim),
+      ),
+    )
+    this.#numBlocks = from ? from.#numBlocks : 0
+  }
+
+  get numBlocks(): number {
+    return this.#numBlocks
+  }
+
+  get bytes(): number {
+    const channels = this.#layers.reduce((sum, { numKvHeads, headDim }) => sum + numKvHeads * headDim, 0)
+    return this.#numBlocks * this.#summary.numVectors * channels * Float32Array.BYTES_PER_ELEMENT
+  }
+
+  clone(): BlockIndex {
+    return new BlockIndex(this.#layers, this.blockTokens, this.#summary, this)
+  }
+
+  truncate(numTokens: number): void {
+    this.#numBlocks = Math.min(this.#numBlocks, Math.floor(numTokens / this.blockTokens))
+  }
+
+  /** Adds the blocks that end within the first numTokens rows, which must stand. */
+  async extend(kv: KvReader, numTokens: number, choose: RowChoice = (_layer, _kvHead, held) => held): Promise<void> {
+    const [first, end] = [this.#numBlocks, Math.floor(numTokens / this.blockTokens)]
+    if (end <= first) return
+    const blocks = Array.from({ length: end - first }, (_, at) =>
+      heldRows(kv, (first + at) * this.blockTokens, this.blockTokens),
+    )
+    let readKeys = 0
+    for (const [layer, heads] of this.#planes.entries()) {
+      for (const [kvHead, planes] of heads.entries()) {
+        const keys = kv.keys(layer, kvHead, first * this.blockTokens, end * this.blockTokens)
+        for (const [at, held] of blocks.entries()) {
+          const rows = choose(layer, kvHead, held)
+          planes.put(first + at, this.#summarise(keys, rows, first * this.blockTokens, this.#layers[layer].headDim))
+        }
+        readKeys += (end - first) * this.blockTokens
+      }
+      if (readKeys < keysATurn) continue
+      await setImmediate()
+      readKeys = 0
+    }
+    this.#numBlocks = end
+  }
+
+  /**
+   * masses [numBlocks]: for each of the queries [group][headDim] of a KV head the softmax over all blocks of its scores,
+   * summed. `scratch` has room for numBlocks values.
+   */
+  massesOf(layer: number, kvHead: number, queries: Float32Array, masses: Float32Array, scratch: Float32Array): void {
+    const { headDim } = this.#layers[layer]
+    const width = Math.ceil(headDim / 4) * 4
+    const [planes, weights] = [new Int32Array(width), new Float32Array(width)]
+    const scale = 1 / Math.sqrt(headDim)
+    masses.fill(0, 0, this.#numBlocks)
+    for (let query = 0; query < queries.length; query += headDim) {
+      for (let i = 0; i < headDim; i++) {
+        planes[i] = this.#summary.vectorFor(queries[query + i]) * headDim + i
+        weights[i] = queries[query + i] * scale
+      }
+      this.#planes[layer][kvHead].weigh(planes, weights, scratch, this.#numBlocks)
+      addSoftmax(masses, scratch, this.#numBlocks)
+    }
+  }
+
+  /** Vectors [numVectors][headDim] of the rows, whose keys stand from `start` on in `keys`. */
+  #summarise(keys: Float32Array, rows: Int32Array, start: number, headDim: number): Float32Array {
+    const vectors = new Float32Array(this.#summary.numVectors * headDim)
+    if (rows.length === 0) return vectors
+    const of = new Float32Array(rows.length * headDim)
+    for (let at = 0; at < rows.length; at++) {
+      const from = (rows[at] - start) * headDim
+      of.set(keys.subarray(from, from + headDim), at * headDim)
+    }
+    this.#summary.summarise(of, headDim, vectors)
+    return vectors
+  }
+}
+
+/** Indices of [start, start + count) that were not evicted. */
+function heldRows({ evicted = [] }: KvReader, start: number, count: number): Int32Array {
+  const rows = Int32Array.from({ length: count }, (_, at) => start + at)
+  if (evicted.length === 0) return rows
+  return rows.filter((row) => !evicted.some((span) => span.start <= row && row < span.end))
+}
+
+function addSoftmax(masses: Float32Array, scores: Float32Array, count: number): void {
+  let top = Number.NEGATIVE_INFINITY
+  for (let at = 0; at < count; at++) if (scores[at] > top) top = scores[at]
+  let total = 0
+  for (let at = 0; at < count; at++) {
+    scores[at] = Math.exp(scores[at] - top)
+    total += scores[at]
+  }
+  for (let at = 0; at < count; at++) masses[at] += scores[at] / total
+}

@@ -1,0 +1,81 @@
+import {
+  type LayerShape,
+  type PolicyCounts,
+  type PolicySession,
+  type PrefillView,
+  type RetainPlan,
+  runsOfIndices,
+  type Selection,
+  type SequenceContext,
+  type StepView,
+  type TokenView,
+} from '@kvasir/core'
+import { type BlockBudget, chooseBlocks } from './block-choice.ts'
+import { BlockIndex, type BlockSummary } from './block-index.ts'
+import { StepCounter } from './step-counter.ts'
+
+/** One sequence whose blocks are chosen by their vectors. A block is indexed as soon as it is full. */
+export class BlockSession implements PolicySession {
+  readonly #layers: readonly LayerShape[]
+  readonly #budget: BlockBudget
+  readonly #index: BlockIndex
+  readonly #counter = new StepCounter()
+
+  private constructor(layers: readonly LayerShape[], budget: BlockBudget, index: BlockIndex) {
+    this.#layers = layers
+    this.#budget = budget
+    this.#index = index
+  }
+
+  static open({ profile }: SequenceContext, budget: BlockBudget, summary: BlockSummary): BlockSession {
+    const { layers } = profile.shape
+    return new BlockSession(layers, budget, new BlockIndex(layers, budget.blockTokens, summary))
+  }
+
+  async retain({ kv }: PrefillView): Promise<RetainPlan> {
+    await this.#index.extend(kv, kv.numTokens)
+    return {}
+  }
+
+  async append({ kv }: TokenView): Promise<void> {
+    await this.#index.extend(kv, kv.numTokens)
+  }
+
+  select(step: StepView): Selection {
+    return this.#counter.count(step, selectBlocks(this.#index, this.#layers, step, this.#budget), this.#layers)
+  }
+
+  fork({ profile }: SequenceContext): BlockSession {
+    return new BlockSession(profile.shape.layers, this.#budget, this.#index.clone())
+  }
+
+  rewind(numTokens: number): void {
+    this.#index.truncate(numTokens)
+  }
+
+  counts(): PolicyCounts {
+    return { ...this.#counter.counts(), indexBytes: this.#index.bytes }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/** What each KV head of the step's layer reads: everything while the budget does, else the best blocks of the index. */
+export function selectBlocks(
+  index: BlockIndex,
+  layers: readonly LayerShape[],
+  step: StepView,
+  budget: BlockBudget,
+): Selection {
+  if (step.numTokens <= budget.budgetTokens) return { kind: 'all' }
+  const layer = step.layer as number
+  const { numHeads, numKvHeads, headDim } = layers[layer]
+  const group = (numHeads / numKvHeads) * headDim
+  const [masses, scratch] = [new Float32Array(index.numBlocks), new Float32Array(index.numBlocks)]
+  const rows = Array.from({ length: numKvHeads }, (_, kvHead) => {
+    const queries = (step.queries as Float32Array).subarray(kvHead * group, (kvHead + 1) * group)
+    index.massesOf(layer, kvHead, queries, masses, scratch)
+    return chooseBlocks(masses, index.numBlocks, step.numTokens, budget, step.kv.evicted)
+  })
+  return { kind: 'runs', runs: runsOfIndices(rows) }
+}
