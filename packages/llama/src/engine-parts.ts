@@ -1,6 +1,8 @@
 import type { EngineProfile } from '@kvasir/core'
 import type { Kernels, KvArena, Program, RunLists } from '@kvasir/kernels'
 import type { LlamaConfig } from './config.ts'
+import type { RowWriter } from './moved-rows.ts'
+import type { Observer } from './observer.ts'
 import type { PagePool } from './page-pool.ts'
 import type { PrefixCache } from './prefix-cache.ts'
 import type { Workspace } from './workspace.ts'
@@ -12,6 +14,10 @@ export interface Programs {
   readonly head: Program
   /** The decode step cut at each layer's attention; compiled when a policy first needs it. */
   readonly cuts: () => readonly Program[]
+  /** Programs that watch the attention of prompts; compiled when a policy first asks. */
+  readonly observer: () => Observer
+  /** Writes rows that were changed outside the kernels; compiled when a policy first moves rows. */
+  readonly rowWriter: () => RowWriter
   readonly dispose: () => void
 }
 

@@ -14,6 +14,7 @@ export interface GraphParts {
   readonly lists: RunLists
   readonly workspace: Workspace
   readonly mode: 'exact' | 'fast'
+  readonly contextTokens: number
 }
 
 /** Token ids -> residual stream. */
@@ -124,10 +125,11 @@ export function head({ config, weights, workspace, mode }: GraphParts): Op[] {
   ]
 }
 
-/** All layers: embed, then (heads, attention, feed-forward) times numLayers. */
-export function trunk(graph: GraphParts, path: Path): Op[] {
+/** All layers: embed, then (heads, attention, feed-forward) times numLayers; `watch` adds ops once a layer's queries stand. */
+export function trunk(graph: GraphParts, path: Path, watch: (layer: number) => Op[] = () => []): Op[] {
   const layers = Array.from({ length: graph.config.numLayers }, (_, layer) => [
     ...projectHeads(graph, layer, path),
+    ...watch(layer),
     ...attend(graph, layer, path),
     ...feedForward(graph, layer, path),
   ])

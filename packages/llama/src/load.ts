@@ -7,6 +7,8 @@ import { checkTensors } from './expected-tensors.ts'
 import { openGguf } from './gguf/gguf-file.ts'
 import { decodeCuts, type GraphParts, head, trunk } from './graph.ts'
 import { LlamaModel } from './model.ts'
+import { createRowWriter, type RowWriter } from './moved-rows.ts'
+import { createObserver, type Observer } from './observer.ts'
 import { checkOptionKeys, type LlamaOptions, type ResolvedOptions, resolveOptions } from './options.ts'
 import { PagePool } from './page-pool.ts'
 import { PrefixCache } from './prefix-cache.ts'
@@ -43,14 +45,14 @@ function buildParts(
   kernels: Kernels,
   weights: LlamaWeights,
 ): EngineParts {
-  const { numLayers, numKvHeads, headDim } = config
+  const { numLayers, numHeads, numKvHeads, headDim } = config
   const { contextTokens, maxBatch, chunkTokens, mode } = options
   const capacityPages = Math.ceil(options.kvCapacityTokens / pageTokens)
   const arena = kernels.createArena({ numLayers, numKvHeads, headDim, capacityPages, type: options.kvType })
-  const lists = kernels.createRunLists(maxBatch, numKvHeads)
+  const lists = kernels.createRunLists(maxBatch, numKvHeads, numHeads)
   const maxPages = Math.ceil(contextTokens / pageTokens)
   const workspace = createWorkspace(kernels, config, Math.max(chunkTokens, maxBatch), maxBatch, maxPages)
-  const graph: GraphParts = { config, weights, arena, lists, workspace, mode }
+  const graph: GraphParts = { config, weights, arena, lists, workspace, mode, contextTokens }
   const pool = new PagePool(capacityPages)
   return {
     config,
@@ -72,6 +74,8 @@ function compile(graph: GraphParts, kernels: Kernels): Programs {
   const decode = kernels.createProgram([...trunk(graph, 'decode'), ...head(graph)])
   const logits = kernels.createProgram(head(graph))
   let cuts: readonly Program[] = []
+  let observer: Observer | undefined
+  let rowWriter: RowWriter | undefined
   return {
     prefill,
     decode,
@@ -80,8 +84,12 @@ function compile(graph: GraphParts, kernels: Kernels): Programs {
       if (cuts.length === 0) cuts = decodeCuts(graph).map((ops) => kernels.createProgram(ops))
       return cuts
     },
+    observer: () => (observer ??= createObserver(graph, kernels)),
+    rowWriter: () => (rowWriter ??= createRowWriter(graph, kernels)),
     dispose: () => {
       for (const program of [prefill, decode, logits, ...cuts]) program.dispose()
+      observer?.dispose()
+      rowWriter?.program.dispose()
     },
   }
 }

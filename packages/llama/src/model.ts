@@ -3,6 +3,7 @@ import {
   checkKeys,
   type EngineProfile,
   type GuardedSession,
+  type ObservedAttention,
   OptionError,
   openGuarded,
   privateScope,
@@ -12,6 +13,7 @@ import type { ChatTemplate } from './chat.ts'
 import type { LlamaConfig } from './config.ts'
 import { type DecodeStep, decode } from './decode.ts'
 import type { EngineParts } from './engine-parts.ts'
+import { checkObserved, type ObservedPrompt, openObserved } from './observed-prompt.ts'
 import type { ResolvedOptions } from './options.ts'
 import { askRetain, type PrefillRequest, type PrefillRun, prefill } from './prefill.ts'
 import { Sequence, type SequenceHost } from './sequence.ts'
@@ -26,6 +28,8 @@ export interface SequenceOptions {
   readonly policy?: CachePolicy
   /** Who may share exact prefixes with this sequence. @default nobody */
   readonly scope?: Scope
+  /** Attention of prompts to watch for policies that a fork starts later; what `policy` observes is watched anyway. @default nothing */
+  readonly observe?: ObservedAttention
 }
 
 interface LoadedModel {
@@ -75,9 +79,10 @@ export class LlamaModel implements AsyncDisposable {
 
   /** An empty sequence. Throws CapabilityError where the policy needs what this engine lacks. */
   createSequence(options: SequenceOptions = {}): Sequence {
-    checkKeys('SequenceOptions', options, ['policy', 'scope'])
+    checkKeys('SequenceOptions', options, ['policy', 'scope', 'observe'])
     const id = `sequence-${++this.#sequences}`
-    const state = this.#newState(id, options.scope ?? privateScope(), options.policy)
+    const observed = openObserved([options.observe, options.policy?.effects.observes])
+    const state = this.#newState(id, options.scope ?? privateScope(), options.policy, observed)
     return new Sequence(this.#host, state, options.policy)
   }
 
@@ -114,13 +119,19 @@ export class LlamaModel implements AsyncDisposable {
     return this.dispose()
   }
 
-  #newState(id: string, scope: Scope, policy: CachePolicy | undefined, resumed?: GuardedSession): SequenceState {
+  #newState(
+    id: string,
+    scope: Scope,
+    policy: CachePolicy | undefined,
+    observed: ObservedPrompt | null,
+    resumed?: GuardedSession,
+  ): SequenceState {
     const { parts, tokenizer, resolved } = this.#loaded
     const { profile } = parts
     const session =
       resumed ?? (policy ? openGuarded(policy, { id, profile, scope }, { onQuarantine: resolved.onQuarantine }) : null)
     const text = tokenizer ? new TextStream(tokenizer) : null
-    return newState({ id, scope, session, text, selectScope: policy?.effects.selectScope ?? 'step' })
+    return newState({ id, scope, session, text, observed, selectScope: policy?.effects.selectScope ?? 'step' })
   }
 
   async #fork(
@@ -132,7 +143,9 @@ export class LlamaModel implements AsyncDisposable {
     const id = `sequence-${++this.#sequences}`
     const policy = fresh ?? current
     const resumed = fresh ? undefined : from.session?.fork({ id, profile: parts.profile, scope: from.scope })
-    const state = this.#newState(id, from.scope, policy, resumed)
+    if (fresh && from.tokens.length > 0) checkObserved(fresh.name, fresh.effects.observes, from.observed)
+    const observed = from.tokens.length > 0 ? from.observed : openObserved([policy?.effects.observes])
+    const state = this.#newState(id, from.scope, policy, observed, resumed)
     shareRows(from, state, parts.pool)
     if (!resumed) await askRetain(parts, state, Int32Array.from(state.tokens), true)
     return new Sequence(this.#host, state, policy)

@@ -1,6 +1,8 @@
 import { checkInteger, isPrivateScope, pageTokens } from '@kvasir/core'
 import { type BatchSlice, commitBatch, fillBatch } from './batch.ts'
 import type { EngineParts } from './engine-parts.ts'
+import { keepRows } from './kept-rows.ts'
+import { attentionOf, type ObservedPrompt, takeChunk, takeRow, watchChunk } from './observed-prompt.ts'
 import { checkRequest } from './request-checks.ts'
 import { readerOf, type SequenceState } from './sequence-state.ts'
 
@@ -54,11 +56,12 @@ export async function prefill(
   return pending.map(({ logits }) => logits as Float32Array)
 }
 
-/** Takes over the pages of a cached prefix where the sequence is empty and nobody asked for the skipped logits. */
+/** Takes over the pages of a cached prefix where the sequence is empty and nobody needs what computing it shows. */
 async function reusePrefix(parts: EngineParts, request: Pending, signal?: AbortSignal): Promise<void> {
   const { state, tokens } = request
-  if (state.tokens.length > 0 || request.onLogits) return
-  const pages = parts.prefixCache.match(state.scope, tokens)
+  if (state.tokens.length > 0 || request.onLogits || state.observed?.allRows) return
+  const unseen = Math.max(0, tokens.length - (state.observed?.windowTokens ?? 0))
+  const pages = parts.prefixCache.match(state.scope, tokens.subarray(0, unseen))
   if (pages.length === 0) return
   state.pages.push(...pages)
   request.done = pages.length * pageTokens
@@ -78,24 +81,66 @@ function nextChunk(pending: readonly Pending[], chunkTokens: number, maxSequence
   const chunk: ChunkSlice[] = []
   let room = chunkTokens
   for (const request of pending) {
-    const count = Math.min(room, request.tokens.length - request.done)
+    const { state, tokens, done } = request
+    // Rows that are read by what was kept go one at a time, and a prompt that is watched has its chunks to itself.
+    const alone = state.kept !== null || state.observed !== null
+    if (alone && chunk.length > 0) continue
+    const count = Math.min(state.kept ? 1 : room, tokens.length - done)
     if (count === 0) continue
-    chunk.push({ request, state: request.state, tokens: request.tokens.subarray(request.done, request.done + count) })
+    chunk.push({ request, state, tokens: tokens.subarray(done, done + count) })
     room -= count
-    if (room === 0 || chunk.length === maxSequences) break
+    if (alone || room === 0 || chunk.length === maxSequences) break
   }
   return chunk
 }
 
 async function runChunk(parts: EngineParts, chunk: readonly ChunkSlice[], signal?: AbortSignal): Promise<void> {
   const rows = fillBatch(parts, chunk)
-  await parts.programs.prefill.run({ tokens: rows, sequences: chunk.length, ...(signal && { signal }) })
+  const { state, request } = chunk[0] as ChunkSlice
+  const first = request.done === 0
+  if (state.kept) state.observed = await runKeptRow(parts, state, first, signal)
+  else if (state.observed) state.observed = await runWatched(parts, state, state.observed, { rows, first, signal })
+  else await parts.programs.prefill.run({ tokens: rows, sequences: chunk.length, ...(signal && { signal }) })
   await readLogits(parts, chunk, signal)
-  commitBatch(chunk, true)
+  commitBatch(chunk, state.kept === null)
   for (const { request, state, tokens } of chunk) {
     request.done += tokens.length
     await askRetain(parts, state, tokens, request.done === request.tokens.length, signal)
   }
+}
+
+async function runWatched(
+  parts: EngineParts,
+  state: SequenceState,
+  observed: ObservedPrompt,
+  { rows, first, signal }: { rows: number; first: boolean; signal: AbortSignal | undefined },
+): Promise<ObservedPrompt> {
+  const numTokens = state.tokens.length + rows
+  const outputs = watchChunk(parts, observed, rows, numTokens)
+  const program = parts.programs.observer().prefill(observed.allRows)
+  await program.run({ tokens: rows, outputs, sequences: 1, ...(signal && { signal }) })
+  return takeChunk(parts, observed, { numTokens, kept: outputs, first })
+}
+
+/** One row that reads what is held and no more, layer by layer where its queries are wanted. */
+async function runKeptRow(
+  { programs, workspace, config }: EngineParts,
+  state: SequenceState,
+  first: boolean,
+  signal: AbortSignal | undefined,
+): Promise<ObservedPrompt | null> {
+  const run = { tokens: 1, outputs: 1, sequences: 1, kept: [state.kept?.native ?? null], ...(signal && { signal }) }
+  workspace.outputRows[0] = 0
+  if (!state.observed) {
+    await programs.decode.run(run)
+    return null
+  }
+  const queries: Float32Array[] = []
+  for (const program of programs.cuts()) {
+    await program.run(run)
+    if (queries.length < config.numLayers) queries.push(workspace.q.slice(0, config.numHeads * config.headDim))
+  }
+  return takeRow(state.observed, queries, first)
 }
 
 /** Logits of the rows that somebody wants, as many rows at a time as the workspace holds. */
@@ -135,6 +180,15 @@ export async function askRetain(
   if (!state.session) return
   const start = state.tokens.length - tokens.length
   const kv = readerOf(state, state.tokens.length, parts.arena)
-  // Nothing to carry out: without the capability `retain.evict` a valid plan keeps every row.
-  await state.session.retain({ tokens, pieces, start, last, kv, ...(signal && { signal }) })
+  const attention = last && state.observed ? attentionOf(parts, state, state.observed) : undefined
+  const plan = await state.session.retain({
+    tokens,
+    pieces,
+    start,
+    last,
+    kv,
+    ...(attention && { attention }),
+    ...(signal && { signal }),
+  })
+  if (plan.keep) state.kept = keepRows(parts, state.kept, plan.keep, state.tokens.length)
 }

@@ -1,7 +1,20 @@
 import { type GuardedSession, type KvReader, pageTokens, type Scope } from '@kvasir/core'
 import type { CountingSelector, KvArena } from '@kvasir/kernels'
+import type { EngineParts } from './engine-parts.ts'
+import { forkKept, type KeptPrompt } from './kept-rows.ts'
+import type { ObservedPrompt } from './observed-prompt.ts'
 import type { PagePool } from './page-pool.ts'
 import type { TextStream } from './text-stream.ts'
+
+/** Totals since the sequence began; peaks are of one decode step. Tokens are summed over layers and KV heads. */
+export interface SequenceCounts {
+  decodeSteps: number
+  denseSteps: number
+  attendedTokens: number
+  reusedTokens: number
+  peakAttendedTokens: number
+  peakPooledTokens: number
+}
 
 /** What one sequence holds. Plain data; the functions of this package change it, one at a time. */
 export interface SequenceState {
@@ -15,25 +28,37 @@ export interface SequenceState {
   /** null without a policy: the full cache. */
   readonly session: GuardedSession | null
   readonly selectScope: 'step' | 'layer'
+  /** null where nobody asked to see the attention of prompts. */
+  observed: ObservedPrompt | null
+  /** null while the policy keeps every row. */
+  kept: KeptPrompt | null
   /** Native selectors that served this sequence; they count their own work. */
   readonly selectors: Set<CountingSelector>
   /** Text that each token adds; null for models without a tokenizer. */
   text: TextStream | null
-  readonly counts: { decodeSteps: number; denseSteps: number; attendedTokens: number; reusedTokens: number }
+  readonly counts: SequenceCounts
   disposed: boolean
 }
 
 /** A state that holds no rows yet. */
 export function newState(
-  fields: Pick<SequenceState, 'id' | 'scope' | 'session' | 'selectScope' | 'text'>,
+  fields: Pick<SequenceState, 'id' | 'scope' | 'session' | 'selectScope' | 'text' | 'observed'>,
 ): SequenceState {
   return {
     ...fields,
     tokens: [],
     pages: [],
     exactTokens: 0,
+    kept: null,
     selectors: new Set(),
-    counts: { decodeSteps: 0, denseSteps: 0, attendedTokens: 0, reusedTokens: 0 },
+    counts: {
+      decodeSteps: 0,
+      denseSteps: 0,
+      attendedTokens: 0,
+      reusedTokens: 0,
+      peakAttendedTokens: 0,
+      peakPooledTokens: 0,
+    },
     disposed: false,
   }
 }
@@ -45,6 +70,7 @@ export function shareRows(from: SequenceState, to: SequenceState, pool: PagePool
   to.pages.push(...pages)
   to.tokens.push(...from.tokens)
   to.exactTokens = from.exactTokens
+  to.kept = forkKept(from.kept)
 }
 
 /** Makes room for rows [tokens.length, tokens.length + count): takes pages, and a private copy of a shared last page. */
@@ -80,5 +106,21 @@ export function readerOf(state: SequenceState, numTokens: number, arena: KvArena
     keys: (layer, kvHead, start, end) => arena.readRows('keys', layer, kvHead, pages, start, end),
     values: (layer, kvHead, start, end) => arena.readRows('values', layer, kvHead, pages, start, end),
     native: { arena, pages },
+  }
+}
+
+/** `StepView.weights` for the queries [numHeads][headDim] of a layer. */
+export function weightsOf(
+  { kernels, arena, config }: EngineParts,
+  state: SequenceState,
+  layer: number,
+  queries: Float32Array,
+): (kvHead: number, indices: Int32Array) => Float32Array {
+  const pages = Int32Array.from(state.pages)
+  const group = (config.numHeads / config.numKvHeads) * config.headDim
+  const scale = 1 / Math.sqrt(config.headDim)
+  return (kvHead, indices) => {
+    const own = queries.subarray(kvHead * group, (kvHead + 1) * group)
+    return kernels.attentionWeights({ arena, pages }, layer, kvHead, own, indices, scale)
   }
 }

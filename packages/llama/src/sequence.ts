@@ -1,9 +1,11 @@
 import { type CachePolicy, checkInteger, DisposedError } from '@kvasir/core'
-import type { KvArena } from '@kvasir/kernels'
-import { type DecodeStep, decode } from './decode.ts'
+import { type DecodeStep, decode, type SelectedView } from './decode.ts'
 import type { EngineParts } from './engine-parts.ts'
+import { countHeld, cutKept } from './kept-rows.ts'
+import { cutObserved } from './observed-prompt.ts'
 import { type PrefillRequest, prefill } from './prefill.ts'
 import { releasePagesAfter, type SequenceState } from './sequence-state.ts'
+import { totalsOf } from './sequence-totals.ts'
 import type { Turnstile } from './turnstile.ts'
 
 export interface PrefillOptions {
@@ -12,6 +14,12 @@ export interface PrefillOptions {
   readonly signal?: AbortSignal
   /** Rows of one native call. @default the model's chunkTokens, which is also the most */
   readonly chunkTokens?: number
+}
+
+export interface DecodeOptions {
+  readonly signal?: AbortSignal
+  /** Shows what was selected at each layer of this step, which makes it slower. */
+  readonly onSelected?: (view: SelectedView) => void
 }
 
 /** Totals of one sequence. Counts of tokens are summed over steps, layers and KV heads. */
@@ -26,6 +34,11 @@ export interface SequenceReport {
   readonly pooledTokens: number
   /** Tokens taken over from the exact prefix cache. */
   readonly reusedTokens: number
+  /** The same, at the decode step that read most. */
+  readonly peakAttendedTokens: number
+  readonly peakPooledTokens: number
+  /** Rows that must be kept to go on, summed over layers and KV heads (query heads, where the policy holds rows for each). */
+  readonly heldTokens: number
   /** Memory of the rows held, as stored. */
   readonly kvBytes: number
   /** Memory of the policy's indexes beside the KV. */
@@ -78,9 +91,10 @@ export class Sequence implements AsyncDisposable {
   }
 
   /** Appends one token under the policy and returns the logits [vocabSize] that follow it. */
-  async decode(token: number, options: { readonly signal?: AbortSignal } = {}): Promise<Float32Array> {
+  async decode(token: number, options: DecodeOptions = {}): Promise<Float32Array> {
     const { parts, turnstile } = this.#host
-    const [logits] = await turnstile.pass(() => decode(parts, [this.step(token)], options.signal))
+    const { signal, onSelected } = options
+    const [logits] = await turnstile.pass(() => decode(parts, [this.step(token, onSelected)], signal))
     return logits
   }
 
@@ -90,8 +104,8 @@ export class Sequence implements AsyncDisposable {
   }
 
   /** This sequence's part of a `LlamaModel.decode`. */
-  step(token: number): DecodeStep {
-    return { state: this.#state, token }
+  step(token: number, onSelected?: DecodeStep['onSelected']): DecodeStep {
+    return { state: this.#state, token, ...(onSelected && { onSelected }) }
   }
 
   /**
@@ -111,13 +125,15 @@ export class Sequence implements AsyncDisposable {
       state.tokens.length = numTokens
       state.exactTokens = Math.min(state.exactTokens, numTokens)
       state.text?.reset()
+      state.observed = cutObserved(state.observed, numTokens)
+      state.kept = cutKept(state.kept, numTokens)
       releasePagesAfter(state, numTokens, this.#host.parts.pool)
     })
   }
 
   /** Totals so far; after dispose, those at its end. */
   report(): SequenceReport {
-    return this.#finalReport ?? reportOf(this.#state, this.#host.parts.arena)
+    return this.#finalReport ?? reportOf(this.#state, this.#host.parts)
   }
 
   /** Gives the pages back and closes the policy session. Safe to call twice. */
@@ -125,9 +141,10 @@ export class Sequence implements AsyncDisposable {
     await this.#host.turnstile.pass(async () => {
       const state = this.#state
       if (state.disposed) return
-      this.#finalReport = reportOf(state, this.#host.parts.arena)
+      this.#finalReport = reportOf(state, this.#host.parts)
       state.disposed = true
       releasePagesAfter(state, 0, this.#host.parts.pool)
+      state.kept?.native.dispose()
       await state.session?.[Symbol.asyncDispose]()
     })
   }
@@ -146,23 +163,21 @@ export class Sequence implements AsyncDisposable {
   }
 }
 
-function reportOf(state: SequenceState, arena: KvArena): SequenceReport {
-  const { tokens, counts, selectors, session } = state
-  let attendedTokens = counts.attendedTokens
-  let pooledTokens = 0
-  for (const selector of selectors) {
-    const native = selector.counts()
-    attendedTokens += native.attendedTokens
-    pooledTokens += native.pooledTokens
-  }
+function reportOf(state: SequenceState, { arena, config }: EngineParts): SequenceReport {
+  const { tokens, counts, session, kept } = state
+  const { decodeSteps, denseSteps, reusedTokens, peakAttendedTokens, peakPooledTokens } = counts
+  const policy = session?.counts()
+  const all = tokens.length * config.numLayers * config.numKvHeads
   return {
     numTokens: tokens.length,
-    decodeSteps: counts.decodeSteps,
-    denseSteps: counts.denseSteps,
-    attendedTokens,
-    pooledTokens,
-    reusedTokens: counts.reusedTokens,
+    decodeSteps,
+    denseSteps,
+    ...totalsOf(state),
+    peakAttendedTokens,
+    peakPooledTokens,
+    heldTokens: policy?.heldTokens ?? (kept ? countHeld(kept, tokens.length) : all),
+    reusedTokens,
     kvBytes: tokens.length * (arena.pageBytes / 16),
-    indexBytes: session?.counts().indexBytes ?? 0,
+    indexBytes: policy?.indexBytes ?? 0,
   }
 }

@@ -1,0 +1,68 @@
+import { countRunTokens, indicesOfRow, intersectRuns, type RunList, runsOfIndices, runsOfSpans } from '@kvasir/core'
+import type { KeptRows } from '@kvasir/kernels'
+import type { EngineParts } from './engine-parts.ts'
+
+/** Rows that the policy's plans left, a list a layer; rows from endTokens on all stay. The kernels hold the same. */
+export interface KeptPrompt {
+  readonly native: KeptRows
+  readonly lists: readonly RunList[]
+  readonly endTokens: number
+}
+
+/** Carries a plan out: what was dropped before stays dropped. */
+export function keepRows(
+  { kernels, config }: EngineParts,
+  before: KeptPrompt | null,
+  keep: readonly RunList[],
+  endTokens: number,
+): KeptPrompt {
+  const native = before?.native ?? kernels.createKeptRows(config.numLayers, config.numKvHeads)
+  const lists = keep.map((list, layer) => {
+    native.set(layer, list, endTokens)
+    return before === null ? list : intersectRuns(list, heldList(before, layer, endTokens))
+  })
+  return { native, lists, endTokens }
+}
+
+export function forkKept(kept: KeptPrompt | null): KeptPrompt | null {
+  return kept && { ...kept, native: kept.native.clone() }
+}
+
+/** Without the rows from numTokens on; null once none of the rows that it speaks of is left. */
+export function cutKept(kept: KeptPrompt | null, numTokens: number): KeptPrompt | null {
+  if (kept === null || numTokens >= kept.endTokens) return kept
+  kept.native.truncate(numTokens)
+  const left = runsOfSpans([{ start: 0, end: numTokens }], numRowsOf(kept.lists[0] as RunList))
+  return { ...kept, lists: kept.lists.map((list) => intersectRuns(list, left)), endTokens: numTokens }
+}
+
+/** Rows that a layer's attention may read, all KV heads. */
+export function heldList(kept: KeptPrompt, layer: number, numTokens: number): RunList {
+  const list = kept.lists[layer] as RunList
+  const later = Array.from({ length: numTokens - kept.endTokens }, (_, at) => kept.endTokens + at)
+  return runsOfIndices(Array.from({ length: numRowsOf(list) }, (_, row) => [...indicesOfRow(list, row), ...later]))
+}
+
+/** Rows held at numTokens, summed over layers and KV heads. */
+export function countHeld(kept: KeptPrompt, numTokens: number): number {
+  const later = (numTokens - kept.endTokens) * numRowsOf(kept.lists[0] as RunList)
+  return kept.lists.reduce((sum, list) => sum + countRunTokens(list) + later, 0)
+}
+
+/** Rows of a selection that are held at a layer. */
+export function countChosen(kept: KeptPrompt, layer: number, runs: RunList, numTokens: number): number {
+  const held = heldList(kept, layer, numTokens)
+  const group = numRowsOf(runs) / numRowsOf(held)
+  return countRunTokens(intersectRuns(runs, group === 1 ? held : repeatRows(held, group)))
+}
+
+/** Each row `times` times over. */
+function repeatRows(list: RunList, times: number): RunList {
+  return runsOfIndices(
+    Array.from({ length: numRowsOf(list) * times }, (_, row) => indicesOfRow(list, Math.floor(row / times))),
+  )
+}
+
+function numRowsOf({ rowStarts }: RunList): number {
+  return rowStarts.length - 1
+}
