@@ -6,7 +6,7 @@ import { assertClose } from './close.ts'
 import type { EngineSuiteOptions } from './engine-suite.ts'
 import type { EngineUnderTest } from './engine-under-test.ts'
 import { probePolicy } from './probe-policy.ts'
-import { assertSameLogits, assertUndisturbed, check, runScript } from './suite-run.ts'
+import { assertSameLogits, assertUndisturbed, check, openRecorded, prefillRecorded, runScript } from './suite-run.ts'
 
 /** Half precision of the rows, seen through a softmax. */
 const tolerance = 2e-3
@@ -49,6 +49,24 @@ export function addHeadTests(engineOf: () => Promise<EngineUnderTest>, options: 
       const [kept, chosen] = [await runScript(engine, script, both), await runScript(engine, script, narrowed)]
       assertUndisturbed(kept)
       assertSameLogits(kept.logits, chosen.logits, 'kept and selected')
+    }),
+  )
+
+  test(
+    'reads a second prompt over what the first one kept',
+    needs('retain.per-head', async (engine) => {
+      const keep = keptLists(engine, prompt.length)
+      let asked = 0
+      const policy = probePolicy({ slots: ['retain'] }, () => ({
+        retain: async ({ last }) => (last && asked++ === 0 ? { keep } : {}),
+      }))
+      const read = await openRecorded(engine, policy)
+      await prefillRecorded(read, script)
+      await prefillRecorded(read, { prompt: decoded, decoded })
+      const decodedToo = await runScript(engine, script, keeping(keep))
+      await read.sequence[Symbol.asyncDispose]()
+      assertUndisturbed(read)
+      assertSameLogits(read.logits.slice(1), decodedToo.logits.slice(-1), 'read against decoded')
     }),
   )
 
