@@ -26,7 +26,7 @@ export interface DecodeOptions {
 export interface SequenceReport {
   readonly numTokens: number
   readonly decodeSteps: number
-  /** Steps at which every layer read every row. */
+  /** Steps at which every layer read all that is held. */
   readonly denseSteps: number
   /** KV rows that decode attention read. */
   readonly attendedTokens: number
@@ -171,7 +171,7 @@ function reportOf(state: SequenceState, { arena, config }: EngineParts): Sequenc
   return {
     numTokens: tokens.length,
     decodeSteps,
-    denseSteps,
+    denseSteps: policy?.denseSteps ?? denseSteps,
     ...totalsOf(state),
     peakAttendedTokens,
     peakPooledTokens,
