@@ -1,7 +1,8 @@
-import { checkInteger, checkKeys, checkOneOf, OptionError } from '@kvasir/core'
+import { type CachePolicy, checkInteger, checkKeys, checkOneOf, OptionError } from '@kvasir/core'
+import { makePolicy, parsePolicySpec, planArms } from '@kvasir/eval'
 import { type Kernels, loadKernels } from '@kvasir/kernels'
-import { createSampler, type LlamaModel, loadLlama, type Sequence } from '@kvasir/llama'
-import { sentenceKv } from '@kvasir/sentence-kv'
+import { type LlamaModel, loadLlama } from '@kvasir/llama'
+import { benchDecode, turnTokens } from './decode.ts'
 import { openPeer, type Peer } from './llama-cpp.ts'
 import { type Contestant, pairedRow, takeTurns, timeRow } from './pairs.ts'
 import { measurePeakMemory } from './peak-memory.ts'
@@ -26,6 +27,10 @@ export interface BenchOptions {
   readonly against?: PeerName
   /** Tokens in the sequence. @default 1,024 and 4,096 for prefill, 512 and 4,096 for decode */
   readonly lengths?: readonly number[]
+  /** Policies to decode under beside the full cache, as SPECs of the command line. @default sentence-kv */
+  readonly policies?: readonly string[]
+  /** Tokens a KV head, for policies that name none themselves. @default 256 */
+  readonly budgets?: readonly number[]
   /** Of both engines. @default the physical cores that the process may use */
   readonly threads?: number
   /** Rounds in which each contestant runs once. @default 5 */
@@ -34,23 +39,37 @@ export interface BenchOptions {
   readonly onProgress?: (label: string) => void
 }
 
-const optionNames = ['what', 'model', 'text', 'against', 'lengths', 'threads', 'pairs', 'onProgress'] as const
+const optionNames = [
+  'what',
+  'model',
+  'text',
+  'against',
+  'lengths',
+  'policies',
+  'budgets',
+  'threads',
+  'pairs',
+  'onProgress',
+] as const
 const defaultLengths = { prefill: [1024, 4096], decode: [512, 4096] } as const
 
-/** Tokens decoded in one turn: the mean is over these, at lengths from `length` to `length + turnTokens`. */
-const turnTokens = 32
-/** Tokens a KV head that the measured SentenceKV reads. */
-const budgetTokens = 256
-const fullCache = 'full cache'
-
 /** What every benchmark gets. */
-interface Bench {
+export interface Bench {
   readonly model: LlamaModel
   readonly peer: { readonly name: PeerName; readonly engine: Peer } | null
   /** Tokens of the text, at least the longest length and a turn. */
   readonly tokens: Int32Array
   readonly pairs: number
+  /** Policies to decode under. */
+  readonly arms: readonly BenchArm[]
   readonly progress: (label: string) => void
+}
+
+export interface BenchArm {
+  readonly name: string
+  /** Tokens a KV head; null for a policy without a budget. */
+  readonly budget: number | null
+  readonly policy: CachePolicy
 }
 
 /** Runs benchmarks, and the roofs of the machine in the same run. Throws OptionError, PeerError. */
@@ -78,6 +97,7 @@ async function benchEngine(
   progress: (label: string) => void,
 ): Promise<BenchRow[]> {
   const { model: path, against } = options
+  const arms = armsOf(options)
   const jobs = options.what
     .filter(isEngineBench)
     .flatMap((what) => (options.lengths ?? defaultLengths[what]).map((length) => ({ what, length })))
@@ -88,7 +108,7 @@ async function benchEngine(
   const peer = against ? { name: against, engine: await openPeer({ model: path, threads, contextTokens }) } : null
   try {
     const tokens = tokensOf(model, options.text, contextTokens)
-    const bench: Bench = { model, peer, tokens, pairs, progress }
+    const bench: Bench = { model, peer, tokens, pairs, arms, progress }
     progress('roofs')
     const rows = await measureRoofs(threads)
     for (const { what, length } of jobs) {
@@ -109,9 +129,17 @@ function checkOptions(options: BenchOptions): void {
     throw new OptionError({ parameter: 'what', expected: `some of ${benchNames.join(', ')}`, got: 'nothing' })
   }
   for (const what of options.what) checkOneOf('what', what, benchNames)
+  armsOf(options)
   for (const length of options.lengths ?? []) checkInteger('lengths', length, 1)
   if (options.against !== undefined) checkOneOf('against', options.against, peerNames)
   checkInteger('pairs', options.pairs ?? 1, 1)
+}
+
+/** Throws OptionError before anything is loaded. */
+function armsOf({ policies = ['sentence-kv'], budgets = [256] }: BenchOptions): BenchArm[] {
+  return planArms(policies.map(parsePolicySpec), budgets)
+    .filter(({ spec }) => spec.name !== 'full')
+    .map((arm) => ({ name: arm.spec.text, budget: arm.budget, policy: makePolicy(arm) }))
 }
 
 function tokensOf({ tokenizer }: LlamaModel, text: string, count: number): Int32Array {
@@ -136,39 +164,4 @@ async function timePrefill(model: LlamaModel, prompt: Int32Array): Promise<numbe
   const startMs = performance.now()
   await sequence.prefill(prompt)
   return performance.now() - startMs
-}
-
-async function benchDecode({ model, peer, tokens, pairs, progress }: Bench, length: number): Promise<BenchRow[]> {
-  const prompt = tokens.subarray(0, length)
-  const fed = tokens.subarray(length, length + turnTokens)
-  progress(`decode ${length}, prefill`)
-  await using full = model.createSequence()
-  await full.prefill(prompt)
-  await peer?.engine.prefill(prompt)
-  await using selecting = await full.fork({ policy: sentenceKv({ budgetTokens }) })
-  const contestants: Record<string, Contestant> = { full: () => timeDecode(full, fed) }
-  if (peer) contestants.theirs = () => peer.engine.decode(fed)
-  if (length > 2 * budgetTokens) contestants.selecting = () => timeDecode(selecting, fed)
-  const times = await takeTurns(contestants, pairs, () => progress(`decode ${length}`))
-
-  const toMs = (ms: number) => ms
-  const label = { name: 'decode full', shape: `length=${length}`, unit: 'ms/token' }
-  const rows = [peer ? pairedRow(label, toMs, times.full, times.theirs, peer.name) : timeRow(label, toMs, times.full)]
-  if (times.selecting) {
-    const sentence = { ...label, name: 'decode sentence-kv', shape: `length=${length},budget=${budgetTokens}` }
-    rows.push(pairedRow(sentence, toMs, times.selecting, times.full, fullCache))
-    if (peer) rows.push(pairedRow(sentence, toMs, times.selecting, times.theirs, peer.name))
-  }
-  return rows
-}
-
-/** Milliseconds a token, a greedy draw each; then forgets the tokens, so that every turn starts at the same length. */
-async function timeDecode(sequence: Sequence, tokens: Int32Array): Promise<number> {
-  const start = sequence.numTokens
-  const sampler = createSampler()
-  const startMs = performance.now()
-  for (const token of tokens) sampler.sample(await sequence.decode(token))
-  const ms = performance.now() - startMs
-  await sequence.rewind(start)
-  return ms / tokens.length
 }

@@ -1,7 +1,7 @@
 import { type BenchName, type BenchReport, type BenchRow, benchNames, type PeerName, runBench } from '@kvasir/bench'
 import { checkOneOf } from '@kvasir/core'
 import type { Command } from 'commander'
-import { integer, integerList } from '../arguments.ts'
+import { integer, integerList, repeated } from '../arguments.ts'
 import { readLongDocument } from '../long-document.ts'
 import { modelOption } from '../model.ts'
 import { note, printJson, tableText } from '../output.ts'
@@ -10,6 +10,8 @@ interface BenchFlags {
   readonly model: string
   readonly against?: PeerName
   readonly length?: readonly number[]
+  readonly policy?: readonly string[]
+  readonly budget?: readonly number[]
   readonly threads?: number
   readonly pairs: number
   readonly json?: true
@@ -23,13 +25,18 @@ export function addBenchCommand(program: Command): void {
     .option(...modelOption)
     .option('--against <peer>', 'llama.cpp')
     .option('--length <n,...>', 'tokens in the sequence', integerList('--length', 1))
+    .option('--policy <spec>', 'policy to decode under (default: sentence-kv); may be given more than once', repeated)
+    .option('--budget <n,...>', 'tokens a KV head (default: 256)', integerList('--budget', 1))
     .option('--threads <n>', 'threads of each engine (default: the physical cores)', integer('--threads', 1, 256))
     .option('--pairs <n>', 'rounds in which each takes its turn', integer('--pairs', 1), 5)
     .option('--json', 'print one JSON object')
     .action(measure)
 }
 
-async function measure(what: string[], { model, against, length, threads, pairs, json }: BenchFlags): Promise<void> {
+async function measure(
+  what: string[],
+  { model, against, length, policy, budget, threads, pairs, json }: BenchFlags,
+): Promise<void> {
   const report = await runBench({
     what: what.map((name) => checkOneOf('what', name as BenchName, benchNames)),
     model,
@@ -37,6 +44,8 @@ async function measure(what: string[], { model, against, length, threads, pairs,
     pairs,
     ...(against && { against }),
     ...(length && { lengths: length }),
+    ...(policy && { policies: policy }),
+    ...(budget && { budgets: budget }),
     ...(threads && { threads }),
     onProgress: changes(note),
   })
