@@ -9,7 +9,11 @@ const prompt = Int32Array.from({ length: 50 }, (_, i) => (i * 37 + 5) % 512)
 
 let model: LlamaModel
 beforeAll(async () => {
-  model = await loadLlama({ model: fixturePath('gguf/llama-Q4_1.gguf'), kernels: await loadKernels() })
+  model = await loadLlama({
+    model: fixturePath('gguf/llama-Q4_1.gguf'),
+    kernels: await loadKernels(),
+    kvCapacityTokens: 4096,
+  })
 })
 afterAll(() => model.dispose())
 

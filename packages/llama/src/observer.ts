@@ -43,6 +43,7 @@ export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
     q,
     numHeads,
     scale: 1 / Math.sqrt(headDim),
+    windowTokens: config.slidingWindow ?? 0,
     batch: of,
     mass: mass[layer] as Float32Array,
     massStride: contextTokens,
