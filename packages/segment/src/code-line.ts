@@ -25,6 +25,10 @@ const codePatterns: readonly RegExp[] = [
   /^\s*\$\s+[a-z]/, // a shell prompt
 ]
 
+const signs = /[=(){}<>[\]$]|":|[;:]\s*$/
+const firstSigns =
+  /^\s*(?:[@#/*]|(?:import|from|else|try|finally|return|break|continue|class|package|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP)\b)/
+
 /** What is code only below code. */
 const followingPatterns: readonly RegExp[] = [
   /[;{},]\s*$/,
@@ -57,7 +61,4 @@ export function bracketDepth(line: string): number {
 }
 
 /** A quick no for prose. */
-const hasSign = (line: string): boolean =>
-  /[=(){}<>[\]_;@#*/\\$]|":|^\s*(?:import|else|try|finally|return|break|continue|class|package|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP)\b/.test(
-    line,
-  )
+const hasSign = (line: string): boolean => signs.test(line) || firstSigns.test(line)

@@ -1,7 +1,7 @@
 /** True if `line` has cells: two bars or tabs with text around them, or commas or semicolons without a space after them. */
 export function isTableLine(line: string): boolean {
-  if (/[|\t]/.test(line) && (/\S *\| .*\S *\| *\S/.test(line) || /\S\t.*\S\t+\S/.test(line))) return true
-  return /[,;]\S/.test(line) && (hasCells(line, ',') || hasCells(line, ';')) // a quick no for prose
+  if (!/[|\t]|[,;]\S.*[,;]\S/.test(line)) return false // prose
+  return /\S *\| .*\S *\| *\S/.test(line) || /\S\t.*\S\t+\S/.test(line) || hasCells(line, ',') || hasCells(line, ';')
 }
 
 /** True if `line` goes on with a table: one bar or tab is enough below a row. */
