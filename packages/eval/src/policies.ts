@@ -18,10 +18,12 @@ export interface PolicyEntry {
   readonly make: (options: Readonly<Record<string, unknown>>) => CachePolicy
 }
 
+type KeyOf<Options> = Options extends unknown ? keyof Options & string : never
+
 /** Ties the keys to the options of the policy; the policy itself checks the values. */
 function entry<Options extends object>(
   make: (options: Options) => CachePolicy,
-  keys: readonly (keyof Options & string)[],
+  keys: readonly KeyOf<Options>[],
 ): PolicyEntry {
   return { keys, make: (options) => make(options as Options) }
 }
@@ -37,6 +39,8 @@ export const policies = {
   'sentence-kv': entry(sentenceKv, [
     'budgetTokens',
     'mode',
+    'keep',
+    'windowTokens',
     'sinkTokens',
     'recentTokens',
     'poolFactor',
@@ -44,6 +48,7 @@ export const policies = {
     'jointHeads',
     'minSegmentTokens',
     'maxSegmentTokens',
+    'pieceTokens',
   ]),
   snapkv: entry(snapKv, [...ranked, 'windowTokens', 'poolTokens']),
   pyramidkv: entry(pyramidKv, [...ranked, 'windowTokens', 'poolTokens', 'beta']),

@@ -1,3 +1,4 @@
+export { clauseEnds } from './clause-ends.ts'
 export type { Language } from './lexicon.ts'
 export type { SegmentOptions } from './segment-options.ts'
 export { segmentTokens, type TokenizedText } from './segment-tokens.ts'

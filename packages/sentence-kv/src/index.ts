@@ -1,2 +1,5 @@
+export type { KvasirOptions } from './kvasir/options.ts'
 export type { SentenceKvOptions } from './options.ts'
+export type { PaperOptions } from './paper/options.ts'
+export type { ReleasedOptions } from './released/options.ts'
 export { sentenceKv } from './sentence-kv.ts'

@@ -1,49 +1,42 @@
 import { OptionError } from '@kvasir/core'
 import { describe, expect, test } from 'vitest'
 import { resolveSentenceKv } from './options.ts'
+import { sentenceKv } from './sentence-kv.ts'
 
-test('defaults', () => {
-  expect(resolveSentenceKv({ budgetTokens: 256 })).toEqual({
-    rule: { budgetTokens: 256, sinkTokens: 4, recentTokens: 16, poolFactor: 2, jointHeads: true },
-    codeBits: 2,
-    minSegmentTokens: 4,
-    maxSegmentTokens: 64,
-  })
+test('the mode is kvasir where none is named, and the policy says which it is', () => {
+  expect(sentenceKv({ budgetTokens: 128 }).name).toBe('sentence-kv:kvasir')
+  for (const mode of ['kvasir', 'paper', 'released'] as const) {
+    expect(resolveSentenceKv({ mode, budgetTokens: 128 }).mode).toBe(mode)
+    expect(sentenceKv({ mode, budgetTokens: 128 }).name).toBe(`sentence-kv:${mode}`)
+  }
 })
 
-test('sentences are shorter where the budget is small: sinks and two of them fit in it', () => {
-  expect(resolveSentenceKv({ budgetTokens: 64 }).maxSegmentTokens).toBe(30)
-  expect(resolveSentenceKv({ budgetTokens: 40 }).maxSegmentTokens).toBe(18)
-  const least = resolveSentenceKv({ budgetTokens: 2, sinkTokens: 0, recentTokens: 1 })
-  expect([least.minSegmentTokens, least.maxSegmentTokens]).toEqual([1, 1])
+test('a third of what is kept is read, unless another factor is named', () => {
+  expect(resolveSentenceKv({ mode: 'paper', budgetTokens: 128 })).toMatchObject({ keptTokens: 384, windowTokens: 32 })
+  expect(resolveSentenceKv({ mode: 'released', budgetTokens: 129, keep: 2.5 })).toMatchObject({ keptTokens: 322 })
 })
 
 describe('misuse', () => {
-  test('a budget below what is always kept', () => {
-    expect(() => resolveSentenceKv({ budgetTokens: 16 })).toThrow(OptionError)
-    expect(() => resolveSentenceKv({ budgetTokens: 16 })).toThrow(/budgetTokens.*lower sinkTokens and recentTokens/)
-  })
-
-  test('an unknown key, with the right spelling', () => {
-    expect(() => resolveSentenceKv({ budgetTokens: 64, sinkToken: 4 } as never)).toThrow(/Did you mean sinkTokens\?/)
-    expect(() => resolveSentenceKv({ budget: 64 } as never)).toThrow(/Did you mean budgetTokens\?/)
-  })
-
-  test('an unknown mode, naming the one there is', () => {
-    expect(() => resolveSentenceKv({ budgetTokens: 64, mode: 'paper' as never })).toThrow(/mode: .*kvasir.*paper/)
+  test('an unknown mode, naming those there are', () => {
+    expect(() => resolveSentenceKv({ budgetTokens: 64, mode: 'papr' as never })).toThrow(OptionError)
+    expect(() => resolveSentenceKv({ budgetTokens: 64, mode: 'papr' as never })).toThrow(
+      /kvasir, paper, released.*papr/,
+    )
   })
 
   test.each([
-    { codeBits: 3 },
-    { codeBits: '2' },
-    { minSegmentTokens: 0 },
-    { minSegmentTokens: 65 },
-    { maxSegmentTokens: 200 },
-    { maxSegmentTokens: 2, minSegmentTokens: 3 },
-    { poolFactor: -1 },
-    { jointHeads: 'yes' },
-    { recentTokens: 0 },
-  ])('%o', (options) => {
-    expect(() => resolveSentenceKv({ budgetTokens: 128, ...options } as never)).toThrow(OptionError)
+    ['paper', { poolFactor: 2 }],
+    ['paper', { sinkTokens: 4 }],
+    ['released', { windowTokens: 32 }],
+    ['released', { recentTokens: 32 }],
+    ['kvasir', { windowTokens: 32 }],
+  ])('a key that mode %s does not know: %o', (mode, options) => {
+    const make = () => resolveSentenceKv({ mode, budgetTokens: 128, ...options } as never)
+    expect(make).toThrow(OptionError)
+    expect(make).toThrow(new RegExp(`of mode ${mode}\\.${Object.keys(options)[0]}: expected one of`))
+  })
+
+  test('a misspelt key, with the right spelling', () => {
+    expect(() => resolveSentenceKv({ mode: 'paper', budgetToken: 64 } as never)).toThrow(/Did you mean budgetTokens\?/)
   })
 })

@@ -15,7 +15,7 @@ const capable: EngineProfile = {
 test('it is frozen, and says that it is lossy and selects natively', () => {
   const policy = sentenceKv({ budgetTokens: 128 })
   expect(Object.isFrozen(policy)).toBe(true)
-  expect(policy).toMatchObject({ name: 'sentence-kv', effects: { fidelity: 'lossy', selectsNatively: true } })
+  expect(policy).toMatchObject({ name: 'sentence-kv:kvasir', effects: { fidelity: 'lossy', selectsNatively: true } })
 })
 
 test('an engine without its selector is refused when a sequence is opened, with the way out', () => {

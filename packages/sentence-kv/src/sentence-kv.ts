@@ -1,32 +1,77 @@
 import { type CachePolicy, type Effects, requireCapabilities } from '@kvasir/core'
 import { kernelsOf } from '@kvasir/kernels'
 import { uniformLayer } from '@kvasir/semantic'
+import { windowTokens as keepWindowTokens } from './kvasir/kept-rows.ts'
+import type { ResolvedKvasir } from './kvasir/options.ts'
+import { KvasirSession } from './kvasir/session.ts'
 import { resolveSentenceKv, type SentenceKvOptions } from './options.ts'
-import { SentenceKvSession } from './session.ts'
-
-const effects = Object.freeze<Effects>({
-  slots: ['retain', 'append', 'select'],
-  fidelity: 'lossy',
-  selectScope: 'step',
-  selectsNatively: true,
-})
+import type { ResolvedPaper } from './paper/options.ts'
+import { paperRule } from './paper/paper-rule.ts'
+import type { PoolRule } from './pool/rule.ts'
+import { PoolSession } from './pool/session.ts'
+import type { ResolvedReleased } from './released/options.ts'
+import { releasedRule, windowTokens as releasedWindowTokens } from './released/released-rule.ts'
 
 /**
- * SentenceKV (Zhu et al. 2025, arXiv 2504.00970), improved: nothing is discarded; sentences are indexed by the mean and
- * spread of their keys, tokens by 2-bit codes of their residuals; each step reads the sinks, the recent tokens, the open
- * sentence, and the tokens that the current query weighs most. Throws OptionError for wrong options; its `bind` a
- * CapabilityError for an engine without the selectors of @kvasir/kernels or with layers of several shapes.
+ * SentenceKV (Zhu et al. 2025, arXiv 2504.00970): each step reads only what lies in the sentences that the query is close
+ * to. Mode `kvasir` is our improvement, `paper` the published description, `released` the published code; the policy's
+ * name says which. Throws OptionError for wrong options; its `bind` a CapabilityError for an engine that lacks what the
+ * mode needs.
  */
 export function sentenceKv(options: SentenceKvOptions): CachePolicy {
   const resolved = resolveSentenceKv(options)
+  switch (resolved.mode) {
+    case 'kvasir':
+      return kvasirPolicy(resolved)
+    case 'paper':
+      return paperPolicy(resolved)
+    case 'released':
+      return releasedPolicy(resolved)
+  }
+}
+
+function kvasirPolicy(options: ResolvedKvasir): CachePolicy {
+  const keepsAll = options.keptTokens === null
+  const name = 'sentence-kv:kvasir'
   return Object.freeze<CachePolicy>({
-    name: 'sentence-kv',
-    effects,
+    name,
+    effects: Object.freeze<Effects>({
+      slots: ['retain', 'append', 'select'],
+      fidelity: 'lossy',
+      selectScope: 'step',
+      selectsNatively: true,
+      ...(!keepsAll && { observes: { windowTokens: keepWindowTokens } }),
+    }),
     bind(engine) {
-      requireCapabilities('sentence-kv', engine, ['select.native:segment-codes'])
+      requireCapabilities(name, engine, ['select.native:segment-codes'])
+      if (!keepsAll) requireCapabilities(name, engine, ['observe.attention-mass', 'retain.per-head'])
       kernelsOf(engine)
       uniformLayer(engine)
     },
-    open: ({ profile }) => SentenceKvSession.open(profile, resolved),
+    open: ({ profile }) => KvasirSession.open(profile, options),
+  })
+}
+
+function paperPolicy(options: ResolvedPaper): CachePolicy {
+  return poolPolicy('sentence-kv:paper', paperRule(options), options.windowTokens)
+}
+
+function releasedPolicy(options: ResolvedReleased): CachePolicy {
+  return poolPolicy('sentence-kv:released', releasedRule(options), releasedWindowTokens)
+}
+
+function poolPolicy(name: string, rule: PoolRule, windowTokens: number): CachePolicy {
+  const needed = ['select.runs', 'observe.query', 'observe.keys', 'observe.attention-mass', 'retain.per-head']
+  return Object.freeze<CachePolicy>({
+    name,
+    effects: Object.freeze<Effects>({
+      slots: ['retain', 'append', 'select'],
+      fidelity: 'lossy',
+      selectScope: 'layer',
+      observes: { windowTokens },
+    }),
+    bind: (engine) =>
+      requireCapabilities(name, engine, rule.heads === 'query' ? [...needed, 'select.per-query-head'] : needed),
+    open: ({ profile }) => new PoolSession(rule, profile.shape.layers),
   })
 }

@@ -41,6 +41,15 @@ test('a model without text has segments of the greatest length', () => {
   expect(ends).toEqual([8, 16, 24, 32])
 })
 
+test('with a piece length, a closed sentence comes in pieces that end at clause marks', () => {
+  const bounds = SentenceBounds.open(1, 64, 6)
+  const pieces = ['When', ' it', ' rains', ',', ' we', ' all', ' stay', '.', ' Yes', '.', ' And']
+  expect(run(bounds, pieces).flat()).toEqual([4, 8, 10])
+  bounds.truncate(7)
+  expect(bounds.closedTokens).toBe(0)
+  expect(run(bounds, ['.', ' Yes', '.', ' And']).flat()).toEqual([4, 8, 10])
+})
+
 describe('whatever the text', () => {
   test('ends ascend, segments are at most maxTokens long, and fewer than twice as many tokens are open', () => {
     fc.assert(
@@ -61,14 +70,30 @@ describe('whatever the text', () => {
     )
   })
 
+  test('pieces cut sentences and nothing else, and are no longer than they may be', () => {
+    fc.assert(
+      fc.property(text, fc.integer({ min: 1, max: 12 }), (pieces, pieceTokens) => {
+        const whole = run(SentenceBounds.open(4, 32), pieces).flat()
+        const cut = run(SentenceBounds.open(4, 32, pieceTokens), pieces).flat()
+        expect(cut).toEqual(expect.arrayContaining(whole))
+        cut.forEach((end, i) => {
+          expect(end - (cut[i - 1] ?? 0)).toBeLessThanOrEqual(pieceTokens)
+          expect(end).toBeGreaterThan(cut[i - 1] ?? 0)
+        })
+        expect(cut.at(-1)).toBe(whole.at(-1))
+      }),
+    )
+  })
+
   test('after a truncate all goes on as in a fresh run', () => {
     fc.assert(
       fc.property(text, text, fc.nat(200), limits, (pieces, others, cut, { min, more }) => {
         const kept = Math.min(cut, pieces.length)
-        const back = SentenceBounds.open(min, min + more)
+        const pieceTokens = more % 2 === 0 ? null : more
+        const back = SentenceBounds.open(min, min + more, pieceTokens)
         run(back, pieces)
         back.truncate(kept)
-        const fresh = SentenceBounds.open(min, min + more)
+        const fresh = SentenceBounds.open(min, min + more, pieceTokens)
         run(fresh, pieces.slice(0, kept))
         expect(back.closedTokens).toBe(fresh.closedTokens)
         expect(run(back, others)).toEqual(run(fresh, others))
@@ -79,11 +104,11 @@ describe('whatever the text', () => {
   test('a clone and its original go on alike, each by itself', () => {
     fc.assert(
       fc.property(text, text, (pieces, others) => {
-        const bounds = SentenceBounds.open(4, 16)
+        const bounds = SentenceBounds.open(4, 16, 5)
         run(bounds, pieces)
         const clone = bounds.clone()
         run(bounds, ['Something', ' else', '.', ' Quite'])
-        const fresh = SentenceBounds.open(4, 16)
+        const fresh = SentenceBounds.open(4, 16, 5)
         run(fresh, pieces)
         expect(run(clone, others)).toEqual(run(fresh, others))
       }),

@@ -1,0 +1,46 @@
+import type { PoolRule, WindowAttention } from '../pool/rule.ts'
+import { heaviestRows, maxPooled, sumHeads } from '../window-mass.ts'
+import { type ResolvedReleased, recentEntries, startEntries } from './options.ts'
+
+/** Rows of the observation window, and width of the max-pooling. */
+export const windowTokens = 32
+const poolWidth = 7
+
+/**
+ * Of the 13 delimiters that the published scripts look up, those that byte-level vocabularies know under that spelling.
+ * A token that merges one with other text ends nothing.
+ */
+const delimiters: ReadonlySet<string> = new Set(['.', '!', '?', '...'])
+
+/** The published code, commit d6bb131, quirks included; the README of this package lists them. */
+export function releasedRule({ budgetTokens, keptTokens }: ResolvedReleased): PoolRule {
+  return {
+    heads: 'query',
+    choice: {
+      startEntries,
+      recentEntries,
+      // The cut-off is strict: the entry after the first 32 can never be brought back.
+      skippedEntries: 1,
+      count: budgetTokens - startEntries - recentEntries,
+    },
+    closes: (piece) => delimiters.has(piece),
+    retain: (attention) => attention.candidates.map((rows, head) => retainHead(attention, rows, head, keptTokens)),
+    bucketEntries: (kept, numSentences) => Math.max(100, 2 * Math.floor(kept / Math.max(1, numSentences)) + 50),
+    // A delimiter empties the open sentence before it is looked at; the first token of a sentence is alone in it.
+    readsAll: (openTokens, closes) => closes || openTokens <= 1,
+  }
+}
+
+/** The window's rows, and of those before it the ones of the highest pooled mass. */
+function retainHead(
+  { mass, numTokens, windowTokens: window }: WindowAttention,
+  candidates: Int32Array,
+  head: number,
+  keptTokens: number,
+): Int32Array {
+  const pastEnd = numTokens - window
+  const past = candidates.filter((row) => row < pastEnd)
+  const pooled = maxPooled(sumHeads(mass, { first: head, count: 1 }, numTokens).subarray(0, pastEnd), poolWidth)
+  const best = heaviestRows(past, pooled, keptTokens - window)
+  return Int32Array.from([...best, ...candidates.filter((row) => row >= pastEnd)])
+}
