@@ -115,6 +115,7 @@ std::unique_ptr<Step> attendPrefillStep(const OpFields& op) {
   auto step = std::make_unique<AttendPrefillStep>();
   step->out = op.floats("out", readAttention(op, *step, tokens), tokens);
   step->windowTokens = op.integer("windowTokens");
+  step->lse = op.has("lse") ? op.floats("lse", step->numHeads, tokens) : nullptr;
   return step;
 }
 
@@ -122,6 +123,7 @@ std::unique_ptr<Step> attentionMassStep(const OpFields& op) {
   auto step = std::make_unique<AttentionMassStep>();
   readAttention(op, *step, tokens);
   step->windowTokens = op.integer("windowTokens");
+  step->lse = op.has("lse") ? op.floats("lse", step->numHeads, tokens) : nullptr;
   step->massStride = op.integer("massStride");
   step->mass = op.floats("mass", step->massStride, {Extent::fixed, step->numHeads});
   return step;

@@ -39,7 +39,7 @@ void WriteKvStep::execute(Context& context, Run& run) const {
 
 void AttendPrefillStep::execute(Context& context, Run& run) const {
   const LayerRows rows = arena->layerRows(context, layer, batch.of(run), 0);
-  attendPrefill(context, rows.view, layer, q, numHeads, scale, windowTokens, rows.batch, out);
+  attendPrefill(context, rows.view, layer, q, numHeads, scale, windowTokens, rows.batch, out, lse);
 }
 
 void AttentionMassStep::execute(Context& context, Run& run) const {
@@ -50,7 +50,7 @@ void AttentionMassStep::execute(Context& context, Run& run) const {
   }
   const LayerRows rows = arena->layerRows(context, layer, sequences, 0);
   if (context.cancelled()) return;
-  attentionMass(context, rows.view, layer, q, numHeads, scale, windowTokens, rows.batch, mass,
+  attentionMass(context, rows.view, layer, q, numHeads, scale, windowTokens, rows.batch, lse, mass,
                 static_cast<std::size_t>(massStride));
 }
 

@@ -89,11 +89,13 @@ struct AttentionStep : Step {
 struct AttendPrefillStep final : AttentionStep {
   int windowTokens;
   float* out;
+  float* lse;  // or null
   void execute(Context& context, Run& run) const override;
 };
 
 struct AttentionMassStep final : AttentionStep {
   int windowTokens;
+  const float* lse;  // or null
   float* mass;
   int massStride;
   void execute(Context& context, Run& run) const override;

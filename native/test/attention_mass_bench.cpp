@@ -46,22 +46,28 @@ void benchMass(Isa isa, int threads, int slices) {
     const std::vector<std::int32_t> rowStarts = {0, one.rows};
     const Batch batch = cache.batch(rowStarts);
     const float scale = 1.0f / std::sqrt(static_cast<float>(shape.headDim));
-    std::vector<double> attending, massing, ratios;
+    std::vector<float> lse(static_cast<std::size_t>(one.rows * shape.numHeads()));
+    std::vector<double> attending, massing, ratios, shortRatios;
     for (int slice = 0; slice < slices; ++slice) {
       const auto attend = [&] {
-        attendPrefill(context, cache.view, shape.layer, q.data(), shape.numHeads(), scale, 0, batch, out.data());
+        attendPrefill(context, cache.view, shape.layer, q.data(), shape.numHeads(), scale, 0, batch, out.data(),
+                      lse.data());
       };
       const double before = microsecondsOf(attend);
-      massing.push_back(microsecondsOf([&] {
-        attentionMass(context, cache.view, shape.layer, q.data(), shape.numHeads(), scale, 0, batch, mass.data(),
+      const auto add = [&](const float* known) {
+        attentionMass(context, cache.view, shape.layer, q.data(), shape.numHeads(), scale, 0, batch, known, mass.data(),
                       static_cast<std::size_t>(one.tokens));
-      }));
+      };
+      massing.push_back(microsecondsOf([&] { add(nullptr); }));
+      const double withLse = microsecondsOf([&] { add(lse.data()); });
       attending.push_back(std::min(before, microsecondsOf(attend)));
       ratios.push_back(massing.back() / attending.back());
+      shortRatios.push_back(withLse / attending.back());
     }
-    std::printf("d=%-3d kvHeads=%d group=%d, %3d rows of %4d: mass %8.0f us, prefill %8.0f us, ratio %.2f (quartiles %.2f-%.2f)\n",
+    std::printf("d=%-3d kvHeads=%d group=%d, %3d rows of %4d: mass %8.0f us, prefill %8.0f us, ratio %.2f (quartiles %.2f-%.2f), with lse %.2f\n",
                 shape.headDim, shape.numKvHeads, shape.group, one.rows, one.tokens, quantile(massing, 0.5),
-                quantile(attending, 0.5), quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75));
+                quantile(attending, 0.5), quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75),
+                quantile(shortRatios, 0.5));
     std::fflush(stdout);
   }
 }

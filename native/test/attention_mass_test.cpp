@@ -46,10 +46,20 @@ std::vector<int> range(int first, int end) {
 
 // mass [numHeads][stride] of the last `rows` of the first `tokens` rows; q [rows].
 void addMass(Context& context, const Cache& cache, const float* q, int rows, int tokens, int window, float* mass,
-             std::size_t stride) {
+             std::size_t stride, const float* lse = nullptr) {
   const std::int32_t rowStarts[] = {0, rows}, seen[] = {tokens};
   attentionMass(context, cache.view, cache.shape.layer, q, cache.shape.numHeads(), scaleOf(cache.shape), window,
-                {1, rowStarts, seen, cache.pageStarts.data(), cache.pages.data()}, mass, stride);
+                {1, rowStarts, seen, cache.pageStarts.data(), cache.pages.data()}, lse, mass, stride);
+}
+
+// As prefill attention of the same rows leaves it.
+std::vector<float> lseOf(Context& context, const Cache& cache, const std::vector<float>& q, int rows, int tokens,
+                         int window) {
+  const std::int32_t rowStarts[] = {0, rows}, seen[] = {tokens};
+  std::vector<float> out(q.size()), lse(static_cast<std::size_t>(rows * cache.shape.numHeads()), NAN);
+  attendPrefill(context, cache.view, cache.shape.layer, q.data(), cache.shape.numHeads(), scaleOf(cache.shape), window,
+                {1, rowStarts, seen, cache.pageStarts.data(), cache.pages.data()}, out.data(), lse.data());
+  return lse;
 }
 
 std::vector<double> massExactly(const Cache& cache, const std::vector<float>& q, int rows, int tokens, int window,
@@ -85,6 +95,11 @@ void testMassOfRandomShapes(const NamedIsa& isa, Random& random) {
       check(std::fabs(sum - rows) <= 1e-4 * rows, "mass of all keys is the number of rows", isa.name, sum - rows);
       for (int i = tokens; i < stride; ++i) check(mass[static_cast<std::size_t>(head * stride + i)] == 0.0f, "nothing beyond the end", isa.name);
     }
+    const std::vector<float> lse = lseOf(two, cache, q, rows, tokens, window);
+    std::vector<float> known(mass.size(), 0.0f);
+    addMass(two, cache, q.data(), rows, tokens, window, known.data(), static_cast<std::size_t>(stride), lse.data());
+    const double knownError = relativeError(known.data(), std::vector<double>(mass.begin(), mass.end()));
+    check(knownError <= kMassError, "mass with known lse", isa.name, knownError);
     for (Context* context : {static_cast<Context*>(&two), static_cast<Context*>(&seven)}) {
       std::vector<float> again(mass.size(), 0.0f);
       addMass(*context, cache, q.data(), rows, tokens, window, again.data(), static_cast<std::size_t>(stride));

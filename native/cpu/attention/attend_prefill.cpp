@@ -1,4 +1,6 @@
 // Cuts prefill attention into tasks of (sequence, block of rows, KV head).
+#include <cmath>
+
 #include "kernels.h"
 
 namespace kvasir {
@@ -28,7 +30,7 @@ struct RowBlock {
 }  // namespace
 
 void attendPrefill(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
-                   int windowTokens, const Batch& batch, float* out) {
+                   int windowTokens, const Batch& batch, float* out, float* lse) {
   const attention::Kernels& kernels = attention::kernelsFor(context.isa());
   const int group = numHeads / kv.numKvHeads;
   const int batchRows = batch.rowStarts[batch.numSequences] - batch.rowStarts[0];
@@ -47,7 +49,8 @@ void attendPrefill(Context& context, const KvView& kv, int layer, const float* q
 
   const std::size_t headDim = static_cast<std::size_t>(kv.headDim);
   const std::size_t rowStride = static_cast<std::size_t>(numHeads) * headDim;
-  const std::size_t scratchBytes = kernels.prefillScratchBytes(kv.headDim, blockRows, group);
+  const std::size_t taskBytes = (kernels.prefillScratchBytes(kv.headDim, blockRows, group) + 63) / 64 * 64;
+  const std::size_t lanes = static_cast<std::size_t>(blockRows * group);
   auto attend = [&](int number, int worker) {
     if (context.cancelled()) return;
     const RowBlock& block = blocks[number / kv.numKvHeads];
@@ -69,8 +72,18 @@ void attendPrefill(Context& context, const KvView& kv, int layer, const float* q
     task.windowTokens = windowTokens;
     task.scale = scale;
     task.context = &context;
-    task.scratch = context.scratch(worker, scratchBytes);
+    task.scratch = context.scratch(worker, taskBytes + 2 * lanes * sizeof(float));
+    task.max = reinterpret_cast<float*>(task.scratch + taskBytes);
+    task.sum = task.max + lanes;
     kernels.prefill(task);
+    if (lse == nullptr || context.cancelled()) return;
+    for (int row = 0; row < block.rows; ++row) {
+      float* rowLse = lse + static_cast<std::size_t>(block.first + row) * numHeads + kvHead * group;
+      for (int head = 0; head < group; ++head) {
+        const int lane = row * group + head;
+        rowLse[head] = (task.max[lane] + std::log2(task.sum[lane])) * 0x1.62e43p-1f;  // ln(2)
+      }
+    }
   };
   if (numBlocks > 0) context.forEach(numBlocks * kv.numKvHeads, attend);
 }

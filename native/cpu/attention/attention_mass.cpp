@@ -10,7 +10,7 @@ constexpr int kMostBlocks = 32;
 }  // namespace
 
 void attentionMass(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
-                   int windowTokens, const Batch& batch, float* mass, std::size_t massStride) {
+                   int windowTokens, const Batch& batch, const float* lse, float* mass, std::size_t massStride) {
   const int rows = batch.numSequences == 1 ? batch.rowStarts[1] - batch.rowStarts[0] : 0;
   if (rows == 0) return;
   const attention::MassKernels& kernels = attention::kernelsFor(context.isa()).mass;
@@ -35,6 +35,9 @@ void attentionMass(Context& context, const KvView& kv, int layer, const float* q
                kv.type,
                kv.headDim};
     task.q = q + static_cast<std::size_t>(batch.rowStarts[0]) * rowStride + head * static_cast<std::size_t>(kv.headDim);
+    const std::size_t numLse = static_cast<std::size_t>(numHeads);
+    task.lse = lse == nullptr ? nullptr : lse + static_cast<std::size_t>(batch.rowStarts[0]) * numLse + head;
+    task.lseStride = numLse;
     task.mass = mass + head * massStride;
     task.rowStride = rowStride;
     task.massStride = massStride;
@@ -59,9 +62,11 @@ void attentionMass(Context& context, const KvView& kv, int layer, const float* q
     kernels.weights(taskOf(number % kv.numKvHeads, worker), number / kv.numKvHeads);
   };
   context.forEach(kv.numKvHeads, open);
-  context.forEach(kv.numKvHeads * numBlocks, stats);
-  if (context.cancelled()) return;
-  context.forEach(kv.numKvHeads, close);
+  if (lse == nullptr) {
+    context.forEach(kv.numKvHeads * numBlocks, stats);
+    if (context.cancelled()) return;
+    context.forEach(kv.numKvHeads, close);
+  }
   context.forEach(kv.numKvHeads * numBlocks, weights);
 }
 

@@ -52,13 +52,12 @@ void prefill(const PrefillTask& task) {
     if (task.context->cancelled()) return;
     const std::size_t at =
         (lane / task.group) * task.rowStride + static_cast<std::size_t>((lane % task.group) * kv.headDim);
-    float max, sum;
-    const Head head = {task.q + at, task.scale, task.out + at, &max, &sum};
+    const Head head = {task.q + at, task.scale, task.out + at, task.max + lane, task.sum + lane};
     open(head, kv.headDim);
     const int last = task.position + lane / task.group;
     const int first = task.windowTokens > 0 && last >= task.windowTokens ? last - task.windowTokens + 1 : 0;
     for (int index = first; index <= last; ++index) add(head, kv.key(index), kv.valueStride, kv.type, kv.headDim);
-    for (int i = 0; i < kv.headDim; ++i) head.out[i] /= sum;
+    for (int i = 0; i < kv.headDim; ++i) head.out[i] /= *head.sum;
   }
 }
 
@@ -101,7 +100,13 @@ std::size_t massStateBytes(int, int rows, int group, int numBlocks) {
   return static_cast<std::size_t>(numBlocks) * rows * group * sizeof(MassLane);
 }
 
-void openMass(const MassTask&) {}
+void openMass(const MassTask& task) {
+  if (task.lse == nullptr) return;
+  for (int lane = 0; lane < task.rows * task.group; ++lane) {
+    const float lse = task.lse[(lane % task.rows) * task.lseStride + static_cast<std::size_t>(lane / task.rows)];
+    massLanes(task, 0)[lane] = {lse * 0x1.715476p+0f, 1.0f};
+  }
+}
 
 // body(score, key) for the keys of a block that a lane sees, lane = head * rows + row.
 template <class Body>

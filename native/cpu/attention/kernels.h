@@ -34,6 +34,8 @@ struct PrefillTask {
   HeadRows kv;
   const float* q;  // row r, head h of the group at q[r * rowStride + h * headDim], out alike
   float* out;
+  float* max;  // [rows * group] largest score in log2 units
+  float* sum;  // [rows * group] sum of 2^(s - max)
   std::size_t rowStride;
   int rows;
   int group;
@@ -77,8 +79,10 @@ struct WeightsTask {
 // passes over blocks of keys: what each query's softmax divides by, then the weights, summed over the rows.
 struct MassTask {
   HeadRows kv;
-  const float* q;  // row r, head h of the group at q[r * rowStride + h * headDim]
-  float* mass;     // head h, key j at mass[h * massStride + j]
+  const float* q;    // row r, head h of the group at q[r * rowStride + h * headDim]
+  const float* lse;  // the same at lse[r * lseStride + h]: then there are no stats to be found; or null
+  float* mass;       // head h, key j at mass[h * massStride + j]
+  std::size_t lseStride;
   std::size_t rowStride;
   std::size_t massStride;
   int rows;
@@ -97,8 +101,9 @@ struct MassTask {
 struct MassKernels {
   std::size_t (*stateBytes)(int headDim, int rows, int group, int numBlocks);
   void (*open)(const MassTask& task);
-  void (*stats)(const MassTask& task, int block);  // of one block; after open
-  void (*close)(const MassTask& task);             // after the stats of all blocks
+  // Where lse is null: the stats of each block, then close.
+  void (*stats)(const MassTask& task, int block);
+  void (*close)(const MassTask& task);
   void (*weights)(const MassTask& task, int block);
   std::size_t (*scratchBytes)(int headDim, int group);
 };

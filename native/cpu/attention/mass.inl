@@ -1,7 +1,8 @@
 // Column sums of softmax weights on any `Vec`: what each key gets from a block of query rows.
 //
 // Lanes are padded to whole vectors of one head each, so that a key's weights of a head are added up vector by vector
-// and across lanes only once a tile. Scores are computed twice rather than stored; both times they have the same bits.
+// and across lanes only once a tile. Without lse scores are computed twice rather than stored; both times they have the
+// same bits.
 #pragma once
 
 #include "key_tiles.inl"
@@ -28,8 +29,8 @@ struct MassState {
   float* q;
   std::int32_t* first;  // [lanes]
   std::int32_t* last;   // [lanes]
-  float* max;           // [numBlocks][lanes], those of block 0 over all keys once closed
-  float* sum;           // the same; once closed, block 0 holds 1 / sum, and 0 for lanes that are no row
+  float* max;           // [numBlocks][lanes]; those of block 0 over all keys once closed, or lse
+  float* sum;           // the same; once closed, block 0 holds 1 / sum (1 for lse), and 0 for lanes that are no row
 
   MassState(std::byte* memory, const MassShape& shape, int headDim, int numBlocks) {
     const std::size_t lanes = static_cast<std::size_t>(shape.lanes);
@@ -72,6 +73,11 @@ void openMass(const MassTask& task) {
       last[lane] = task.position + row;
       first[lane] = task.windowTokens > 0 && last[lane] >= task.windowTokens ? last[lane] - task.windowTokens + 1 : 0;
       const float* query = task.q + row * task.rowStride + static_cast<std::size_t>(head * headDim);
+      if (task.lse != nullptr) {
+        const float lse = task.lse[row * task.lseStride + static_cast<std::size_t>(head)];
+        state.max[from + static_cast<std::size_t>(lane)] = lse * kLog2E;
+        state.sum[from + static_cast<std::size_t>(lane)] = place < task.rows ? 1.0f : 0.0f;
+      }
       for (int dim = 0; dim < headDim; ++dim) q[dim * width + lane] = place < task.rows ? query[dim] * scale : 0.0f;
       if (lane == 0 || first[lane] < panel.lowFirst) panel.lowFirst = first[lane];
       if (lane == 0 || first[lane] > panel.highFirst) panel.highFirst = first[lane];

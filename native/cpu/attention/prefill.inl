@@ -105,6 +105,8 @@ inline void closePanel(const PrefillTask& task, int firstLane, const Panel& pane
     const int query = firstLane + lane;
     float* out = task.out + (query / task.group) * task.rowStride + (query % task.group) * headDim;
     const float inverse = 1.0f / panel.sum[lane];
+    task.max[query] = panel.max[lane];
+    task.sum[query] = panel.sum[lane];
     // Adding 0 turns -0, whose sign may hang on masked terms, into +0.
     for (int dim = 0; dim < headDim; ++dim) out[dim] = panel.out[dim * width + lane] * inverse + 0.0f;
   }

@@ -62,15 +62,16 @@ void readKv(const KvView& kv, int layer, int kvHead, bool values, const std::int
             float* out);
 
 // Causal attention of prefilled rows, fused (no score matrix): q, out [rows][numHeads][headDim] float32.
-// windowTokens > 0: row at index i reads indices in (i - windowTokens, i]. A row's bits depend on its own q and the
-// KV rows that it sees only: not on the chunk, the batch, the number of threads.
+// windowTokens > 0: row at index i reads indices in (i - windowTokens, i]. lse [rows][numHeads] natural log, or null.
+// A row's bits depend on its own q and the KV rows that it sees only: not on the chunk, the batch, the number of threads.
 void attendPrefill(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
-                   int windowTokens, const Batch& batch, float* out);
+                   int windowTokens, const Batch& batch, float* out, float* lse = nullptr);
 
 // mass [numHeads][massStride] += softmax weights that the rows of the batch's one sequence give each KV row, summed over
-// the rows; q [rows][numHeads][headDim]. A row sees what it sees in attendPrefill. Bits depend on the arguments alone.
+// the rows; q [rows][numHeads][headDim]. A row sees what it sees in attendPrefill, whose lse of these rows saves a pass
+// over the keys; null: not known. Bits depend on the arguments alone.
 void attentionMass(Context& context, const KvView& kv, int layer, const float* q, int numHeads, float scale,
-                   int windowTokens, const Batch& batch, float* mass, std::size_t massStride);
+                   int windowTokens, const Batch& batch, const float* lse, float* mass, std::size_t massStride);
 
 // Decode attention over ragged runs: one row a sequence (row s = sequence s). q, out [numSequences][numHeads][headDim].
 // lse [numSequences][numHeads] natural log, or null. An empty list gives out = 0, lse = -inf.

@@ -131,9 +131,10 @@ export const cases: { readonly [K in Op['kind']]: Case } = {
     const q = random.normals(tokens * numHeads * shape.headDim)
     const out = poisoned(tokens, numHeads * shape.headDim)
     const windowTokens = pick(random, [0, 0, 1, 7, 16])
+    const lse = poisoned(tokens, numHeads)
     const op = { kind: 'attendPrefill' as const, arena, layer, q, numHeads, scale, windowTokens, batch, out }
-    await runOnce(kernels, [op], { tokens, sequences })
-    return { outputs: [out], maxNmse: 1e-10 }
+    await runOnce(kernels, [random.integer(2) ? op : { ...op, lse }], { tokens, sequences })
+    return { outputs: [out, lse], maxNmse: 1e-10 }
   },
 
   attentionMass: async (kernels, seed) => {
@@ -150,8 +151,11 @@ export const cases: { readonly [K in Op['kind']]: Case } = {
     if (random.integer(2)) mass.fill(0.5)
     else mass.fill(0, 0, numHeads * massStride)
     const windowTokens = pick(random, [0, 0, 1, 7, 130])
-    const op = { arena, layer, q, numHeads, scale, windowTokens, batch, mass, massStride }
-    await runOnce(kernels, [{ kind: 'attentionMass', ...op }], { tokens, sequences })
+    const fixed = { arena, layer, q, numHeads, scale, windowTokens, batch }
+    const sum = { kind: 'attentionMass' as const, ...fixed, mass, massStride }
+    const lse = poisoned(tokens, numHeads)
+    const attend = { kind: 'attendPrefill' as const, ...fixed, out: new Float32Array(q.length), lse }
+    await runOnce(kernels, random.integer(2) ? [sum] : [attend, { ...sum, lse }], { tokens, sequences })
     return { outputs: [mass], maxNmse: 1e-10 }
   },
 

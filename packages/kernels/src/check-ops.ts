@@ -91,21 +91,23 @@ const checks: { readonly [K in ops.Op['kind']]: OpCheck<Extract<ops.Op, { kind: 
     },
   },
   attendPrefill: {
-    fields: ['arena', 'layer', 'q', 'numHeads', 'scale', 'windowTokens', 'batch', 'out'],
+    fields: ['arena', 'layer', 'q', 'numHeads', 'scale', 'windowTokens', 'batch', 'out', 'lse'],
     check: (needs, op, name) => {
       const rowValues = checkAttention(needs, op, name)
       checkInteger(`${name}.windowTokens`, op.windowTokens, 0, maxValues)
       needs.floats(`${name}.q`, op.q, rowValues, 'tokens')
       needs.floats(`${name}.out`, op.out, rowValues, 'tokens')
+      if (op.lse !== undefined) needs.floats(`${name}.lse`, op.lse, op.numHeads, 'tokens')
     },
   },
   attentionMass: {
-    fields: ['arena', 'layer', 'q', 'numHeads', 'scale', 'windowTokens', 'batch', 'mass', 'massStride'],
+    fields: ['arena', 'layer', 'q', 'numHeads', 'scale', 'windowTokens', 'batch', 'lse', 'mass', 'massStride'],
     check: (needs, op, name) => {
       const rowValues = checkAttention(needs, op, name)
       checkInteger(`${name}.windowTokens`, op.windowTokens, 0, maxValues)
       checkInteger(`${name}.massStride`, op.massStride, 1, maxValues)
       needs.floats(`${name}.q`, op.q, rowValues, 'tokens')
+      if (op.lse !== undefined) needs.floats(`${name}.lse`, op.lse, op.numHeads, 'tokens')
       needs.floats(`${name}.mass`, op.mass, op.massStride, op.numHeads)
       needs.masses.push({ parameter: name, batch: op.batch, stride: op.massStride })
     },

@@ -103,6 +103,8 @@ export interface AttendPrefillOp {
   readonly windowTokens: number
   readonly batch: Batch
   readonly out: Float32Array
+  /** [tokens][numHeads] natural log of the softmax denominators. */
+  readonly lse?: Float32Array
 }
 
 /**
@@ -121,6 +123,8 @@ export interface AttentionMassOp {
   readonly windowTokens: number
   /** Of at most one sequence. */
   readonly batch: Batch
+  /** [tokens][numHeads] as attendPrefill leaves it for these rows; with it the op costs half. */
+  readonly lse?: Float32Array
   readonly mass: Float32Array
   /** At least the sequence's KV rows. */
   readonly massStride: number

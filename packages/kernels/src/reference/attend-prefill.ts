@@ -5,7 +5,7 @@ import { type ReferenceOp, sequenceOf } from './reference-op.ts'
 
 /** Row r of a sequence, at index i, attends to the indices up to i (with a window: the last windowTokens of them). */
 export const attendPrefill: ReferenceOp<AttendPrefillOp> = (op, start, end, run) => {
-  const { layer, q, numHeads, scale, windowTokens, out } = op
+  const { layer, q, numHeads, scale, windowTokens, out, lse } = op
   const arena = op.arena as PlainArena
   const headsPerKvHead = numHeads / arena.numKvHeads
   for (let s = 0; s < run.sequences; s++) {
@@ -16,7 +16,9 @@ export const attendPrefill: ReferenceOp<AttendPrefillOp> = (op, start, end, run)
       const visible = Array.from({ length: index - first + 1 }, (_, i) => first + i)
       for (let head = 0; head < numHeads; head++) {
         const kvHead = Math.floor(head / headsPerKvHead)
-        attend({ arena, layer, kvHead, pages, scale }, visible, q, out, (r * numHeads + head) * arena.headDim)
+        const at = r * numHeads + head
+        const logSum = attend({ arena, layer, kvHead, pages, scale }, visible, q, out, at * arena.headDim)
+        if (lse !== undefined) lse[at] = logSum
       }
     }
   }

@@ -3,7 +3,7 @@ import { attentionWeights } from './attention-weights.ts'
 import type { PlainArena } from './plain-arena.ts'
 import { type ReferenceOp, sequenceOf } from './reference-op.ts'
 
-/** Adds up, row by row, the softmax weights over the indices that the row sees. */
+/** Adds up, row by row, the softmax weights over the indices that the row sees; lse says nothing new. */
 export const attentionMass: ReferenceOp<AttentionMassOp> = (op, start, end, run) => {
   const { layer, q, numHeads, scale, windowTokens, mass, massStride } = op
   const arena = op.arena as PlainArena
