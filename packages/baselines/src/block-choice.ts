@@ -8,7 +8,7 @@ export interface BlockBudget extends AlwaysRead {
 }
 
 /**
- * Sinks, recent rows, every row after the last indexed block, and the rows of the blocks with the largest of `masses`
+ * Sinks, recent rows, every row after the last indexed block (as far as the budget goes, from the last on), and the rows of the blocks with the largest of `masses`
  * [numBlocks] until the budget is used up: the last block chosen is cut where it ends. Ascending indices; evicted rows
  * are left out, and cost nothing.
  */
@@ -20,12 +20,13 @@ export function chooseBlocks(
   evicted: readonly Span[] = [],
 ): Int32Array {
   const { blockTokens } = budget
-  const tail = Math.min(numTokens - budget.recentTokens, numBlocks * blockTokens)
+  const unread = numTokens - (budget.budgetTokens - budget.sinkTokens)
+  const tail = Math.max(unread, Math.min(numTokens - budget.recentTokens, numBlocks * blockTokens))
   const sinks = Math.min(budget.sinkTokens, tail)
   const last = numTokens - tail - countIn(evicted, tail, numTokens)
   let left = budget.budgetTokens - last - (sinks - countIn(evicted, 0, sinks))
   const chosen: Span[] = []
-  const open = masses.slice(0, Math.ceil(tail / blockTokens))
+  const open = masses.slice(0, Math.min(numBlocks, Math.ceil(tail / blockTokens)))
   for (let tries = open.length; tries > 0 && left > 0; tries--) {
     const best = indexOfLargest(open)
     open[best] = Number.NEGATIVE_INFINITY

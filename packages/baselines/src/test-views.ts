@@ -17,7 +17,7 @@ export const shape = { numLayers: 2, numHeads: 6, numKvHeads: 2, headDim: 6 }
 
 const layer = { numHeads: shape.numHeads, numKvHeads: shape.numKvHeads, headDim: shape.headDim, rope: null }
 
-export const profile: EngineProfile = {
+const profile: EngineProfile = {
   name: 'double',
   shape: { layers: [layer, layer] },
   capabilities: new Set(),
@@ -78,3 +78,23 @@ export function rowsOf(selection: Selection): number[][] {
 }
 
 export const range = (start: number, end: number) => Array.from({ length: end - start }, (_, at) => start + at)
+
+/** Softmax weights over `indices` of scores that depend on layer, query head, row and length alone: [group][indices.length]. */
+export function randomWeights(ofLayer: number, numTokens: number): NonNullable<StepView['weights']> {
+  const group = shape.numHeads / shape.numKvHeads
+  return (kvHead, indices) => {
+    const weights = new Float32Array(group * indices.length)
+    for (let head = 0; head < group; head++) {
+      const exps = Array.from(indices, (index) => {
+        const seed = ((ofLayer * 8 + kvHead * group + head) * 4096 + index) * 4096 + numTokens
+        return Math.exp(3 * seededRandom(seed).uniform())
+      })
+      const total = exps.reduce((sum, value) => sum + value, 0)
+      weights.set(
+        exps.map((value) => value / total),
+        head * indices.length,
+      )
+    }
+    return weights
+  }
+}

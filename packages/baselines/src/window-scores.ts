@@ -1,4 +1,5 @@
-import { checkInteger, type LayerShape, OptionError, PlanError, type PrefillView } from '@kvasir/core'
+import { checkInteger, type LayerShape, OptionError, type PrefillView } from '@kvasir/core'
+import { attentionOf } from './prompt-attention.ts'
 
 /** What SnapKV (Li et al. 2024, arXiv 2404.14469) ranks by. */
 export interface WindowScoreOptions {
@@ -22,13 +23,12 @@ export function resolveWindow(options: WindowScoreOptions): Required<WindowScore
  * query heads of the KV head, then the largest of each `poolTokens` neighbours before the window.
  */
 export async function windowScores(
-  { attention }: PrefillView,
+  view: PrefillView,
   layer: number,
   { numHeads, numKvHeads }: LayerShape,
   { windowTokens, poolTokens }: Required<WindowScoreOptions>,
 ): Promise<Float32Array[]> {
-  if (!attention)
-    throw new PlanError({ parameter: 'view.attention', expected: "the prompt's attention", got: attention })
+  const attention = attentionOf(view)
   const window = Math.min(windowTokens, attention.windowTokens)
   const mass = await attention.windowMass(layer, window)
   const numTokens = mass.length / numHeads
@@ -39,7 +39,7 @@ export async function windowScores(
 }
 
 /** Sum of rows [first, first + count) of mass [numHeads][numTokens]. */
-export function sumHeads(mass: Float32Array, numTokens: number, first: number, count: number): Float32Array {
+function sumHeads(mass: Float32Array, numTokens: number, first: number, count: number): Float32Array {
   const sum = mass.slice(first * numTokens, (first + 1) * numTokens)
   for (let head = first + 1; head < first + count; head++) {
     for (let index = 0; index < numTokens; index++) sum[index] += mass[head * numTokens + index]

@@ -1,10 +1,12 @@
 import { indicesOfRow, OptionError, privateScope, type StepView } from '@kvasir/core'
-import { policySuite, toyEngine } from '@kvasir/core/testing'
+import { policySuite, toyEngine, toyTokens } from '@kvasir/core/testing'
 import { describe, expect, test } from 'vitest'
 import { sinkWindow } from './window.ts'
 
 describe('the contract of a policy', () => {
   policySuite(() => sinkWindow({ budgetTokens: 24 }), { describe, test, budgetTokens: 24 })
+  describe('renumbered', () =>
+    policySuite(() => sinkWindow({ budgetTokens: 24, renumber: true }), { describe, test, budgetTokens: 24 }))
 })
 
 /** What each KV head reads at a step of numTokens rows. */
@@ -31,9 +33,32 @@ test('it covers everything while the budget does', () => {
   expect(chosen(11, { budgetTokens: 10 })).toEqual([0, 1, 2, 3, 5, 6, 7, 8, 9, 10])
 })
 
+test('renumbered, sinks stand right before the window', () => {
+  const { profile } = toyEngine()
+  const session = sinkWindow({ budgetTokens: 10, renumber: true }).open({ id: 's', profile, scope: privateScope('s') })
+  const moved = (numTokens: number) => {
+    const selection = session.select!({ numTokens } as unknown as StepView)
+    return selection.kind === 'runs' ? selection.moved : null
+  }
+  expect([9, 10, 11, 100].map(moved)).toEqual([
+    undefined,
+    undefined,
+    [{ start: 0, end: 4, by: 1 }],
+    [{ start: 0, end: 4, by: 90 }],
+  ])
+})
+
+test('what is held is what is read', async () => {
+  const sequence = toyEngine().createSequence({ policy: sinkWindow({ budgetTokens: 10 }) })
+  await sequence.prefill(toyTokens('a text of more than ten bytes'))
+  await sequence.decode(65)
+  expect(sequence.report().policy).toMatchObject({ steps: 1, attendedTokens: 4 * 10, heldTokens: 4 * 10 })
+})
+
 test('a budget that the sinks fill, and unknown keys, are refused', () => {
-  expect(() => sinkWindow({ budgetTokens: 4 })).toThrow(/more than the 4 sinks/)
+  expect(() => sinkWindow({ budgetTokens: 4 })).toThrow(/more than the 4 tokens that are always read/)
   expect(() => sinkWindow({ budgetTokens: 8, sinkTokens: -1 })).toThrow(OptionError)
   expect(() => sinkWindow({} as never)).toThrow(OptionError)
+  expect(() => sinkWindow({ budgetTokens: 8, renumber: 1 } as never)).toThrow(/true or false/)
   expect(() => sinkWindow({ budgetTokens: 8, sinkToken: 2 } as never)).toThrow(/Did you mean sinkTokens\?/)
 })

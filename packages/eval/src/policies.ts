@@ -1,6 +1,8 @@
 import { adaKv } from '@kvasir/baselines/adakv'
 import { fixedChunks } from '@kvasir/baselines/chunk'
 import { fullCache } from '@kvasir/baselines/full'
+import { h2o } from '@kvasir/baselines/h2o'
+import { infLlm } from '@kvasir/baselines/infllm'
 import { keyDiff } from '@kvasir/baselines/keydiff'
 import { keyNorm } from '@kvasir/baselines/knorm'
 import { oracleTokens } from '@kvasir/baselines/oracle'
@@ -8,6 +10,7 @@ import { pyramidKv } from '@kvasir/baselines/pyramidkv'
 import { quest } from '@kvasir/baselines/quest'
 import { randomSentences } from '@kvasir/baselines/random'
 import { snapKv } from '@kvasir/baselines/snapkv'
+import { tova } from '@kvasir/baselines/tova'
 import { sinkWindow } from '@kvasir/baselines/window'
 import type { CachePolicy } from '@kvasir/core'
 import { sentenceKv } from '@kvasir/sentence-kv'
@@ -33,7 +36,7 @@ const ranked = ['budgetTokens', 'generated', 'sinkTokens'] as const
 /** Every policy by its name in results, with all its knobs. `full` takes no budget. */
 export const policies = {
   full: entry<object>(() => fullCache(), []),
-  window: entry(sinkWindow, ['budgetTokens', 'sinkTokens']),
+  window: entry(sinkWindow, ['budgetTokens', 'sinkTokens', 'renumber']),
   random: entry(randomSentences, ['budgetTokens', 'sinkTokens', 'recentTokens', 'seed']),
   oracle: entry(oracleTokens, ['budgetTokens', 'jointHeads']),
   'sentence-kv': entry(sentenceKv, [
@@ -55,8 +58,11 @@ export const policies = {
   adakv: entry(adaKv, [...ranked, 'windowTokens', 'poolTokens', 'floorShare']),
   keydiff: entry(keyDiff, [...ranked, 'recentTokens']),
   knorm: entry(keyNorm, [...ranked, 'recentTokens']),
+  h2o: entry(h2o, ['budgetTokens', 'recentTokens']),
+  tova: entry(tova, ['budgetTokens']),
   quest: entry(quest, ['budgetTokens', 'pageTokens', 'sinkTokens', 'recentTokens']),
   chunk: entry(fixedChunks, ['budgetTokens', 'sizeTokens', 'sinkTokens', 'recentTokens']),
+  infllm: entry(infLlm, ['budgetTokens', 'blockTokens', 'representativeTokens', 'sinkTokens', 'recentTokens']),
 } satisfies Record<string, PolicyEntry>
 
 export type PolicyName = keyof typeof policies

@@ -16,7 +16,7 @@ describe('a SPEC', () => {
     ['', /one of full/],
     ['toString', /one of full/],
     ['full:budget=3', /policy full: expected no keys, got "budget=3"/],
-    ['window:keep=2', /out of budget, sink, got "keep=2"/],
+    ['window:keep=2', /out of budget, sink, renumber, got "keep=2"/],
     ['window:', /got ""/],
     ['window:sink', /got "sink"/],
     ['window:sink=', /got "sink="/],
