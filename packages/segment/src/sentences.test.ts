@@ -72,6 +72,7 @@ const cases: Record<string, readonly string[]> = {
     'Wir treffen Hrn. Dr. Weber am 3. Oktober um 9 Uhr. ⏐Er bringt z.B. Brot mit. ⏐Das reicht.',
     'Siehe Abb. 4 bzw. Kap. 2 im Buch. ⏐Dort steht es.',
     'Es war im 19. Jahrhundert. ⏐Niemand wusste es.',
+    'Die Fa. Huber sitzt in der Goethestr. 5 in Ulm. ⏐Dr. med. Weiß auch.',
     'Äpfel, Birnen usw. ⏐Alle waren weg.',
   ],
   French: [
@@ -81,6 +82,7 @@ const cases: Record<string, readonly string[]> = {
   ],
   Spanish: [
     'El Sr. Ruiz y la Sra. Gil llegaron. ⏐¿Quién más? ⏐¡Nadie!',
+    '—¿Vienes? —preguntó Ana—. ⏐Es tarde. ⏐—No puedo.',
     'Vive en EE. UU. desde hace años. ⏐No piensa volver.',
     'Véase la pág. 7 del libro. ⏐Es breve.',
   ],

@@ -209,7 +209,7 @@ function judgeWord(
     if (isMarker(window, wordStart, sentenceStart)) return false
     return word.length > 2 || lexicon.afterOrdinal.size === 0 || !lexicon.afterOrdinal.has(readWord(window, first))
   }
-  if (follower === 'digit' && /^[xvi]{2,}$/.test(word)) return false // "Inferno, xxxii. 150"
+  if (follower === 'digit' && /^[xvi]{2,}$|str$/.test(word)) return false // "Inferno, xxxii. 150", "Goethestr. 5"
   const isLoneLetter = word.length === 1 && isLetter(word.charCodeAt(0))
   if ((isLoneLetter || /^[IVXLC]+$/.test(word)) && isMarker(window, wordStart, sentenceStart)) return false
   if (isLoneLetter) {

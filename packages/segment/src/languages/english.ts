@@ -17,7 +17,7 @@ export const english: LanguageData = {
     'While If As After Before Since Because Although Though Until Unless But And Or So Yet Nor Then Thus Therefore However Moreover Meanwhile ' +
     'What Who Whom Whose Where Why How Which One Some Many Most Several All Any No Not Now Later Once Another Each Every Both Either Neither ' +
     'Only Even Still Also Perhaps Maybe Please Yes To Of Is Are Was Were Do Does Did Has Have Had Can Could Will Would Should Let During ' +
-    "Despite Under Over Between Among Through Today Yesterday Tomorrow Finally First Second Such It's He's She's That's There's I'm Don't Upon Never Nothing",
+    "Despite Under Over Between Among Through Today Yesterday Tomorrow Finally First Second Such It's He's She's That's There's I'm Don't Upon Never Nothing Nobody Everybody Everyone Somebody Someone",
   afterOrdinal: '',
   speech:
     'said say asked cried cry replied muttered mutter shouted answered whispered exclaimed thought called murmured inquired began ' +

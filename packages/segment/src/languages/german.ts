@@ -2,7 +2,7 @@ import type { LanguageData } from './language-data.ts'
 
 export const german: LanguageData = {
   never:
-    'Hr Hrn Fr Frl Dr Prof Dipl Ing Hd Hl St Bgm z.B z.Zt z.T d.h i.d.R u.a.m v.a o.g u.U s.o s.u vgl Vgl bzw sog ggf evtl inkl exkl ' +
+    'Hr Hrn Fr Frl Fa Dr Prof med phil rer nat habil Dipl Ing Hd Hl St Bgm z.B z.Zt z.T d.h i.d.R u.a.m v.a o.g u.U s.o s.u vgl Vgl bzw sog ggf evtl inkl exkl ' +
     'bspw insb einschl zzgl abzgl ca ehem allg dgl griech franz engl urspr eigtl',
   beforeNumber: 'Nr Nrn Abb Kap Bd Bde S Ziff Abs Art Tab Anm Aufl Jg Str Tel Fn Rn',
   maybe:
@@ -14,6 +14,6 @@ export const german: LanguageData = {
     'Morgen Auch Nur So Deshalb Daher Trotzdem Nicht Kein Keine Ja Nein Bitte Später',
   afterOrdinal:
     'Januar Jänner Februar März April Mai Juni Juli August September Oktober November Dezember Jahrhundert Jahrhunderts Jahrtausend Mal Klasse ' +
-    'Auflage Stock Platz Tag Kapitel Band Lebensjahr Geburtstag Bundesliga Etage Runde Weltkrieg Armee Division',
+    'Auflage Stock Platz Tag Kapitel Band Lebensjahr Geburtstag Bundesliga Etage Runde Weltkrieg Armee Division FC',
   speech: '',
 }

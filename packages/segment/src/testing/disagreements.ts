@@ -28,7 +28,7 @@ const theirClasses: readonly DisagreementClass[] = [
   { name: 'in a quotation or bracket that we keep together', fits: isEnclosed },
   {
     name: 'in a quotation that its paragraph does not close',
-    fits: (before) => /^\s*["“][^"”]*$/.test(lastParagraph(before)),
+    fits: (before) => lastParagraph(before).split('"').length % 2 === 0 || /“[^”]*$/.test(lastParagraph(before)),
   },
 ]
 
