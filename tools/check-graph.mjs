@@ -20,6 +20,7 @@ const allowedImports = {
   '@kvasir/baselines': ['@kvasir/core', '@kvasir/kernels', '@kvasir/segment', '@kvasir/semantic', '@kvasir/rope'],
   '@kvasir/llama': ['@kvasir/core', '@kvasir/kernels', '@kvasir/rope'],
   '@kvasir/eval': 'any',
+  '@kvasir/report': ['@kvasir/core', '@kvasir/eval'],
   '@kvasir/bench': 'any',
   kvasir: 'any',
   '@kvasir/example-long-document': 'any',

@@ -45,7 +45,7 @@ export function addEvalCommand(program: Command): void {
     .option('--length <n,...>', 'tokens of context', integerList('--length', 1), [2048])
     .option('--limit <n>', 'first n cases a length', integer('--limit', 1))
     .option('--mode <mode>', 'where the policy begins; the windows suite has no modes', repeated)
-    .option('--out <dir>', 'folder for results.jsonl and summary.json; an interrupted run goes on there')
+    .option('--out <dir>', 'folder for results.jsonl, summary.json and report.html; an interrupted run goes on there')
     .option('--json', 'print the summary as one JSON object')
     .action(runEval)
 }
@@ -90,8 +90,15 @@ async function runEval(suite: string, flags: EvalFlags): Promise<void> {
   bar.stop()
   const summary = summarise(results?.rows ?? rows)
   results?.writeJson('summary.json', summary.map(summaryJson))
+  if (flags.out !== undefined) await writePage(flags.out, flags.data)
   if (flags.json) printJson({ suite, ...identity, rows: summary.map(summaryJson) })
   else process.stdout.write(`${windowsTable(summary)}\n`)
+}
+
+/** The plots' packages are loaded where a page is written, and nowhere else. */
+async function writePage(folder: string, data: string): Promise<void> {
+  const { writeReport } = await import('@kvasir/report')
+  writeReport(folder, { data, command: ['kvasir', ...process.argv.slice(2)].join(' ') })
 }
 
 /** Float32 activations: what differs between two rows of a table is then the policy alone. */
