@@ -14,12 +14,6 @@ void setBits(std::uint64_t* words, int first, int end) {
   for (int at = first; at < end; ++at) words[at / kWordBits] |= std::uint64_t{1} << (at % kWordBits);
 }
 
-int countBits(std::uint64_t word) {
-  int count = 0;
-  for (; word != 0; word &= word - 1) ++count;
-  return count;
-}
-
 }  // namespace
 
 void KeptRows::set(int layer, const RunRows& rows, int endTokens) {
@@ -45,7 +39,7 @@ std::int64_t KeptRows::heldTokens(int layer) const {
   const Layer& known = layers_[static_cast<std::size_t>(layer)];
   const std::size_t stride = wordsOf(known.endTokens);
   std::int64_t held = 0;
-  for (const std::uint64_t word : known.bits) held += countBits(word);
+  for (const std::uint64_t word : known.bits) held += __builtin_popcountll(word);
   return held - numKvHeads_ * (static_cast<std::int64_t>(stride) * kWordBits - known.endTokens);
 }
 
@@ -77,17 +71,11 @@ void keepRuns(const ChosenRuns& list, const KeptView& kept, int headsPerKvHead, 
       const KvRun& run = list.runs[i];
       std::uint32_t page = kept.pageBits(row / headsPerKvHead, run.page);
       if (run.page == current / kPageTokens) page |= 1u << (current % kPageTokens);
-      std::uint32_t left = page >> run.first & ((1u << run.len) - 1u);
-      if (left == (1u << run.len) - 1u) {
-        out.runs.push_back(run);
-        continue;
-      }
-      for (int first = run.first; left != 0;) {
-        for (; (left & 1u) == 0; left >>= 1) ++first;
-        int len = 0;
-        for (; (left & 1u) != 0; left >>= 1) ++len;
+      page &= ((1u << run.len) - 1u) << run.first;
+      while (page != 0) {
+        const int first = __builtin_ctz(page), len = __builtin_ctz(~(page >> first));
         out.runs.push_back({run.page, first, len});
-        first += len;
+        page &= ~(((1u << len) - 1u) << first);
       }
     }
     out.rowStarts.push_back(static_cast<std::int32_t>(out.runs.size()));
