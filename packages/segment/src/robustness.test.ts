@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { segmentTokens } from './segment-tokens.ts'
 import { sentences } from './sentences.ts'
+import { ownTexts } from './testing/own-texts.ts'
 import { TokenSegmenter } from './token-segmenter.ts'
 
 /** What a text may consist of and nothing else. */
@@ -98,6 +99,13 @@ describe('tokens', () => {
     const pieces = ['It', ' is', '.', ' \ud83d', '\ude00', ' So', '.']
     const segmenter = new TokenSegmenter({ minTokens: 1 })
     expect([...segmenter.append(pieces), ...segmenter.end()].map(({ end }) => end)).toEqual([3, 7])
+  })
+
+  it.each(Object.entries(ownTexts))('of lines that end in CRLF are cut as those that end in LF: %s', (_, marked) => {
+    const text = marked.replaceAll('⏐', '').replaceAll(/(?<=.{70}) /g, '\n')
+    const cut = (whole: string) =>
+      sentences(whole).map(({ start, end }) => whole.slice(start, end).replaceAll('\r', ''))
+    expect(cut(text.replaceAll('\n', '\r\n'))).toEqual(cut(text))
   })
 
   it('with a byte order mark, CRLF and lone surrogates have offsets in UTF-16 units', () => {
