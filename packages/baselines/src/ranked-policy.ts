@@ -45,9 +45,10 @@ export function resolveRanked(
 export function rankedPolicy(name: string, rule: RankingRule, observes?: ObservedAttention): CachePolicy {
   const seeing: Capability = observes ? 'observe.attention-mass' : 'observe.keys'
   const inside = rule.generated === 'inside'
+  const seen = { fidelity: 'lossy' as const, ...(observes && { observes }) }
   const effects: Effects = inside
-    ? { slots: ['retain', 'select'], fidelity: 'lossy', selectScope: 'layer', ...(observes && { observes }) }
-    : { slots: ['retain', 'append'], fidelity: 'lossy', ...(observes && { observes }) }
+    ? { ...seen, slots: ['retain', 'select'], selectScope: 'layer', withoutSelect: "generated: 'beside'" }
+    : { ...seen, slots: ['retain', 'append'] }
   return Object.freeze<CachePolicy>({
     name,
     effects: Object.freeze(effects),

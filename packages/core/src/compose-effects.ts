@@ -43,8 +43,16 @@ function checkSelectors(policies: readonly CachePolicy[]): void {
   }
   const remedy = first.effects.refines
     ? `Put ${second.name} before ${first.name}: a selector chooses, then others refine.`
-    : `Keep one of ${first.name} and ${second.name}, or let the second declare effects.refines and start from step.chosen.`
+    : `${settingsWithoutSelect([first, second])}Keep one of ${first.name} and ${second.name}, or let the second declare effects.refines and start from step.chosen.`
   throw refusal('one selector, before the policies that refine it', `${first.name}, then ${second.name}`, remedy)
+}
+
+/** What to set so that one of the policies leaves choosing to the other. */
+function settingsWithoutSelect(policies: readonly CachePolicy[]): string {
+  return policies
+    .filter(({ effects }) => effects.withoutSelect !== undefined)
+    .map(({ name, effects }) => `Give ${name} ${effects.withoutSelect}: then it selects nothing. `)
+    .join('')
 }
 
 function checkAtMostOne(policies: readonly CachePolicy[], slot: 'place' | 'publish'): void {

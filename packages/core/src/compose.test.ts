@@ -49,6 +49,7 @@ function lastRows(n: number): CachePolicy {
 
 const recent = fixedSelection('recent', ({ numTokens }) => [{ start: Math.max(0, numTokens - 32), end: numTokens }])
 const nearest = scorer('nearest', { budgetTokens: 40 }, ({ numTokens }) => new Float32Array(numTokens))
+const optional = { ...nearest, effects: { ...nearest.effects, withoutSelect: "keep: 'all'" } }
 const step = { layer: null, numTokens: 100, queries: null, kv: { numTokens: 99 } } as unknown as StepView
 const context = { id: 's', profile: toyEngine().profile, scope: {} as never }
 
@@ -202,7 +203,12 @@ describe('compose', () => {
 
   test.each([
     ['nothing', () => compose(), /at least one policy/],
-    ['two selectors', () => compose(recent, nearest), /Keep one of recent and nearest/],
+    ['two selectors', () => compose(recent, nearest), /\. Keep one of recent and nearest/],
+    [
+      'two selectors, one of which need not be one',
+      () => compose(recent, optional),
+      /Give nearest keep: 'all': then it/,
+    ],
     ['a selector after one that refines', () => compose(lastRows(2), recent), /Put recent before last/],
     ['two that publish', () => compose(publisher('a'), publisher('b')), /Keep one of a, b/],
     ['a refined native selector', () => compose(nativeSelector(true), lastRows(2)), /Leave last out/],

@@ -18,6 +18,8 @@ export interface Effects {
   readonly refines?: boolean
   /** select hands over native selectors, which nothing can refine. @default false */
   readonly selectsNatively?: boolean
+  /** The setting with which the policy leaves select out, for the remedy of a stack with two selectors. @default there is none */
+  readonly withoutSelect?: string
 }
 
 /** Attention of a prompt's rows that an engine keeps while it prefills; see PromptAttention. */

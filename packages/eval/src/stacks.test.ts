@@ -1,0 +1,79 @@
+// Every pair of policies that can be named, on a tiny model of random weights: it runs, or says why not and what to do.
+import { join } from 'node:path'
+import { type CachePolicy, ComposeError, compose, type QuarantineEvent } from '@kvasir/core'
+import { assertSameBits, seededRandom } from '@kvasir/core/testing'
+import { loadLlama } from '@kvasir/llama'
+import { describe, expect, test } from 'vitest'
+import { type PolicyName, policies, policyNames } from './policies.ts'
+
+const budgetTokens = 48
+const ranked: readonly PolicyName[] = ['snapkv', 'pyramidkv', 'adakv', 'keydiff', 'knorm']
+
+type Part = readonly [title: string, make: () => CachePolicy]
+
+const parts: readonly Part[] = [
+  ...policyNames.map((name): Part => [name, () => policies[name].make({ budgetTokens })]),
+  ...ranked.map((name): Part => [`${name} beside`, () => policies[name].make({ budgetTokens, generated: 'beside' })]),
+]
+const pairs = parts.flatMap((one) => parts.map((two) => ({ title: `${one[0]}, then ${two[0]}`, one, two })))
+const selects = ([, make]: Part) => make().effects.slots.includes('select')
+const [clashing, matching] = [true, false].map((both) =>
+  pairs.filter(({ one, two }) => (selects(one) && selects(two)) === both),
+)
+
+const path = join(import.meta.dirname, '../../llama/test-fixtures/gguf/llama-Q4_1.gguf')
+const events: QuarantineEvent[] = []
+const model = await loadLlama({ model: path, kvCapacityTokens: 4096, onQuarantine: (event) => events.push(event) })
+const random = seededRandom(3)
+const prompt = Int32Array.from({ length: 70 }, () => random.integer(512))
+
+/** The logits of a few steps, and the report after them. */
+async function run(policy: CachePolicy) {
+  events.length = 0
+  await using sequence = model.createSequence({ policy })
+  await sequence.prefill(prompt)
+  let logits = new Float32Array()
+  for (const token of [7, 304, 15]) logits = (await sequence.decode(token)) as typeof logits
+  expect(events.map(({ hook, error }) => `${hook}: ${error}`)).toEqual([])
+  return { logits, report: sequence.report() }
+}
+
+describe('two selectors are refused, with the reason and a way out', () => {
+  test.each(clashing)('$title', ({ one: [one, makeOne], two: [two, makeTwo] }) => {
+    const stack = () => compose(makeOne(), makeTwo())
+    expect(stack).toThrow(ComposeError)
+    expect(stack).toThrow(/expected one selector, before the policies that refine it/)
+    expect(stack).toThrow(new RegExp(`Keep one of ${one}(:[a-z]+)? and ${two}`))
+    for (const name of [one, two]) {
+      if ((ranked as readonly string[]).includes(name)) expect(stack).toThrow(`Give ${name} generated: 'beside'`)
+    }
+  })
+})
+
+describe('every other pair runs', () => {
+  test.each(matching)('$title', async ({ one, two }) => {
+    const { logits } = await run(compose(one[1](), two[1]()))
+    expect(logits.every(Number.isFinite)).toBe(true)
+  })
+})
+
+test('the full cache beside a policy changes no bit', async () => {
+  for (const [, make] of parts) {
+    const alone = await run(make())
+    assertSameBits((await run(compose(make(), policies.full.make({})))).logits, alone.logits)
+  }
+})
+
+test.each(['quest', 'chunk', 'window', 'sentence-kv', 'oracle'] as const)(
+  'of the rows that SnapKV keeps of a prompt, %s chooses what is read',
+  async (name) => {
+    const keep = () => policies.snapkv.make({ budgetTokens: 60, windowTokens: 8, generated: 'beside' })
+    const choose = () => policies[name].make({ budgetTokens: 40, sinkTokens: 4 })
+    const chooser = name === 'oracle' ? () => policies.oracle.make({ budgetTokens: 40 }) : choose
+    const [kept, chosen, both] = [await run(keep()), await run(chooser()), await run(compose(keep(), chooser()))]
+    expect(both.report.attendedTokens).toBeLessThanOrEqual(chosen.report.attendedTokens)
+    expect(both.report.attendedTokens).toBeLessThan(kept.report.attendedTokens)
+    expect(() => assertSameBits(both.logits, kept.logits)).toThrow()
+    expect(() => assertSameBits(both.logits, chosen.logits)).toThrow()
+  },
+)
