@@ -68,12 +68,12 @@ function projectHeads(graph: GraphParts, layer: number, path: Path): Op[] {
 }
 
 /** Softmax attention: every earlier row in prefill, the rows of the run lists in decode. */
-function attend({ config, arena, lists, workspace }: GraphParts, layer: number, path: Path): Op[] {
+function attend({ config, arena, lists, workspace }: GraphParts, layer: number, path: Path, lse?: Float32Array): Op[] {
   const { q, attended: out, batch } = workspace
   const { numHeads } = config
   const windowTokens = config.slidingWindow ?? 0
   const shared = { arena, layer, q, numHeads, scale: 1 / Math.sqrt(config.headDim), batch }
-  if (path === 'prefill') return [{ kind: 'attendPrefill', ...shared, windowTokens, out }]
+  if (path === 'prefill') return [{ kind: 'attendPrefill', ...shared, windowTokens, out, ...(lse && { lse }) }]
   return [
     { kind: 'selectRuns', ...shared, windowTokens, lists },
     { kind: 'attendRuns', ...shared, lists, out },
@@ -125,12 +125,19 @@ export function head({ config, weights, workspace, mode }: GraphParts): Op[] {
   ]
 }
 
-/** All layers: embed, then (heads, attention, feed-forward) times numLayers; `watch` adds ops once a layer's queries stand. */
-export function trunk(graph: GraphParts, path: Path, watch: (layer: number) => Op[] = () => []): Op[] {
+/** What a prefill leaves beside its result. */
+export interface LayerWatch {
+  /** [tokens][numHeads]: takes the logarithms of a layer's softmax denominators. */
+  readonly lse?: Float32Array
+  readonly after: (layer: number) => Op[]
+}
+
+/** All layers: embed, then (heads, attention, feed-forward) times numLayers; `watch` adds ops once a layer has attended. */
+export function trunk(graph: GraphParts, path: Path, watch: LayerWatch = { after: () => [] }): Op[] {
   const layers = Array.from({ length: graph.config.numLayers }, (_, layer) => [
     ...projectHeads(graph, layer, path),
-    ...watch(layer),
-    ...attend(graph, layer, path),
+    ...attend(graph, layer, path, watch.lse),
+    ...watch.after(layer),
     ...feedForward(graph, layer, path),
   ])
   return [...embed(graph, path), ...layers.flat()]

@@ -36,7 +36,8 @@ export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
     pageStarts: ints(2),
     pages: ints(Math.ceil(contextTokens / 16)),
   }
-  const addMass = (layer: number, q: Float32Array, of: Batch): Op => ({
+  const lse = new Float32Array(kernels.allocate(workspace.maxRows * numHeads * 4), 0, workspace.maxRows * numHeads)
+  const addMass = (layer: number, q: Float32Array, of: Batch, lse?: Float32Array): Op => ({
     kind: 'attentionMass',
     arena,
     layer,
@@ -47,6 +48,7 @@ export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
     batch: of,
     mass: mass[layer] as Float32Array,
     massStride: contextTokens,
+    ...(lse && { lse }),
   })
   const keepQueries = (layer: number): Op => ({
     kind: 'gatherRows',
@@ -65,10 +67,11 @@ export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
     batch,
     ofQueries,
     prefill(allRows) {
-      const watch = (layer: number) => [
+      const after = (layer: number) => [
         keepQueries(layer),
-        ...(allRows ? [addMass(layer, workspace.q, workspace.batch)] : []),
+        ...(allRows ? [addMass(layer, workspace.q, workspace.batch, lse)] : []),
       ]
+      const watch = allRows ? { lse, after } : { after }
       const program = compiled.get(allRows) ?? kernels.createProgram(trunk(graph, 'prefill', watch))
       compiled.set(allRows, program)
       return program
