@@ -50,14 +50,14 @@ tbody th small { display: inline; padding-left: .4em; }
 @media (max-width: 62rem) {
   table, caption, tbody { display: block; }
   thead { display: none; }
-  tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .1rem 1.5rem; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .1rem 1.5rem; padding: .5rem 0; border-bottom: 1px solid var(--line); }
   th, td { border: 0; padding: .1rem 0; text-align: left; min-width: 0; }
   tbody th { grid-column: 1 / -1; }
   td { display: flex; justify-content: space-between; gap: .75rem; }
   td::before { content: attr(data-head); color: var(--muted); }
-  td > span { text-align: right; }
+  td > span { text-align: right; white-space: nowrap; }
   .text tr { grid-template-columns: 1fr; }
-  .text td > span { text-align: left; flex: 0 1 60%; }
+  .text td > span { text-align: left; white-space: normal; flex: 0 1 60%; }
 }
 @media print { h2 { break-before: page; } figure, tr { break-inside: avoid; } }
 `

@@ -118,7 +118,10 @@ function valueDomain(points: readonly BudgetPoint[], type: BudgetLines['type'], 
     return [low / 1.1, Math.max(...means, ...ends) * 1.1]
   }
   const [low, high] = [Math.min(...means, ...ends), Math.max(...means, ...ends)]
-  if (type === 'symlog' && high > low) return [Math.min(-0.05 * high, low * 1.2), Math.max(-0.05 * low, high * 1.2)]
+  if (type === 'symlog' && high > low) {
+    const beside = Math.min(0.3, 0.05 * (high - low))
+    return [low < 0 ? low * 1.2 : -beside, high > 0 ? high * 1.2 : beside]
+  }
   const pad = (high - low || Math.abs(high) || 1) * 0.05
   return [low - pad, high + pad]
 }

@@ -27,7 +27,7 @@ export function differenceDots(
     ...{
       width: panelWidthPixels,
       height: 46 + rowPixels * rows.length,
-      marginLeft: 132,
+      marginLeft: 144,
       marginRight: 12,
       marginTop: 8,
       marginBottom: 36,

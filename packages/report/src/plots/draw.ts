@@ -6,7 +6,7 @@ import { escapeText, type Markup } from '../html.ts'
 export const panelWidthPixels = 360
 
 /** Names of policies are cut at this width, as Plot guesses it; the widest fonts of browsers take 130 pixels for it. */
-export const labelEms = 9
+export const labelEms = 10
 
 /** One plot as inline SVG; `label` is what it says to those who cannot see it. */
 export function draw(label: string, options: PlotOptions): Markup {

@@ -3,7 +3,7 @@ import { spread } from './axis.ts'
 import { labelEms, panelWidthPixels } from './draw.ts'
 
 /** The frame of a line plot with names at the right: pixels around it, and in all. */
-export const lineFrame = { marginLeft: 46, marginRight: 132, marginTop: 24, marginBottom: 36, height: 264 } as const
+export const lineFrame = { marginLeft: 46, marginRight: 144, marginTop: 24, marginBottom: 36, height: 264 } as const
 
 /** [at the first value, at the last value] */
 export const lineRanges = {
