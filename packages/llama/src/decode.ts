@@ -187,12 +187,10 @@ function countAll({ config }: EngineParts, state: SequenceState, layer: number |
 }
 
 /** A list with a row a query head counts each of its rows: that many are read. */
-function countRuns({ config }: EngineParts, state: SequenceState, layer: number | null, runs: RunList): number {
-  const numTokens = state.tokens.length + 1
-  const { kept } = state
+function countRuns({ config }: EngineParts, { kept }: SequenceState, layer: number | null, runs: RunList): number {
   const layers = layer === null ? Array.from({ length: config.numLayers }, (_, at) => at) : [layer]
-  if (!kept) return countRunTokens(runs) * layers.length
-  return layers.reduce((sum, at) => sum + countChosen(kept, at, runs, numTokens), 0)
+  if (kept) return layers.reduce((sum, at) => sum + countChosen(kept, at, runs), 0)
+  return countRunTokens(runs) * layers.length
 }
 
 function notePeaks(state: SequenceState, before: ReturnType<typeof totalsOf>): void {

@@ -1,4 +1,12 @@
-import { countRunTokens, indicesOfRow, intersectRuns, type RunList, runsOfIndices, runsOfSpans } from '@kvasir/core'
+import {
+  countRunTokens,
+  indicesOfRow,
+  intersectRuns,
+  pageTokens,
+  type RunList,
+  runsOfIndices,
+  runsOfSpans,
+} from '@kvasir/core'
 import type { KeptRows } from '@kvasir/kernels'
 import type { EngineParts } from './engine-parts.ts'
 
@@ -50,17 +58,46 @@ export function countHeld(kept: KeptPrompt, numTokens: number): number {
 }
 
 /** Rows of a selection that are held at a layer. */
-export function countChosen(kept: KeptPrompt, layer: number, runs: RunList, numTokens: number): number {
-  const held = heldList(kept, layer, numTokens)
+export function countChosen(kept: KeptPrompt, layer: number, runs: RunList): number {
+  const held = kept.lists[layer] as RunList
   const group = numRowsOf(runs) / numRowsOf(held)
-  return countRunTokens(intersectRuns(runs, group === 1 ? held : repeatRows(held, group)))
+  let tokens = 0
+  for (let row = 0; row < numRowsOf(runs); row++) {
+    tokens += countShared(runs, row, held, Math.floor(row / group)) + countFrom(runs, row, kept.endTokens)
+  }
+  return tokens
 }
 
-/** Each row `times` times over. */
-function repeatRows(list: RunList, times: number): RunList {
-  return runsOfIndices(
-    Array.from({ length: numRowsOf(list) * times }, (_, row) => indicesOfRow(list, Math.floor(row / times))),
-  )
+/** Indices that row `rowA` of one list and row `rowB` of another name both. */
+function countShared(a: RunList, rowA: number, b: RunList, rowB: number): number {
+  let tokens = 0
+  let [i, j] = [a.rowStarts[rowA] as number, b.rowStarts[rowB] as number]
+  while (i < (a.rowStarts[rowA + 1] as number) && j < (b.rowStarts[rowB + 1] as number)) {
+    const endA = endOf(a, i)
+    const endB = endOf(b, j)
+    tokens += Math.max(0, Math.min(endA, endB) - Math.max(startOf(a, i), startOf(b, j)))
+    if (endA <= endB) i++
+    if (endB <= endA) j++
+  }
+  return tokens
+}
+
+/** Indices from `start` on that a row names. */
+function countFrom(list: RunList, row: number, start: number): number {
+  let tokens = 0
+  for (let run = (list.rowStarts[row + 1] as number) - 1; run >= (list.rowStarts[row] as number); run--) {
+    if (endOf(list, run) <= start) break
+    tokens += endOf(list, run) - Math.max(start, startOf(list, run))
+  }
+  return tokens
+}
+
+function startOf({ runs }: RunList, run: number): number {
+  return (runs[run * 3] as number) * pageTokens + (runs[run * 3 + 1] as number)
+}
+
+function endOf(list: RunList, run: number): number {
+  return startOf(list, run) + (list.runs[run * 3 + 2] as number)
 }
 
 function numRowsOf({ rowStarts }: RunList): number {

@@ -26,7 +26,7 @@ describe('misuse', () => {
 
   test.each([
     ['paper', { poolFactor: 2 }],
-    ['paper', { sinkTokens: 4 }],
+    ['paper', { jointHeads: true }],
     ['released', { windowTokens: 32 }],
     ['released', { recentTokens: 32 }],
     ['kvasir', { windowTokens: 32 }],

@@ -10,10 +10,15 @@ const terminated = /[.!?…。！？]["'”’»)\]}」』）]*\s*$/u
  * and all heads; each step the whole sentences whose mean keys are closest to the mean query of the sentence being
  * written. Nothing is always read but the current token's own row.
  */
-export function paperRule({ budgetTokens, keptTokens }: ResolvedPaper): PoolRule {
+export function paperRule({ budgetTokens, keptTokens, sinkTokens, recentTokens }: ResolvedPaper): PoolRule {
   return {
     heads: 'kv',
-    choice: { startEntries: 0, recentEntries: 1, skippedEntries: 0, count: budgetTokens - 1 },
+    choice: {
+      startEntries: sinkTokens,
+      recentEntries: recentTokens,
+      skippedEntries: 0,
+      count: budgetTokens - sinkTokens - recentTokens,
+    },
     closes: (piece) => terminated.test(piece),
     retain: ({ mass, numTokens, candidates }, { numHeads }) => {
       const rows = heaviestRows(candidates[0], sumHeads(mass, { first: 0, count: numHeads }, numTokens), keptTokens)

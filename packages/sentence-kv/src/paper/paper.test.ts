@@ -5,7 +5,9 @@ import { sentenceKv } from '../sentence-kv.ts'
 import { type TestNumbers, TestSequence, testNumbers } from '../testing/test-sequence.ts'
 
 const budgetTokens = 20
-const paper = (keep = 3) => sentenceKv({ mode: 'paper', budgetTokens, keep })
+/** What the paper names as always read: the current token. */
+const bare = { sinkTokens: 0, recentTokens: 1 }
+const paper = (keep = 3, always = bare) => sentenceKv({ mode: 'paper', budgetTokens, keep, ...always })
 
 const words = (count: number) => new Array<string>(count).fill(' word')
 const prose = (sentences: number) => Array.from({ length: sentences }, () => [...words(9), '.']).flat()
@@ -18,6 +20,7 @@ function plainSteps(
   prompt: readonly string[],
   answer: readonly string[],
   keep: number,
+  { sinkTokens, recentTokens }: typeof bare,
 ): number[][][][] {
   const length = prompt.length
   const layers = [0, 1].map((layer) => {
@@ -41,8 +44,9 @@ function plainSteps(
           .filter((rows) => rows.length > 0)
           .map((rows) => ({ rows, score: dot(meanOf(rows.map((at) => numbers.key(layer, kvHead, at))), query) }))
           .sort((a, b) => b.score - a.score)
-        const chosen = ranked.flatMap(({ rows }) => rows).slice(0, budgetTokens - 1)
-        return [...chosen, now].sort((a, b) => a - b)
+        const always = [...everything.slice(0, sinkTokens), ...everything.slice(-recentTokens)]
+        const others = ranked.flatMap(({ rows }) => rows).filter((at) => !always.includes(at))
+        return [...always, ...others.slice(0, budgetTokens - always.length)].sort((a, b) => a - b)
       })
       if (ends(piece)) sentences.push(open.splice(0))
       return rows
@@ -54,8 +58,14 @@ const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value
 const meanOf = (rows: readonly ArrayLike<number>[]) =>
   Array.from(rows[0], (_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length)
 
-async function read(prompt: readonly string[], answer: readonly string[], keep: number, seed: number) {
-  const sequence = new TestSequence(paper(keep), testNumbers(seed))
+async function read(
+  prompt: readonly string[],
+  answer: readonly string[],
+  keep: number,
+  seed: number,
+  always: typeof bare,
+) {
+  const sequence = new TestSequence(paper(keep, always), testNumbers(seed))
   await sequence.prefill(prompt)
   const steps = await sequence.decodeAll(answer)
   return steps.map((layers, i) =>
@@ -68,10 +78,19 @@ describe('as the paper describes it', () => {
     const piece = fc.constantFrom(' a', ' b', ' c', '.', '?\n', '。', '')
     const prompt = fc.array(piece, { minLength: 1, maxLength: 150 })
     const answer = fc.array(piece, { minLength: 1, maxLength: 30 })
+    const visible = fc.record({ sinkTokens: fc.nat(6), recentTokens: fc.integer({ min: 1, max: 12 }) })
     await fc.assert(
-      fc.asyncProperty(prompt, answer, fc.constantFrom(1, 3), fc.nat(99), async (asked, answered, keep, seed) => {
-        expect(await read(asked, answered, keep, seed)).toEqual(plainSteps(testNumbers(seed), asked, answered, keep))
-      }),
+      fc.asyncProperty(
+        prompt,
+        answer,
+        fc.constantFrom(1, 3),
+        fc.nat(99),
+        visible,
+        async (asked, answered, keep, seed, always) => {
+          const expected = plainSteps(testNumbers(seed), asked, answered, keep, always)
+          expect(await read(asked, answered, keep, seed, always)).toEqual(expected)
+        },
+      ),
       { numRuns: 60 },
     )
   }, 60_000)
@@ -88,7 +107,7 @@ describe('as the paper describes it', () => {
     expect(sequence.counts().heldTokens).toBe(2 * 2 * 3 * budgetTokens)
   })
 
-  test('nothing but the current token is always read: no sink, no recent token, no dense step', async () => {
+  test('with nothing always visible, the current token alone is: no sink, no recent token, no dense step', async () => {
     const numbers = { ...testNumbers(1), query: () => new Float32Array(8).fill(1) }
     const key = (layer: number, kvHead: number, index: number) =>
       index < 10 || index >= 290 ? new Float32Array(8).fill(-1) : testNumbers(1).key(layer, kvHead, index)
@@ -129,6 +148,25 @@ describe('as the paper describes it', () => {
   })
 })
 
-test.each([{ budgetTokens: 1 }, { keep: 0.9 }, { keep: 'all' }, { windowTokens: 0 }])('%o is refused', (options) => {
+test('sinks and recent tokens are always read, and count in the budget', async () => {
+  const sequence = new TestSequence(sentenceKv({ mode: 'paper', budgetTokens: 24 }), testNumbers(1))
+  const { keep } = await sequence.prefill(prose(30))
+  const [step] = await sequence.decodeAll([' a'])
+  for (const rows of step[0]!) {
+    expect(rows).toHaveLength(24)
+    expect(rows.slice(0, 4)).toEqual(indicesOfRow(keep![0], 0).slice(0, 4))
+    expect(rows.at(-1)).toBe(300)
+    expect(rows.slice(-16, -1)).toEqual(indicesOfRow(keep![0], 0).slice(-15))
+  }
+})
+
+test.each([
+  { budgetTokens: 20 },
+  { recentTokens: 0 },
+  { sinkTokens: 60 },
+  { keep: 0.9 },
+  { keep: 'all' },
+  { windowTokens: 0 },
+])('%o is refused', (options) => {
   expect(() => sentenceKv({ mode: 'paper', budgetTokens: 64, ...options } as never)).toThrow(OptionError)
 })

@@ -32,23 +32,25 @@ export function promptBuckets(
   maxEntries: number,
 ): Buckets {
   const buckets = openBuckets(rows, sentenceEnds.at(-1) ?? 0, headDim)
+  buckets.vectors = new Float32Array(sentenceEnds.length * headDim)
   let entry = 0
   for (const sentenceEnd of sentenceEnds) {
     const start = entry
     while (entry < rows.length && rows[entry] < sentenceEnd) entry++
-    addBucket(buckets, start, Math.min(entry, start + maxEntries), meanKey(keys, rows.subarray(start, entry), headDim))
+    addBucket(buckets, start, Math.min(entry, start + maxEntries), keys, rows.subarray(start, entry))
   }
   return buckets
 }
 
-export function addBucket(buckets: Buckets, start: number, end: number, vector: Float32Array): void {
+/** Adds the sentence of entries [start, end); its vector is the mean of `rows` of keys [..][headDim]. */
+export function addBucket(buckets: Buckets, start: number, end: number, keys: Float32Array, rows: Int32Array): void {
   const at = buckets.starts.length * buckets.headDim
   if (buckets.vectors.length < at + buckets.headDim) {
     const grown = new Float32Array(Math.max(64 * buckets.headDim, 2 * at))
     grown.set(buckets.vectors)
     buckets.vectors = grown
   }
-  buckets.vectors.set(vector, at)
+  writeMean(buckets.vectors, at, keys, rows, buckets.headDim)
   buckets.starts.push(start)
   buckets.ends.push(end)
 }
@@ -78,12 +80,11 @@ export function bytesOf({ rows, starts, headDim }: Buckets): number {
   return rows.byteLength + starts.length * (8 + 4 * headDim)
 }
 
-/** [headDim]: mean over `rows` of keys [..][headDim]; zeros for no rows. */
-export function meanKey(keys: Float32Array, rows: ArrayLike<number>, headDim: number): Float32Array {
-  const sum = new Float64Array(headDim)
-  for (let at = 0; at < rows.length; at++) {
-    const from = rows[at] * headDim
-    for (let i = 0; i < headDim; i++) sum[i] += keys[from + i]
+/** Writes at `at` the mean over `rows` of keys [..][headDim], summed in float64; zeros for no rows. */
+function writeMean(vectors: Float32Array, at: number, keys: Float32Array, rows: Int32Array, headDim: number): void {
+  for (let i = 0; i < headDim; i++) {
+    let sum = 0
+    for (let row = 0; row < rows.length; row++) sum += keys[rows[row] * headDim + i]
+    vectors[at + i] = rows.length > 0 ? sum / rows.length : 0
   }
-  return Float32Array.from(sum, (value) => value / Math.max(1, rows.length))
 }

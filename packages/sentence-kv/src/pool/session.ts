@@ -20,7 +20,6 @@ import {
   cloneBuckets,
   countEntries,
   indexOfEntry,
-  meanKey,
   openBuckets,
   promptBuckets,
   truncateBuckets,
@@ -100,7 +99,7 @@ export class PoolSession implements PolicySession {
       return { kind: 'all' }
     }
     const runs = all ? readAll(buckets, numTokens) : this.#readChosen(layer, numTokens)
-    this.#counts.attendedTokens += (countRunTokens(runs) * numKvHeads) / buckets.length
+    this.#counts.attendedTokens += countRunTokens(runs)
     return { kind: 'runs', runs }
   }
 
@@ -187,16 +186,16 @@ export class PoolSession implements PolicySession {
   }
 
   #addSentence(heads: readonly Buckets[], layer: number, start: number, end: number, kv: KvReader): void {
-    const { numKvHeads, headDim } = this.#shape[layer]
+    const { numKvHeads } = this.#shape[layer]
     const group = heads.length / numKvHeads
     const all = Int32Array.from({ length: end - start }, (_, row) => row)
     for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
-      const vector = meanKey(kv.keys(layer, kvHead, start, end), all, headDim)
+      const keys = kv.keys(layer, kvHead, start, end)
       for (const buckets of heads.slice(kvHead * group, (kvHead + 1) * group)) {
         const first = countEntries(buckets, start)
         const most = this.#rule.bucketEntries(buckets.rows.length, this.#log.promptEnds().length)
         // A sentence that is longer than a bucket brings nothing back.
-        addBucket(buckets, first, end - start > most ? first : first + end - start, vector)
+        addBucket(buckets, first, end - start > most ? first : first + end - start, keys, all)
       }
     }
   }

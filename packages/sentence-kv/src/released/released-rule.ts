@@ -39,8 +39,12 @@ function retainHead(
   keptTokens: number,
 ): Int32Array {
   const pastEnd = numTokens - window
-  const past = candidates.filter((row) => row < pastEnd)
+  let numPast = candidates.length
+  while (numPast > 0 && candidates[numPast - 1] >= pastEnd) numPast--
   const pooled = maxPooled(sumHeads(mass, { first: head, count: 1 }, numTokens).subarray(0, pastEnd), poolWidth)
-  const best = heaviestRows(past, pooled, keptTokens - window)
-  return Int32Array.from([...best, ...candidates.filter((row) => row >= pastEnd)])
+  const best = heaviestRows(candidates.subarray(0, numPast), pooled, keptTokens - window)
+  const rows = new Int32Array(best.length + candidates.length - numPast)
+  rows.set(best)
+  rows.set(candidates.subarray(numPast), best.length)
+  return rows
 }
