@@ -31,7 +31,7 @@ describe('what cannot be run is one line on stderr and exit code', () => {
     [2, 'generate --prompt a --prompt-file b', /got "both"/],
     [2, 'generate --prompt=', /at least one character/],
     [2, 'generate --prompt a --hot', /unknown option '--hot': expected options out of --model, .*--json/],
-    [2, 'generate --prompt a --policy magic', /expected one of full, window, random, oracle, sentence-kv, got "magic"/],
+    [2, 'generate --prompt a --policy magic', /expected one of full, window, random, .*, got "magic"/],
     [2, 'generate --prompt a --policy window:size=4', /out of budget, sink, got "size=4"/],
     [2, 'generate --prompt a --policy window:sink=999', /budgetTokens/],
     [2, 'generate --prompt a --max-tokens 1.5', /--max-tokens: expected an integer/],
@@ -39,13 +39,17 @@ describe('what cannot be run is one line on stderr and exit code', () => {
     [1, 'generate --prompt-file /nowhere/text', /ENOENT/],
     [1, 'generate --prompt a --model /nowhere/none.gguf', /\/nowhere\/none.gguf/],
     [1, `generate --prompt a --model ${broken}`, /The file is cut off/],
-    [2, 'eval songs --data . --policy full', /suite: expected one of windows, got "songs"/],
+    [2, 'eval songs --data . --policy full', /suite: expected one of windows, niah, .*turns, got "songs"/],
     [2, 'eval windows --policy full', /required option '--data <dir>' not specified/],
     [2, 'eval windows --data .', /required option '--policy <spec>' not specified/],
     [2, 'eval windows --data . --policy full --mode A', /no mode for windows/],
+    [2, 'eval niah --data . --policy full --mode C', /--mode: expected one of A, B, P, got "C"/],
+    [2, 'eval niah --data . --policy full --mode A --mode A', /each mode once/],
+    [2, 'eval longbench --data . --policy full --length 64', /no length for longbench/],
+    [2, 'eval niah --data . --policy full --workers two', /--workers: expected a number, got "two"/],
     [2, 'eval windows --data . --policy window --budget 64,64', /each number once/],
     [2, 'eval windows --data . --policy window --budget 64,x', /--budget: expected a number, got "x"/],
-    [2, 'bench flight', /expected one of prefill, decode, got "flight"/],
+    [2, 'bench flight', /expected one of prefill, decode, .*, got "flight"/],
     [2, 'bench decode --against time', /llama.cpp/],
     [1, 'inspect /nowhere/none.gguf', /\/nowhere\/none.gguf/],
     [2, 'inspect', /missing required argument 'file'/],
@@ -56,10 +60,16 @@ describe('what cannot be run is one line on stderr and exit code', () => {
     expect(out).toBe('')
   })
 
-  test('evaluation data that is not there is named', async () => {
+  test.each([
+    ['windows', 'books/windows.jsonl'],
+    ['niah', 'niah/cases.jsonl'],
+    ['turns', 'niah/cases.jsonl'],
+    ['ruler', 'ruler'],
+    ['longbench', 'longbench/mini.jsonl'],
+  ])('evaluation data of %s that is not there is named', async (suite, path) => {
     const folder = mkdtempSync(join(tmpdir(), 'kvasir-data-'))
-    expect(await main(['eval', 'windows', '--data', folder, '--policy', 'full'])).toBe(1)
-    expect(err).toContain(`${join(folder, 'books/windows.jsonl')} is not there, skipped`)
+    expect(await main(['eval', suite, '--data', folder, '--policy', 'full'])).toBe(1)
+    expect(err).toContain(`${join(folder, path)} is not there, skipped`)
   })
 
   test('a prompt longer than the context', async () => {

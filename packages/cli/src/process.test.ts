@@ -18,6 +18,17 @@ function start(args: readonly string[]) {
   return { child, output, ended }
 }
 
+/** Processes that this one started; none where the system does not tell. */
+function childrenOf(pid: number): number[] {
+  const path = `/proc/${pid}/task/${pid}/children`
+  return existsSync(path) ? readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number) : []
+}
+
+function isRunning(pid: number): boolean {
+  const path = `/proc/${pid}/stat`
+  return existsSync(path) && !/\) Z /.test(readFileSync(path, 'utf8'))
+}
+
 test('chat answers lines from stdin, resets, and ends with /exit', { timeout: 60_000 }, async () => {
   const { child, output, ended } = start(['chat', '--max-tokens', '6'])
   child.stdin.end('Hi\n\n/nothing\n/reset\nHi\n/exit\nNot read\n')
@@ -45,27 +56,30 @@ test('Ctrl-C ends a run within a second and leaves only whole lines', { timeout:
     '64',
     '--policy',
     'window:budget=32',
+    '--workers',
+    '2',
     '--out',
     join(root, 'out'),
   ]
   const { child, ended } = start(args)
   while (!existsSync(results)) await Promise.race([sleep(50), ended.then(() => Promise.reject(new Error('too early')))])
+  const workers = childrenOf(child.pid!)
   const startMs = performance.now()
   child.kill('SIGINT')
   expect(await ended).toBe('SIGINT')
   expect(performance.now() - startMs).toBeLessThan(1000)
+  while (workers.some(isRunning) && performance.now() - startMs < 5000) await sleep(20)
+  expect(workers.filter(isRunning)).toEqual([])
   const before = readFileSync(results, 'utf8')
-  expect(
-    before
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line).id)[0],
-  ).toBe('own-4000')
+  for (const line of before.trimEnd().split('\n')) expect(JSON.parse(line).id).toMatch(/^own-[468]000$/)
 
   const again = start([...args, '--json'])
   expect([await again.ended, again.output.err]).toEqual([0, ''])
   expect(readFileSync(results, 'utf8').startsWith(before)).toBe(true)
   expect(JSON.parse(again.output.out).rows).toMatchObject([{ policy: 'window:budget=32', n: 3 }])
+  const tables = readFileSync(join(root, 'out/tables.md'), 'utf8')
+  expect(tables).toContain(`kvasir ${[...args, '--json'].join(' ')}`)
+  expect(tables).toMatch(/\| window:budget=32 \| 64 \| 32 \| 3 \|/)
 })
 
 test('bench prints one JSON object with the peer in turns and the roofs', { timeout: 120_000 }, async () => {

@@ -1,10 +1,12 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { OptionError } from '@kvasir/core'
 import type { Tokenizer } from '@kvasir/llama'
+import { findData, readJsonLines } from './data-folder.ts'
+import type { CaseFilter, CaseList, WindowCase } from './eval-case.ts'
 
-/** One place in a book: the text before `anchor` is context, the text from it on is scored. */
-export interface BookWindow {
+/** One line of `books/windows.jsonl`. */
+interface WindowRecord {
   readonly id: string
   /** Path of the text, below the folder that holds `books/`. */
   readonly book: string
@@ -24,31 +26,20 @@ const continuationChars = 3_000
 /** Tokens scored of each window. */
 export const scoredTokens = 256
 
-const listFile = join('books', 'windows.jsonl')
-
-/** What the windows suite finds below a data folder. */
-export interface BookWindowList {
-  /** Holds `books/`: the data folder itself or its `open/`. */
-  readonly folder: string
-  readonly windows: readonly BookWindow[]
-  /** Files that are not there; their windows are left out. */
-  readonly missing: readonly string[]
-}
-
-/** The windows of `books/windows.jsonl` in file order, as far as their books are there. */
-export function readBookWindows(dataDir: string): BookWindowList {
-  const folder = [dataDir, join(dataDir, 'open')].find((path) => existsSync(join(path, listFile)))
-  if (folder === undefined) return { folder: dataDir, windows: [], missing: [join(dataDir, listFile)] }
-  const lines = readFileSync(join(folder, listFile), 'utf8').trim().split('\n')
-  const windows = lines.map((line) => JSON.parse(line) as BookWindow)
-  const isThere = ({ book }: BookWindow) => existsSync(join(folder, book))
-  const missing = new Set(windows.filter((window) => !isThere(window)).map(({ book }) => join(folder, book)))
-  return { folder, windows: windows.filter(isThere), missing: [...missing] }
-}
-
-/** The text of the book that a window is cut from. */
-export function readBook(folder: string, window: BookWindow): string {
-  return readFileSync(join(folder, window.book), 'utf8')
+/** The first `limit` windows of `books/windows.jsonl`, as far as their books are there, at each length. */
+export function listWindowCases(dataDir: string, { lengths = [2048], limit }: CaseFilter): CaseList {
+  const list = join('books', 'windows.jsonl')
+  const path = findData(dataDir, list)
+  if (path === null) return { cases: [], missing: [join(dataDir, list)] }
+  const missing = new Set<string>()
+  const windows = readJsonLines<WindowRecord>(path).flatMap(({ id, book, anchor }) => {
+    const found = findData(dataDir, book)
+    if (found !== null) return [{ suite: 'windows', id, mode: null, path: found, anchor } as const]
+    missing.add(join(dataDir, book))
+    return []
+  })
+  const kept = windows.slice(0, limit)
+  return { cases: lengths.flatMap((length) => kept.map((window) => ({ ...window, length }))), missing: [...missing] }
 }
 
 /**
@@ -57,19 +48,18 @@ export function readBook(folder: string, window: BookWindow): string {
  * position so goes through a decode step. Throws OptionError where the text before the anchor is too short.
  */
 export function windowTokens(
-  text: string,
-  window: BookWindow,
+  { id, path, anchor, length }: WindowCase,
   tokenizer: Pick<Tokenizer, 'encode'>,
-  length: number,
+  text = readFileSync(path, 'utf8'),
 ): WindowTokens {
-  const context = tokenizer.encode(text.slice(Math.max(0, window.anchor - contextChars), window.anchor))
-  const continuation = tokenizer.encode(text.slice(window.anchor, window.anchor + continuationChars))
+  const context = tokenizer.encode(text.slice(Math.max(0, anchor - contextChars), anchor))
+  const continuation = tokenizer.encode(text.slice(anchor, anchor + continuationChars))
   const targets = continuation.slice(0, scoredTokens)
   const last = context.length - 1
   if (last < length || targets.length === 0) {
     throw new OptionError({
       parameter: 'length',
-      expected: `at most the ${Math.max(0, last)} tokens of context that window ${window.id} has`,
+      expected: `at most the ${Math.max(0, last)} tokens of context that window ${id} has`,
       got: length,
     })
   }

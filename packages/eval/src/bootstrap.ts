@@ -1,4 +1,5 @@
 import { mean } from './metrics.ts'
+import { congruential } from './random-numbers.ts'
 
 export interface BootstrapOptions {
   /** Resamples. @default 10,000 */
@@ -28,13 +29,4 @@ export function meanInterval95(
   const low = means[Math.floor(draws * 0.025)]
   const high = means[Math.ceil(draws * 0.975) - 1]
   return [Math.min(low, centre), Math.max(high, centre)]
-}
-
-/** Numerical Recipes' linear congruential step, numbers in [0, 1): its high bits are good enough to pick cases. */
-function congruential(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return state / 2 ** 32
-  }
 }

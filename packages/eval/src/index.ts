@@ -1,5 +1,20 @@
-export { type BookWindow, type BookWindowList, readBookWindows } from './book-windows.ts'
 export { type BootstrapOptions, meanInterval95 } from './bootstrap.ts'
+export type { CaseResult } from './case-run.ts'
+export { type ArmComparison, compareArms } from './comparisons.ts'
+export {
+  type CaseFilter,
+  type CaseList,
+  type EvalCase,
+  type Mode,
+  modes,
+  type Question,
+  type QuestionCase,
+  type ScoreRule,
+  type SuiteName,
+  type WindowCase,
+} from './eval-case.ts'
+export { type EvalProgress, type EvaluateOptions, evaluate } from './evaluate.ts'
+export { type MarkdownRun, markdownTables } from './markdown-tables.ts'
 export { type MemoryFields, memoryOf } from './memory-fields.ts'
 export {
   argMax,
@@ -11,14 +26,13 @@ export {
   median,
   quantile,
 } from './metrics.ts'
+export { holmAdjusted, type PairedDifference, pairedDifference, signFlipP } from './paired.ts'
 export { type PolicyName, policyNames } from './policies.ts'
 export { type Arm, makePolicy, type PolicySpec, parsePolicySpec, planArms } from './policy-spec.ts'
+export { type LayerRecall, layerRecall, type RecallFields, RecallMeter } from './recall.ts'
 export { type CaseKey, openResults, type ResultsFile, type RunIdentity } from './results-file.ts'
-export { type Estimate, type SummaryRow, summarise, summaryJson } from './summary.ts'
-export {
-  runWindows,
-  type WindowResult,
-  type WindowsProgress,
-  type WindowsRun,
-  windowsModelOptions,
-} from './windows-suite.ts'
+export { rougeL, scoreReply, tokenF1 } from './scoring.ts'
+export { listCases, suiteNames } from './suites.ts'
+export { type Estimate, type SummaryCell, type SummaryRow, summarise, summaryJson } from './summary.ts'
+export { summaryTable, type TextTable } from './tables.ts'
+export { WorkerError } from './worker-pool.ts'

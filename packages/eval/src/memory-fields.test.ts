@@ -2,24 +2,42 @@ import { expect, test } from 'vitest'
 import { memoryOf } from './memory-fields.ts'
 
 const config = { numLayers: 3, numKvHeads: 2 }
-const report = { numTokens: 100, decodeSteps: 5, denseSteps: 0, reusedTokens: 0, kvBytes: 100 * 40, indexBytes: 300 }
+const rows = 3 * 2
+const report = {
+  numTokens: 100,
+  decodeSteps: 5,
+  denseSteps: 0,
+  kvBytes: 100 * 60,
+  indexBytes: 300,
+  heldTokens: 100 * rows,
+  attendedTokens: 20 * rows * 5,
+  pooledTokens: 50 * rows * 5,
+  peakAttendedTokens: 24 * rows,
+  peakPooledTokens: 60 * rows,
+}
 
-test('counts become means a step, layer and KV head; bytes are those of attended rows, pooled keys and indexes', () => {
-  const perStep = 5 * 3 * 2
-  const fields = memoryOf({ ...report, attendedTokens: 20 * perStep, pooledTokens: 50 * perStep }, config)
-  expect(fields).toEqual({
+test('counts become means a step, layer and KV head; bytes are those of the step that read most, and the indexes', () => {
+  expect(memoryOf(report, config)).toEqual({
     attendedTokensMean: 20,
     poolTokensMean: 50,
     heldTokens: 100,
-    hotBytes: 20 * 40 + 30 * 20 + 300,
-    warmBytes: 4000 - 20 * 40 - 30 * 20,
+    hotBytes: 24 * 60 + 36 * 30 + 300,
+    warmBytes: 6000 - 24 * 60 - 36 * 30,
     movedBytesPerToken: 0,
     denseSteps: 0,
   })
 })
 
+test('what was dropped is neither hot nor warm', () => {
+  const { heldTokens, hotBytes, warmBytes } = memoryOf(
+    { ...report, heldTokens: 30 * rows, peakPooledTokens: 0 },
+    config,
+  )
+  expect([heldTokens, hotBytes, warmBytes]).toEqual([30, 24 * 60 + 300, 6 * 60])
+})
+
 test('never hotter than all there is', () => {
-  const perStep = 5 * 3 * 2
-  const fields = memoryOf({ ...report, attendedTokens: 100 * perStep, pooledTokens: 200 * perStep }, config)
-  expect([fields.hotBytes, fields.warmBytes]).toEqual([4300, 0])
+  const all = { ...report, peakAttendedTokens: 100 * rows, peakPooledTokens: 200 * rows }
+  const { hotBytes, warmBytes } = memoryOf(all, config)
+  expect([hotBytes, warmBytes]).toEqual([6300, 0])
 })

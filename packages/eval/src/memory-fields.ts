@@ -5,10 +5,14 @@ export interface MemoryFields {
   readonly attendedTokensMean: number
   /** Keys read exactly to choose among, the attended ones not counted twice. */
   readonly poolTokensMean: number
+  /** Rows that must be kept to go on at the end, a layer and KV head. */
   readonly heldTokens: number
-  /** What a step reads on average, so what a fast tier would have to hold: attended K and V, pooled keys, indexes. */
+  /**
+   * What the step that read most read, so what a fast tier has to hold: attended K and V, pooled keys, and the indexes as
+   * they are at the end.
+   */
   readonly hotBytes: number
-  /** KV rows that could lie elsewhere. */
+  /** Held KV rows that could lie elsewhere at that step. */
   readonly warmBytes: number
   /** 0 while all tiers are one memory. */
   readonly movedBytesPerToken: number
@@ -18,23 +22,22 @@ export interface MemoryFields {
 
 /** Reads the fields off a sequence that has decoded; all means are NaN where it has not. */
 export function memoryOf(
-  report: SequenceReport,
+  report: Omit<SequenceReport, 'reusedTokens'>,
   { numLayers, numKvHeads }: Pick<LlamaConfig, 'numLayers' | 'numKvHeads'>,
 ): MemoryFields {
-  const { numTokens, decodeSteps, kvBytes, indexBytes } = report
-  const perStep = decodeSteps * numLayers * numKvHeads
-  const attendedTokensMean = report.attendedTokens / perStep
-  const poolTokensMean = report.pooledTokens / perStep
-  const bytesPerToken = kvBytes / numTokens
-  const extraKeys = Math.max(0, poolTokensMean - attendedTokensMean)
-  const readBytes = Math.min(kvBytes, attendedTokensMean * bytesPerToken + (extraKeys * bytesPerToken) / 2)
+  const { numTokens, decodeSteps, denseSteps, kvBytes, indexBytes } = report
+  const rowsPerToken = numLayers * numKvHeads
+  const rowBytes = kvBytes / (numTokens * rowsPerToken)
+  const heldBytes = report.heldTokens * rowBytes
+  const pooledKeys = Math.max(0, report.peakPooledTokens - report.peakAttendedTokens)
+  const readBytes = Math.min(heldBytes, report.peakAttendedTokens * rowBytes + (pooledKeys * rowBytes) / 2)
   return {
-    attendedTokensMean,
-    poolTokensMean,
-    heldTokens: numTokens,
+    attendedTokensMean: report.attendedTokens / (decodeSteps * rowsPerToken),
+    poolTokensMean: report.pooledTokens / (decodeSteps * rowsPerToken),
+    heldTokens: report.heldTokens / rowsPerToken,
     hotBytes: Math.round(readBytes + indexBytes),
-    warmBytes: Math.round(kvBytes - readBytes),
+    warmBytes: Math.round(heldBytes - readBytes),
     movedBytesPerToken: 0,
-    denseSteps: report.denseSteps,
+    denseSteps,
   }
 }

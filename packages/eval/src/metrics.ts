@@ -1,9 +1,8 @@
 /** Log of the softmax denominator of logits, by the maximum first so that nothing overflows. */
 export function logSumExp(logits: Float32Array): number {
-  let max = Number.NEGATIVE_INFINITY
-  for (const logit of logits) if (logit > max) max = logit
+  const max = logits[argMax(logits)]
   let sum = 0
-  for (const logit of logits) sum += Math.exp(logit - max)
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - max)
   return max + Math.log(sum)
 }
 
@@ -17,9 +16,13 @@ export interface Distribution {
 }
 
 export function distributionOf(logits: Float32Array): Distribution {
-  const logNorm = logSumExp(logits)
-  const probabilities = Float64Array.from(logits, (logit) => Math.exp(logit - logNorm))
-  return { logits, logNorm, probabilities, best: argMax(logits) }
+  const best = argMax(logits)
+  const max = logits[best]
+  const probabilities = new Float64Array(logits.length)
+  let sum = 0
+  for (let i = 0; i < logits.length; i++) sum += probabilities[i] = Math.exp(logits[i] - max)
+  for (let i = 0; i < logits.length; i++) probabilities[i] /= sum
+  return { logits, logNorm: max + Math.log(sum), probabilities, best }
 }
 
 /** How far one row of logits is from the reference's, and what it gives to the token that came. */
@@ -27,16 +30,26 @@ export interface Comparison {
   readonly nllNats: number
   /** KL(reference || other). Exactly 0 for equal logits. */
   readonly klNats: number
+  /** Index of the other's largest logit. */
+  readonly best: number
   readonly sameBest: boolean
 }
 
 /** Compares softmax(other) with the reference; `target` is the token that came next. */
 export function compareLogits(reference: Distribution, other: Float32Array, target: number): Comparison {
-  const logNorm = logSumExp(other)
-  let klNats = logNorm - reference.logNorm
-  // Not by Float64Array.reduce: this loop runs over the vocabulary for every policy, budget and token.
-  for (let i = 0; i < other.length; i++) klNats += reference.probabilities[i] * (reference.logits[i] - other[i])
-  return { nllNats: logNorm - other[target], klNats, sameBest: argMax(other) === reference.best }
+  const { logits, probabilities } = reference
+  const best = argMax(other)
+  const max = other[best]
+  // Plain loops: this runs over the vocabulary for every policy, budget and token.
+  let sum = 0
+  let gap = 0
+  for (let i = 0; i < other.length; i++) {
+    sum += Math.exp(other[i] - max)
+    gap += probabilities[i] * (logits[i] - other[i])
+  }
+  const logNorm = max + Math.log(sum)
+  const klNats = gap + (logNorm - reference.logNorm)
+  return { nllNats: logNorm - other[target], klNats, best, sameBest: best === reference.best }
 }
 
 /** Index of the largest value; of equal ones the lowest. */

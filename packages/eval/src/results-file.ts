@@ -24,6 +24,8 @@ export interface ResultsFile {
   append(row: CaseKey): void
   /** Writes another JSON file of the folder, an array a line an element; a reader sees the old one or the new one. */
   writeJson(name: string, value: object): void
+  /** Writes another text file of the folder; a reader sees the old one or the new one. */
+  writeText(name: string, text: string): void
 }
 
 /**
@@ -46,6 +48,7 @@ export function openResults(folder: string, identity: RunIdentity): ResultsFile 
       keys.add(keyText(row))
     },
     writeJson: (name, value) => writeJson(join(folder, name), value),
+    writeText: (name, text) => writeWhole(join(folder, name), text),
   }
 }
 
@@ -79,9 +82,13 @@ function readRows(path: string): CaseKey[] {
 }
 
 function writeJson(path: string, value: object): void {
-  const draft = `${path}.${process.pid}.tmp`
   const lines = Array.isArray(value) ? value.map((element) => JSON.stringify(element)).join(',\n') : null
-  writeFileSync(draft, lines === null ? `${JSON.stringify(value, null, 2)}\n` : `[\n${lines}\n]\n`)
+  writeWhole(path, lines === null ? `${JSON.stringify(value, null, 2)}\n` : `[\n${lines}\n]\n`)
+}
+
+function writeWhole(path: string, text: string): void {
+  const draft = `${path}.${process.pid}.tmp`
+  writeFileSync(draft, text)
   renameSync(draft, path)
 }
 

@@ -1,113 +1,160 @@
 import { statSync } from 'node:fs'
 import { basename } from 'node:path'
-import { KvasirError, OptionError } from '@kvasir/core'
+import { checkOneOf, KvasirError, OptionError } from '@kvasir/core'
 import {
-  type CaseKey,
+  type Arm,
+  type CaseResult,
+  compareArms,
+  type EvalCase,
+  evaluate,
+  listCases,
+  type Mode,
+  markdownTables,
+  modes,
   openResults,
   parsePolicySpec,
   planArms,
-  readBookWindows,
-  runWindows,
+  type ResultsFile,
+  type SuiteName,
+  suiteNames,
   summarise,
   summaryJson,
-  windowsModelOptions,
+  summaryTable,
 } from '@kvasir/eval'
+import { loadKernels } from '@kvasir/kernels'
 import type { Command } from 'commander'
 import { integer, integerList, repeated } from '../arguments.ts'
-import { modelOption, openModel } from '../model.ts'
-import { note, printJson, startProgress } from '../output.ts'
+import { commandLine } from '../command-line.ts'
+import { modelOption } from '../model.ts'
+import { note, printJson, startProgress, tableText } from '../output.ts'
 import { defaultBudget } from '../policy-option.ts'
-import { windowsTable } from '../windows-table.ts'
 
 interface EvalFlags {
   readonly data: string
   readonly model: string
   readonly policy: readonly string[]
   readonly budget: readonly number[]
-  readonly length: readonly number[]
+  readonly length?: readonly number[]
   readonly limit?: number
   readonly mode?: readonly string[]
+  readonly workers?: number
+  readonly recallEvery: number
   readonly out?: string
   readonly json?: true
 }
-
-const suites = ['windows'] as const
 
 export function addEvalCommand(program: Command): void {
   program
     .command('eval')
     .description('measure policies beside the full cache on a suite of cases')
-    .argument('<suite>', `one of ${suites.join(', ')}`)
+    .argument('<suite>', `one of ${suiteNames.join(', ')}`)
     .requiredOption('--data <dir>', 'folder of evaluation data')
     .option(...modelOption)
     .requiredOption('--policy <spec>', 'policy to measure; may be given more than once', repeated)
     .option('--budget <n,...>', 'tokens a KV head', integerList('--budget', 1), [defaultBudget])
-    .option('--length <n,...>', 'tokens of context', integerList('--length', 1), [2048])
+    .option('--length <n,...>', 'tokens of context (default: 2048)', integerList('--length', 1))
     .option('--limit <n>', 'first n cases a length', integer('--limit', 1))
-    .option('--mode <mode>', 'where the policy begins; the windows suite has no modes', repeated)
-    .option('--out <dir>', 'folder for results.jsonl, summary.json and report.html; an interrupted run goes on there')
+    .option('--mode <mode>', `where the policy begins: ${modes.join(', ')}; may be given more than once`, repeated)
+    .option(
+      '--workers <n>',
+      'processes that share the cases, 0: none (default: one a core)',
+      integer('--workers', 0, 256),
+    )
+    .option('--recall-every <n>', 'attention-mass recall every n steps, 0: never', integer('--recall-every', 0), 16)
+    .option(
+      '--out <dir>',
+      'folder for results.jsonl, summary.json, tables.md and report.html; an interrupted run goes on there',
+    )
     .option('--json', 'print the summary as one JSON object')
     .action(runEval)
 }
 
-async function runEval(suite: string, flags: EvalFlags): Promise<void> {
-  if (!suites.includes(suite as never)) {
-    throw new OptionError({ parameter: 'suite', expected: `one of ${suites.join(', ')}`, got: suite })
-  }
-  if (flags.mode) throw new OptionError({ parameter: '--mode', expected: 'no mode for windows', got: flags.mode })
+async function runEval(name: string, flags: EvalFlags): Promise<void> {
+  const suite = checkOneOf('suite', name, suiteNames)
   const arms = planArms(flags.policy.map(parsePolicySpec), flags.budget)
-  const { folder, windows, missing } = readBookWindows(flags.data)
-  for (const path of missing) note(`${path} is not there, skipped`)
-  if (windows.length === 0) {
-    throw new KvasirError({ parameter: '--data', expected: 'a folder with cases of windows', got: flags.data })
-  }
+  const cases = findCases(suite, flags)
   const identity = identityOf(flags)
   const results = flags.out === undefined ? null : openResults(flags.out, identity)
-  const rows: CaseKey[] = []
-  const bar = startProgress(Math.min(windows.length, flags.limit ?? windows.length) * flags.length.length, suite)
-  const broken = new AbortController()
-  await using model = await openModel({
-    model: flags.model,
-    mode: activations,
-    ...windowsModelOptions(flags.length, arms),
-    // A row of a policy that was put aside would be a row of the full cache.
-    onQuarantine: ({ policy, error }) => broken.abort(policyFailure(policy, error)),
-  })
-  const measured = runWindows(model, {
-    folder,
-    windows: windows.slice(0, flags.limit),
-    lengths: flags.length,
-    arms,
-    isDone: (key) => results?.has(key) ?? false,
-    onProgress: ({ id, length, index, step, numSteps }) => bar.update(index + step / numSteps, `${id} at ${length}`),
-    signal: broken.signal,
-  })
-  for await (const row of measured) {
-    broken.signal.throwIfAborted()
-    rows.push(row)
-    results?.append(row)
+  const rows = [...((results?.rows ?? []) as readonly CaseResult[])]
+  const keep = (some: readonly CaseResult[]) => {
+    for (const row of some) results?.append(row)
+    rows.push(...some)
   }
-  bar.stop()
-  const summary = summarise(results?.rows ?? rows)
+  await runCases(suite, flags, cases, arms, results, keep)
+  const summary = summarise(rows)
+  const comparisons = compareArms(rows)
   results?.writeJson('summary.json', summary.map(summaryJson))
+  results?.writeJson('comparisons.json', comparisons)
+  results?.writeText('tables.md', markdownTables({ summary, comparisons, identity, command: commandLine() }))
   if (flags.out !== undefined) await writePage(flags.out, flags.data)
-  if (flags.json) printJson({ suite, ...identity, rows: summary.map(summaryJson) })
-  else process.stdout.write(`${windowsTable(summary)}\n`)
+  if (flags.json) printJson({ suite, ...identity, rows: summary.map(summaryJson), comparisons })
+  else {
+    const { head, rows } = summaryTable(summary)
+    process.stdout.write(`${tableText(head, rows)}\n`)
+  }
 }
 
 /** The plots' packages are loaded where a page is written, and nowhere else. */
 async function writePage(folder: string, data: string): Promise<void> {
   const { writeReport } = await import('@kvasir/report')
-  writeReport(folder, { data, command: ['kvasir', ...process.argv.slice(2)].join(' ') })
+  writeReport(folder, { data, command: commandLine() })
 }
 
-/** Float32 activations: what differs between two rows of a table is then the policy alone. */
-const activations = 'exact'
+function findCases(suite: SuiteName, { data, length, limit, mode }: EvalFlags): readonly EvalCase[] {
+  // What a suite without lengths is not asked for it cannot refuse.
+  const lengths = length ?? (suite === 'longbench' ? undefined : [2048])
+  const { cases, missing } = listCases(suite, data, {
+    ...(lengths && { lengths }),
+    ...(limit !== undefined && { limit }),
+    ...(mode && { modes: checkModes(mode) }),
+  })
+  for (const path of missing) note(`${path} is not there, skipped`)
+  if (cases.length > 0) return cases
+  throw new KvasirError({ parameter: '--data', expected: `a folder with cases of ${suite}`, got: data })
+}
+
+function checkModes(texts: readonly string[]): Mode[] {
+  const checked = texts.map((text) => checkOneOf('--mode', text, modes))
+  if (new Set(checked).size === checked.length) return checked
+  throw new OptionError({ parameter: '--mode', expected: 'each mode once', got: texts })
+}
+
+async function runCases(
+  suite: SuiteName,
+  { model, workers, recallEvery }: EvalFlags,
+  cases: readonly EvalCase[],
+  arms: readonly Arm[],
+  results: ResultsFile | null,
+  onResults: (results: readonly CaseResult[]) => void,
+): Promise<void> {
+  const isDone = results?.has ?? (() => false)
+  const numThreads = await countCores()
+  const bar = startProgress(cases.length, suite)
+  try {
+    await evaluate({
+      cases,
+      arms,
+      model,
+      recallEvery,
+      numThreads,
+      numWorkers: workers ?? (cases.length === 1 ? 0 : numThreads),
+      isDone,
+      onResults,
+      onProgress: ({ done, case: { id, length } }) => bar.update(done, `${id} at ${length}`),
+    })
+  } finally {
+    bar.stop()
+  }
+}
+
+/** Threads that kernels take by themselves. */
+async function countCores(): Promise<number> {
+  const kernels = await loadKernels()
+  await kernels.dispose()
+  return kernels.numThreads
+}
 
 function identityOf({ model }: EvalFlags) {
-  return { model: basename(model), modelBytes: statSync(model).size, activations }
-}
-
-function policyFailure(policy: string, error: unknown): KvasirError {
-  return new KvasirError({ parameter: `policy ${policy}`, expected: 'no failure', got: error, cause: error })
+  // Float32 activations: what differs between two rows of a table is then the policy alone.
+  return { model: basename(model), modelBytes: statSync(model).size, activations: 'exact' }
 }
