@@ -14,7 +14,7 @@ interface LongbenchRecord {
 }
 
 /** Prompts here have lengths of their own, all below this; results give it as their length. */
-export const longbenchTokens = 8192
+const longbenchTokens = 8192
 
 /** New tokens a task, as LongBench has them (Bai et al. 2024). */
 const newTokens: Readonly<Record<string, number>> = { qasper: 128, gov_report: 512 }

@@ -12,7 +12,7 @@ interface Suite {
 }
 
 /** Every suite by its name. */
-export const suites: Readonly<Record<SuiteName, Suite>> = {
+const suites: Readonly<Record<SuiteName, Suite>> = {
   windows: { list: listWindowCases, hasModes: false, hasLengths: true },
   niah: { list: listNiahCases, hasModes: true, hasLengths: true },
   ruler: { list: listRulerCases, hasModes: true, hasLengths: true },
