@@ -60,7 +60,8 @@ describe.each(Object.entries(units))('a text of nothing but %s', (_, unit) => {
     expect([isTiled, all.at(-1)?.end]).toEqual([true, text.length])
   })
 
-  it('takes time in proportion to its length', () => {
+  // Tried again where the machine was busy with other things in between: quadratic time fails every time.
+  it('takes time in proportion to its length', { retry: 4 }, () => {
     const [short, long] = [repeat(unit, 40_000), repeat(unit, 160_000)]
     sentences(short)
     // Twice doubled: 4 times the time if linear, 16 times if quadratic.
