@@ -85,7 +85,7 @@ export class BlockIndex {
    */
   massesOf(layer: number, kvHead: number, queries: Float32Array, masses: Float32Array, scratch: Float32Array): void {
     const { headDim } = this.#layers[layer]
-    const width = Math.ceil(headDim / 4) * 4
+    const width = Math.ceil(headDim / 8) * 8
     const [planes, weights] = [new Int32Array(width), new Float32Array(width)]
     const scale = 1 / Math.sqrt(headDim)
     masses.fill(0, 0, this.#numBlocks)

@@ -24,16 +24,23 @@ export class BlockPlanes {
     for (let plane = 0; plane < channels.length; plane++) this.#data[plane * this.#capacity + block] = channels[plane]
   }
 
-  /** scores [numBlocks] = sum over i of weights[i] * plane planes[i]; both have a multiple of 4 entries. */
+  /** scores [numBlocks] = sum over i of weights[i] * plane planes[i]; both have a multiple of 8 entries. */
   weigh(planes: Int32Array, weights: Float32Array, scores: Float32Array, numBlocks: number): void {
     const data = this.#data
     scores.fill(0, 0, numBlocks)
-    for (let i = 0; i < planes.length; i += 4) {
-      const [a, b] = [planes[i] * this.#capacity, planes[i + 1] * this.#capacity]
-      const [c, d] = [planes[i + 2] * this.#capacity, planes[i + 3] * this.#capacity]
+    const size = this.#capacity
+    for (let i = 0; i < planes.length; i += 8) {
+      const [a, b, c, d] = [planes[i] * size, planes[i + 1] * size, planes[i + 2] * size, planes[i + 3] * size]
+      const [e, f, g, h] = [planes[i + 4] * size, planes[i + 5] * size, planes[i + 6] * size, planes[i + 7] * size]
       const [ofA, ofB, ofC, ofD] = [weights[i], weights[i + 1], weights[i + 2], weights[i + 3]]
+      const [ofE, ofF, ofG, ofH] = [weights[i + 4], weights[i + 5], weights[i + 6], weights[i + 7]]
       for (let block = 0; block < numBlocks; block++) {
-        scores[block] += ofA * data[a + block] + ofB * data[b + block] + ofC * data[c + block] + ofD * data[d + block]
+        scores[block] +=
+          ofA * data[a + block] +
+          ofB * data[b + block] +
+          ofC * data[c + block] +
+          ofD * data[d + block] +
+          (ofE * data[e + block] + ofF * data[f + block] + ofG * data[g + block] + ofH * data[h + block])
       }
     }
   }
