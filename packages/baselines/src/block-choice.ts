@@ -8,12 +8,12 @@ export interface BlockBudget extends AlwaysRead {
 }
 
 /**
- * Sinks, recent rows, every row after the last indexed block (as far as the budget goes, from the last on), and the rows of the blocks with the largest of `masses`
+ * Sinks, recent rows, every row after the last indexed block (as far as the budget goes, from the last on), and the rows of the blocks with the largest `worth`
  * [numBlocks] until the budget is used up: the last block chosen is cut where it ends. Ascending indices; evicted rows
  * are left out, and cost nothing.
  */
 export function chooseBlocks(
-  masses: Float32Array,
+  worth: Float32Array,
   numBlocks: number,
   numTokens: number,
   budget: BlockBudget,
@@ -26,7 +26,7 @@ export function chooseBlocks(
   const last = numTokens - tail - countIn(evicted, tail, numTokens)
   let left = budget.budgetTokens - last - (sinks - countIn(evicted, 0, sinks))
   const chosen: Span[] = []
-  const open = masses.slice(0, Math.min(numBlocks, Math.ceil(tail / blockTokens)))
+  const open = worth.slice(0, Math.min(numBlocks, Math.ceil(tail / blockTokens)))
   for (let tries = open.length; tries > 0 && left > 0; tries--) {
     const best = indexOfLargest(open)
     open[best] = Number.NEGATIVE_INFINITY

@@ -5,6 +5,8 @@ import { BlockPlanes } from './block-planes.ts'
 /** What is known of a block of tokens: a few vectors of headDim channels. */
 export interface BlockSummary {
   readonly numVectors: number
+  /** How the queries of a KV head choose together. mass: softmax over the blocks, summed. largest: the largest score. */
+  readonly join: 'mass' | 'largest'
   /** Writes the vectors [numVectors][headDim] of a block from some of its keys [numRows][headDim]; numRows >= 1. */
   summarise(keys: Float32Array, headDim: number, vectors: Float32Array): void
   /** Which vector a channel of a query is multiplied with, by its value. */
@@ -80,22 +82,23 @@ export class BlockIndex {
   }
 
   /**
-   * masses [numBlocks]: for each of the queries [group][headDim] of a KV head the softmax over all blocks of its scores,
-   * summed. `scratch` has room for numBlocks values.
+   * worth [numBlocks]: what each block is worth to the queries [group][headDim] of a KV head, joined as the summary says.
+   * `scratch` has room for numBlocks values.
    */
-  massesOf(layer: number, kvHead: number, queries: Float32Array, masses: Float32Array, scratch: Float32Array): void {
+  judge(layer: number, kvHead: number, queries: Float32Array, worth: Float32Array, scratch: Float32Array): void {
     const { headDim } = this.#layers[layer]
     const width = Math.ceil(headDim / 8) * 8
     const [planes, weights] = [new Int32Array(width), new Float32Array(width)]
     const scale = 1 / Math.sqrt(headDim)
-    masses.fill(0, 0, this.#numBlocks)
+    const join = this.#summary.join === 'mass' ? addSoftmax : keepLargest
+    worth.fill(this.#summary.join === 'mass' ? 0 : Number.NEGATIVE_INFINITY, 0, this.#numBlocks)
     for (let query = 0; query < queries.length; query += headDim) {
       for (let i = 0; i < headDim; i++) {
         planes[i] = this.#summary.vectorFor(queries[query + i]) * headDim + i
         weights[i] = queries[query + i] * scale
       }
       this.#planes[layer][kvHead].weigh(planes, weights, scratch, this.#numBlocks)
-      addSoftmax(masses, scratch, this.#numBlocks)
+      join(worth, scratch, this.#numBlocks)
     }
   }
 
@@ -129,4 +132,8 @@ function addSoftmax(masses: Float32Array, scores: Float32Array, count: number): 
     total += scores[at]
   }
   for (let at = 0; at < count; at++) masses[at] += scores[at] / total
+}
+
+function keepLargest(largest: Float32Array, scores: Float32Array, count: number): void {
+  for (let at = 0; at < count; at++) if (scores[at] > largest[at]) largest[at] = scores[at]
 }

@@ -71,11 +71,11 @@ export function selectBlocks(
   const layer = step.layer as number
   const { numHeads, numKvHeads, headDim } = layers[layer]
   const group = (numHeads / numKvHeads) * headDim
-  const [masses, scratch] = [new Float32Array(index.numBlocks), new Float32Array(index.numBlocks)]
+  const [worth, scratch] = [new Float32Array(index.numBlocks), new Float32Array(index.numBlocks)]
   const rows = Array.from({ length: numKvHeads }, (_, kvHead) => {
     const queries = (step.queries as Float32Array).subarray(kvHead * group, (kvHead + 1) * group)
-    index.massesOf(layer, kvHead, queries, masses, scratch)
-    return chooseBlocks(masses, index.numBlocks, step.numTokens, budget, step.kv.evicted)
+    index.judge(layer, kvHead, queries, worth, scratch)
+    return chooseBlocks(worth, index.numBlocks, step.numTokens, budget, step.kv.evicted)
   })
   return { kind: 'runs', runs: runsOfIndices(rows) }
 }

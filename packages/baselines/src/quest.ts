@@ -18,7 +18,7 @@ export interface QuestOptions {
 /**
  * Quest (Tang et al. 2024, arXiv 2406.10774): each page keeps the least and the largest value of every key channel; a
  * step reads the pages with the largest upper bound of q.k, and the last page. Holds every row. A KV head's queries choose
- * together, by the softmax of their bounds over the pages, summed. The last page chosen is cut where the budget ends.
+ * together: a page counts by its largest bound for any of them. The last page chosen is cut where the budget ends.
  */
 export function quest(options: QuestOptions): CachePolicy {
   const budget = resolveOptions(options)
@@ -42,6 +42,7 @@ function resolveOptions(options: QuestOptions): BlockBudget {
 /** Vector 0: the largest value of each channel; vector 1: the least. */
 const channelBounds: BlockSummary = {
   numVectors: 2,
+  join: 'largest',
   vectorFor: (queryChannel) => (queryChannel >= 0 ? 0 : 1),
   summarise(keys, headDim, vectors) {
     vectors.fill(Number.NEGATIVE_INFINITY, 0, headDim)
