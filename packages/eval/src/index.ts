@@ -34,5 +34,5 @@ export { type CaseKey, openResults, type ResultsFile, type RunIdentity } from '.
 export { rougeL, scoreReply, tokenF1 } from './scoring.ts'
 export { listCases, suiteNames } from './suites.ts'
 export { type Estimate, type SummaryCell, type SummaryRow, summarise, summaryJson } from './summary.ts'
-export { summaryTable, type TextTable } from './tables.ts'
+export { summaryTable, type TableOptions, type TextTable } from './tables.ts'
 export { WorkerError } from './worker-pool.ts'

@@ -40,6 +40,13 @@ test('windows show what they measured, with intervals', () => {
   ])
 })
 
+test('without intervals only the first figure has one', () => {
+  const { rows } = summaryTable(summarise([window('a', 'window', 2.5), window('b', 'window', 2.5)]), {
+    intervals: false,
+  })
+  expect(rows[0].slice(4)).toEqual(['0.5000 (0.5000 .. 0.5000)', '64.9', '50.0', '2.5'])
+})
+
 test('answers show the distance to the full cache', () => {
   const { head, rows } = summaryTable(summarise([answer('a', 'fact', 0), answer('b', 'fact', 0)]))
   expect(head).toEqual(['policy', 'mode', 'length', 'budget', 'n', 'correct %', 'to full', 'counted'])

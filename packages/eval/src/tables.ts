@@ -8,30 +8,49 @@ export interface TextTable {
 
 interface Column {
   readonly head: string
-  readonly cell: (row: SummaryRow) => string
+  /** The field it shows; columns of fields that no row has are left out. */
+  readonly field?: string
+  readonly cell: (row: SummaryRow, intervals: boolean) => string
 }
 
-/** Shows a field times `scale`, with its interval; nothing where no row has it. */
-function figure(head: string, field: string, scale: number, digits: number): Column & { readonly field: string } {
+function withInterval(
+  show: (value: number) => string,
+  mean: number,
+  ci95: Estimate['ci95'],
+  intervals: boolean,
+): string {
+  return ci95 === null || !intervals ? show(mean) : `${show(mean)} (${show(ci95[0])} .. ${show(ci95[1])})`
+}
+
+/** Shows a field times `scale`. */
+function figure(head: string, field: string, scale: number, digits: number): Column {
   const show = (value: number) => (scale * value).toFixed(digits)
-  const text = ({ mean, ci95 }: Estimate) =>
-    ci95 === null ? show(mean) : `${show(mean)} (${show(ci95[0])} .. ${show(ci95[1])})`
-  return { head, field, cell: ({ estimates }) => (estimates[field] ? text(estimates[field]) : '-') }
+  return {
+    head,
+    field,
+    cell: ({ estimates }, intervals) => {
+      const estimate = estimates[field]
+      return estimate ? withInterval(show, estimate.mean, estimate.ci95, intervals) : '-'
+    },
+  }
 }
 
 /** Shows how far a field is from the full cache on the same cases. */
-function paired(head: string, field: string, scale: number, digits: number): Column & { readonly field: string } {
+function paired(head: string, field: string, scale: number, digits: number): Column {
   const show = (value: number) => `${value < 0 ? '' : '+'}${(scale * value).toFixed(digits)}`
   return {
     head,
     field,
-    cell: ({ pairedToFull }) => {
+    cell: ({ pairedToFull }, intervals) => {
       const pair = pairedToFull[field]
-      if (!pair) return '-'
-      const { difference, ci95 } = pair
-      return ci95 === null ? show(difference) : `${show(difference)} (${show(ci95[0])} .. ${show(ci95[1])})`
+      return pair ? withInterval(show, pair.difference, pair.ci95, intervals) : '-'
     },
   }
+}
+
+/** Shows a field whose spread over cases says nothing. */
+function plain(head: string, field: string, show: (value: number) => string): Column {
+  return { head, field, cell: ({ estimates }) => (estimates[field] ? show(estimates[field].mean) : '-') }
 }
 
 const keyColumns: readonly Column[] = [
@@ -57,6 +76,7 @@ const answerFigures = [
   figure('exact %', 'exact', 100, 1),
   figure('answer NLL', 'goldNllNats', 1, 3),
   figure('KL nats', 'klNats', 1, 4),
+  figure('same reply %', 'sameReply', 100, 1),
   figure('needle hit %', 'needleHit', 100, 1),
 ]
 
@@ -68,19 +88,23 @@ const costFigures = [
   plain('warm MB', 'warmBytes', (bytes) => (bytes / 1e6).toFixed(1)),
 ]
 
-function plain(head: string, field: string, show: (value: number) => string): Column & { readonly field: string } {
-  return { head, field, cell: ({ estimates }) => (estimates[field] ? show(estimates[field].mean) : '-') }
-}
-
 const notCounted: Column = { head: 'counted', cell: ({ counted }) => (counted === false ? 'no' : 'yes') }
 
+export interface TableOptions {
+  /** Figures with their intervals; otherwise the first figure alone has one. @default true */
+  readonly intervals?: boolean
+}
+
 /** The figures of one suite, a line a row of its summary; columns that no row has a value for are left out. */
-export function summaryTable(summary: readonly SummaryRow[]): TextTable {
+export function summaryTable(summary: readonly SummaryRow[], { intervals = true }: TableOptions = {}): TextTable {
   const isWindows = summary[0]?.suite === 'windows'
-  const figures = [...(isWindows ? windowFigures : answerFigures), ...costFigures]
-  const there = figures.filter(({ field }) => summary.some(({ estimates }) => estimates[field]))
-  const columns: readonly Column[] = [...keyColumns, ...there, ...(isWindows ? [] : [notCounted])].filter(
-    ({ head }) => head !== 'mode' || !isWindows,
-  )
-  return { head: columns.map(({ head }) => head), rows: summary.map((row) => columns.map(({ cell }) => cell(row))) }
+  const isThere = ({ field }: Column) => field && summary.some(({ estimates }) => estimates[field])
+  const figures = [...(isWindows ? windowFigures : answerFigures), ...costFigures].filter(isThere)
+  const columns: readonly Column[] = [
+    ...keyColumns.filter(({ head }) => head !== 'mode' || !isWindows),
+    ...figures,
+    ...(isWindows ? [] : [notCounted]),
+  ]
+  const lineOf = (row: SummaryRow) => columns.map((column) => column.cell(row, intervals || column === figures[0]))
+  return { head: columns.map(({ head }) => head), rows: summary.map(lineOf) }
 }

@@ -89,7 +89,7 @@ async function runEval(name: string, flags: EvalFlags): Promise<void> {
   if (flags.out !== undefined) await writePage(flags.out, flags.data)
   if (flags.json) printJson({ suite, ...identity, rows: summary.map(summaryJson), comparisons })
   else {
-    const { head, rows } = summaryTable(summary)
+    const { head, rows } = summaryTable(summary, { intervals: false })
     process.stdout.write(`${tableText(head, rows)}\n`)
   }
 }
