@@ -1,4 +1,6 @@
 #include <memory>
+#include <numeric>
+#include <vector>
 #include <string>
 
 #include "arguments.h"
@@ -69,8 +71,20 @@ Napi::Value attentionWeights(const Napi::CallbackInfo& info) {
     throw Failure{"indices[" + std::to_string(i) + "]", "a row of the sequence's pages", std::to_string(indices.data[i])};
   }
   Napi::Float32Array out = Napi::Float32Array::New(info.Env(), group * indices.length);
-  kvasir::attentionWeights(isa, *arena.view(), layer, kvHead, pages.data, queries.data, static_cast<int>(group),
-                           indices.data, static_cast<int>(indices.length), scale, out.Data());
+  const int count = static_cast<int>(indices.length);
+  if (const KvView* view = arena.view()) {
+    kvasir::attentionWeights(isa, *view, layer, kvHead, pages.data, queries.data, static_cast<int>(group), indices.data,
+                             count, scale, out.Data());
+    return out;
+  }
+  // Their K rows alone, as pages of their own.
+  std::vector<std::uint8_t> rows(indices.length * arena.shape.rowBytes());
+  arena.gatherKeys(layer, kvHead, pages.data, indices.data, count, rows.data());
+  std::vector<std::int32_t> order(indices.length);
+  std::iota(order.begin(), order.end(), 0);
+  const KvView view{rows.data(), arena.shape.partBytes(), 0, 0, 0, arena.shape.type, 1, arena.shape.headDim};
+  kvasir::attentionWeights(isa, view, 0, 0, order.data(), queries.data, static_cast<int>(group), order.data(), count,
+                           scale, out.Data());
   return out;
 }
 

@@ -21,6 +21,8 @@ Napi::Value packWeightRows(const Napi::CallbackInfo& info);
 Napi::Value readWeightRow(const Napi::CallbackInfo& info);
 
 Napi::Value createArena(const Napi::CallbackInfo& info);
+Napi::Value createTieredArena(const Napi::CallbackInfo& info);
+Napi::Value tierState(const Napi::CallbackInfo& info);
 Napi::Value copyPage(const Napi::CallbackInfo& info);
 Napi::Value readArenaRows(const Napi::CallbackInfo& info);
 

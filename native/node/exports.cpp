@@ -28,6 +28,8 @@ constexpr Export exported[] = {
     {"packWeightRows", 6, packWeightRows},
     {"readWeightRow", 2, readWeightRow},
     {"createArena", 5, createArena},
+    {"createTieredArena", 5, createTieredArena},
+    {"tierState", 1, tierState},
     {"copyPage", 3, copyPage},
     {"readArenaRows", 7, readArenaRows},
     {"attentionWeights", 8, attentionWeights},

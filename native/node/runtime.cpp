@@ -38,6 +38,7 @@ Napi::Object describe(Napi::Env env, const Failure& failure) {
   description.Set("parameter", failure.parameter);
   description.Set("expected", failure.expected);
   description.Set("got", failure.got);
+  description.Set("kind", failure.kind == Failure::Kind::tier ? "tier" : "kernel");
   return description;
 }
 

@@ -51,7 +51,7 @@ void prepareEnvironment(Napi::Env env);
 // From here on native failures are thrown as what `makeError(failure)` returns.
 void setErrorMaker(Napi::Env env, Napi::Function makeError);
 
-// The plain object { parameter, expected, got }.
+// The plain object { parameter, expected, got, kind }.
 Napi::Object describe(Napi::Env env, const Failure& failure);
 Napi::Error errorOf(Napi::Env env, const Failure& failure);
 

@@ -50,7 +50,20 @@ Napi::Value extendSegmentIndex(const Napi::CallbackInfo& info) {
     if (!ends.empty() && ends.front() <= index->numTokens()) {
       throw Failure{"ends[0]", "more than " + std::to_string(index->numTokens()), std::to_string(ends.front())};
     }
-    index->extend(context, *arena->view(), pages.data(), ends.data(), static_cast<int>(ends.size()));
+    const int count = static_cast<int>(ends.size());
+    if (const KvView* view = arena->view()) {
+      index->extend(context, *view, pages.data(), ends.data(), count);
+      return;
+    }
+    const std::int32_t tokens = ends.empty() ? 0 : ends.back();
+    const std::int32_t pageStarts[] = {0, static_cast<std::int32_t>(pages.size())};
+    const Batch sequence{1, nullptr, &tokens, pageStarts, pages.data()};
+    LayerRows rows;
+    const auto keysOf = [&](int layer) {
+      rows = arena->layerRows(context, layer, sequence, index->numTokens());
+      return SegmentIndex::LayerKeys{rows.view, rows.batch.pages};
+    };
+    index->extend(context, keysOf, ends.data(), count);
   });
   return info.Env().Undefined();
 }

@@ -29,4 +29,15 @@ void PlainArena::copyPage(int from, int to) {
                bytes);
 }
 
+void PlainArena::gatherKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
+                            std::uint8_t* out) {
+  const std::size_t bytes = shape.rowBytes();
+  const std::uint8_t* head = view_.base + static_cast<std::size_t>(layer) * view_.layerStride +
+                             static_cast<std::size_t>(kvHead) * view_.headStride;
+  for (int i = 0; i < count; ++i, out += bytes) {
+    const std::size_t page = static_cast<std::size_t>(pages[indices[i] / kPageTokens]);
+    std::memcpy(out, head + page * view_.pageStride + static_cast<std::size_t>(indices[i] % kPageTokens) * bytes, bytes);
+  }
+}
+
 }  // namespace kvasir

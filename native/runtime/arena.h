@@ -51,13 +51,26 @@ class Arena {
   // Rows [firstToken, context) of each sequence.
   virtual LayerRows layerRows(Context& context, int layer, const Batch& batch, int firstToken) = 0;
 
-  virtual ListedRows listedRows(Context& context, int layer, const Batch& batch, const RunRows& rows) = 0;
+  // `rows` holds rowsOfSequence rows a sequence.
+  virtual ListedRows listedRows(Context& context, int layer, const Batch& batch, const RunRows& rows,
+                                int rowsOfSequence) = 0;
+
+  // Where a selector reads K rows, until the next selection; null: through view().
+  virtual KeyRows* keyRows(int layer, const std::int32_t* pages) = 0;
+
+  // Whether likely rows (ChosenRuns) are of use: then prefetch() is told of them after listedRows.
+  virtual bool wantsLikely() const = 0;
+  virtual void prefetch(int layer, const std::int32_t* pages, const ChosenRuns& chosen) = 0;
 
   virtual void copyPage(int from, int to) = 0;
 
   // As readKv.
   virtual void readRows(int layer, int kvHead, bool values, const std::int32_t* pages, int start, int end,
                         float* out) = 0;
+
+  // out [count][headDim] in the arena's type: the K rows at `indices`.
+  virtual void gatherKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
+                          std::uint8_t* out) = 0;
 };
 
 // Canonical pages in memory, reserved for the capacity and taken from the system as rows are written.
@@ -71,12 +84,17 @@ class PlainArena final : public Arena {
     writeKv(context, view_, layer, keys, values, slots, rows);
   }
   LayerRows layerRows(Context&, int, const Batch& batch, int) override { return {view_, batch}; }
-  ListedRows listedRows(Context&, int, const Batch&, const RunRows& rows) override { return {view_, rows}; }
+  ListedRows listedRows(Context&, int, const Batch&, const RunRows& rows, int) override { return {view_, rows}; }
+  KeyRows* keyRows(int, const std::int32_t*) override { return nullptr; }
+  bool wantsLikely() const override { return false; }
+  void prefetch(int, const std::int32_t*, const ChosenRuns&) override {}
   void copyPage(int from, int to) override;
   void readRows(int layer, int kvHead, bool values, const std::int32_t* pages, int start, int end,
                 float* out) override {
     readKv(view_, layer, kvHead, values, pages, start, end, out);
   }
+  void gatherKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
+                  std::uint8_t* out) override;
 
  private:
   Memory memory_;

@@ -6,9 +6,11 @@
 namespace kvasir {
 
 struct Failure {
+  enum class Kind { kernel, tier };
   std::string parameter;
   std::string expected;
   std::string got;
+  Kind kind = Kind::kernel;
 };
 
 }  // namespace kvasir

@@ -19,6 +19,9 @@ class RunLists {
   // The list that attention reads.
   const ChosenRuns& at(int sequence) const;
 
+  // The list as it was chosen, before narrow().
+  const ChosenRuns& chosen(int sequence) const { return sequences_[static_cast<std::size_t>(sequence)].list; }
+
   // The list of a sequence, to be rewritten whole.
   ChosenRuns& rewrite(int sequence);
 

@@ -56,6 +56,16 @@ void AttentionMassStep::execute(Context& context, Run& run) const {
 
 namespace {
 
+// Of an arena that does not keep its rows by address: their type and sizes alone.
+KvView viewOf(const Arena& arena) {
+  if (arena.view() != nullptr) return *arena.view();
+  KvView view{};
+  view.type = arena.shape.type;
+  view.numKvHeads = arena.shape.numKvHeads;
+  view.headDim = arena.shape.headDim;
+  return view;
+}
+
 KeptView keptOf(const Run& run, int sequence, const Arena& arena, int layer) {
   const KeptRows* kept = run.kept[sequence];
   if (kept == nullptr) return {};
@@ -76,7 +86,8 @@ void SelectRunsStep::execute(Context& context, Run& run) const {
     } else if (choice.kind == SelectorChoice::native) {
       const float* query = q + static_cast<std::size_t>(s) * numHeads * arena->shape.headDim;
       const std::int32_t* pages = sequences.pages + sequences.pageStarts[s];
-      const SelectInput input{*arena->view(), layer, query, numHeads, scale, numTokens, pages, kept};
+      const SelectInput input{viewOf(*arena), layer, query, numHeads, scale, numTokens, pages, kept,
+                              arena->keyRows(layer, pages), arena->wantsLikely()};
       choice.selector->select(context, input, lists->rewrite(s));
       if (context.cancelled()) lists->clear(s);
     }
@@ -95,7 +106,13 @@ void AttendRunsStep::execute(Context& context, Run& run) const {
                   std::to_string(end)};
   }
   if (context.cancelled()) return;
-  const ListedRows listed = arena->listedRows(context, layer, sequences, lists->rows(sequences.numSequences));
+  const RunRows rows = lists->rows(sequences.numSequences);
+  const int rowsOfSequence = rows.perQueryHead ? numHeads : arena->shape.numKvHeads;
+  const ListedRows listed = arena->listedRows(context, layer, sequences, rows, rowsOfSequence);
+  for (int s = 0; s < sequences.numSequences && arena->wantsLikely(); ++s) {
+    if (run.selectors[static_cast<std::size_t>(s)].kind != SelectorChoice::native) continue;
+    arena->prefetch(layer, sequences.pages + sequences.pageStarts[s], lists->chosen(s));
+  }
   if (context.cancelled()) return;
   attendRuns(context, listed.view, layer, q, numHeads, scale, sequences, listed.rows, out, lse);
 }

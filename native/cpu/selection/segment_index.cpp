@@ -111,29 +111,47 @@ void SegmentIndex::reserve(int segments, int tokens) {
 bool SegmentIndex::extend(Context& context, const KvView& kv, const std::int32_t* pages, const std::int32_t* ends,
                           int count) {
   if (count <= 0) return true;
-  const std::size_t oldSegments = ends_.size();
-  const int oldTokens = numTokens();
   reserve(numSegments() + count, ends[count - 1]);
-  ends_.reserve(oldSegments + static_cast<std::size_t>(count));
+  ends_.reserve(ends_.size() + static_cast<std::size_t>(count));
+  encodeLayers(context, 0, shape_.numLayers, {kv, pages}, ends, count);
+  if (context.cancelled()) return false;
+  ends_.insert(ends_.end(), ends, ends + count);
+  return true;
+}
 
+bool SegmentIndex::extend(Context& context, const std::function<LayerKeys(int layer)>& keysOf, const std::int32_t* ends,
+                          int count) {
+  if (count <= 0) return true;
+  reserve(numSegments() + count, ends[count - 1]);
+  ends_.reserve(ends_.size() + static_cast<std::size_t>(count));
+  for (int layer = 0; layer < shape_.numLayers; ++layer) {
+    const LayerKeys keys = keysOf(layer);
+    if (context.cancelled()) return false;
+    encodeLayers(context, layer, 1, keys, ends, count);
+  }
+  if (context.cancelled()) return false;
+  ends_.insert(ends_.end(), ends, ends + count);
+  return true;
+}
+
+// Writes behind the end of the index, where nobody reads before ends_ grows.
+void SegmentIndex::encodeLayers(Context& context, int firstLayer, int numLayers, const LayerKeys& keys,
+                                const std::int32_t* ends, int count) {
   const Kernels& kernels = kernelsFor(context.isa());
-  const std::size_t statRow = statBytes(shape_.headDim);
+  const std::size_t oldSegments = ends_.size(), statRow = statBytes(shape_.headDim);
   const std::size_t codeRow = static_cast<std::size_t>(rowBytes(shape_.codeBits));
-  context.forEach(shape_.numLayers * shape_.numKvHeads, [&](int task, int) {
-    const int layer = task / shape_.numKvHeads, kvHead = task % shape_.numKvHeads;
-    const Storage::Head& head = storage_->heads[static_cast<std::size_t>(task)];
-    int start = oldTokens;
+  context.forEach(numLayers * shape_.numKvHeads, [&](int task, int) {
+    const int layer = firstLayer + task / shape_.numKvHeads, kvHead = task % shape_.numKvHeads;
+    const Storage::Head& head = storage_->heads[static_cast<std::size_t>(layer * shape_.numKvHeads + kvHead)];
+    int start = numTokens();
     for (int i = 0; i < count && !context.cancelled(); ++i) {
-      kernels.encode({headKeys(kv, layer, kvHead, pages), start, ends[i], shape_.codeBits,
+      kernels.encode({headKeys(keys.kv, layer, kvHead, keys.pages), start, ends[i], shape_.codeBits,
                       head.stats.get() + (oldSegments + static_cast<std::size_t>(i)) * statRow,
                       head.codes.get() + static_cast<std::size_t>(start) * codeRow,
                       Storage::planeBytes(shape_, storage_->tokenCapacity)});
       start = ends[i];
     }
   });
-  if (context.cancelled()) return false;
-  ends_.insert(ends_.end(), ends, ends + count);
-  return true;
 }
 
 void SegmentIndex::truncate(int numTokens) {

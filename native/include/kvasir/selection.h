@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -44,6 +45,14 @@ class SegmentIndex {
   // Reads K rows from the pages. False if the caller aborted: the index is then as before. Throws std::bad_alloc.
   bool extend(Context& context, const KvView& kv, const std::int32_t* pages, const std::int32_t* ends, int count);
 
+  // The same a layer at a time, for K rows that cannot all be read at once; what keysOf gives holds until it is asked
+  // again. Only rows from numTokens() on are read.
+  struct LayerKeys {
+    KvView kv;
+    const std::int32_t* pages;
+  };
+  bool extend(Context& context, const std::function<LayerKeys(int layer)>& keysOf, const std::int32_t* ends, int count);
+
   // Forgets segments that end after numTokens.
   void truncate(int numTokens);
 
@@ -61,6 +70,8 @@ class SegmentIndex {
  private:
   struct Storage;
   void reserve(int segments, int tokens);
+  void encodeLayers(Context& context, int firstLayer, int numLayers, const LayerKeys& keys, const std::int32_t* ends,
+                    int count);
 
   SegmentIndexShape shape_;
   std::vector<std::int32_t> ends_;

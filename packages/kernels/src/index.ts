@@ -1,5 +1,5 @@
 export { availableBackends, type Backend, type LoadOptions, loadKernels } from './backends.ts'
-export { BackendError, KernelError } from './errors.ts'
+export { BackendError, KernelError, TierError } from './errors.ts'
 export type {
   KeptRows,
   Kernels,
@@ -39,3 +39,12 @@ export type {
   SequenceKv,
 } from './selection.ts'
 export type { CountingSelector, SelectorCounts } from './selector-counts.ts'
+export type {
+  FileTier,
+  HostTier,
+  LowerTier,
+  ResolvedTierOptions,
+  TierCounts,
+  TierNote,
+  TierOptions,
+} from './tier-options.ts'

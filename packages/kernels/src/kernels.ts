@@ -8,6 +8,7 @@ import type {
   SequenceKv,
 } from './selection.ts'
 import type { CountingSelector } from './selector-counts.ts'
+import type { ResolvedTierOptions, TierCounts, TierNote, TierOptions } from './tier-options.ts'
 
 /** GGUF's names of weight formats. */
 export type WeightType =
@@ -43,11 +44,19 @@ export interface KvArenaOptions {
   readonly capacityPages: number
   /** @default 'f16' */
   readonly type?: 'f16' | 'f32'
+  /** Keeps rows in a lower tier and a bounded part of them hot. @default none: all rows in memory */
+  readonly tier?: TierOptions
 }
 
-/** Canonical KV pages [page][layer][kvHead][K|V][16 tokens][headDim]. */
-export interface KvArena extends Required<KvArenaOptions> {
+/** KV pages of 16 tokens, as [page][layer][kvHead][K|V][16 tokens][headDim] where there is no tier. */
+export interface KvArena extends Required<Omit<KvArenaOptions, 'tier'>> {
   readonly pageBytes: number
+  /** Null where all rows are in memory. */
+  readonly tier: ResolvedTierOptions | null
+  /** What was asked of the tier and not given. */
+  readonly notes: readonly TierNote[]
+  /** What the tier holds and has done; null without one. */
+  counts(): TierCounts | null
   /** Copies one page over another, all layers. */
   copyPage(from: number, to: number): void
   /** Rows [start, end) of a sequence with this page table, as float32 [end - start][headDim]. */

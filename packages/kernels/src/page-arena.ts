@@ -2,8 +2,9 @@ import { checkInteger, checkKeys, checkOneOf, pageTokens } from '@kvasir/core'
 import { KernelError } from './errors.ts'
 import type { KvArena, KvArenaOptions } from './kernels.ts'
 import { Resource, type ResourceOwner } from './resource.ts'
+import { type ResolvedTierOptions, resolveTier, type TierCounts, type TierNote } from './tier-options.ts'
 
-const optionNames = ['numLayers', 'numKvHeads', 'headDim', 'capacityPages', 'type']
+const optionNames = ['numLayers', 'numKvHeads', 'headDim', 'capacityPages', 'type', 'tier']
 
 /** What arenas of all backends share: options and checks. */
 export abstract class PageArena extends Resource implements KvArena {
@@ -13,6 +14,7 @@ export abstract class PageArena extends Resource implements KvArena {
   readonly capacityPages: number
   readonly type: 'f16' | 'f32'
   readonly pageBytes: number
+  readonly tier: ResolvedTierOptions | null
 
   constructor(owner: ResourceOwner, options: KvArenaOptions) {
     super(owner)
@@ -23,6 +25,7 @@ export abstract class PageArena extends Resource implements KvArena {
     // A slot (page * 16 + offset) is an int32.
     this.capacityPages = checkInteger('capacityPages', options.capacityPages, 1, 2 ** 27 - 1)
     this.type = checkOneOf('type', options.type ?? 'f16', ['f16', 'f32'])
+    this.tier = options.tier === undefined ? null : resolveTier(options.tier, this.type)
     const valueBytes = this.type === 'f16' ? 2 : 4
     this.pageBytes = this.numLayers * this.numKvHeads * 2 * pageTokens * this.headDim * valueBytes
   }
@@ -51,6 +54,15 @@ export abstract class PageArena extends Resource implements KvArena {
     checkPages('pages', pages.subarray(Math.floor(start / pageTokens), Math.ceil(end / pageTokens)), this)
     return this.read(part, layer, kvHead, pages, start, end)
   }
+
+  counts(): TierCounts | null {
+    this.assertAlive('arena')
+    return this.tier === null ? null : this.tierCounts()
+  }
+
+  abstract readonly notes: readonly TierNote[]
+
+  protected abstract tierCounts(): TierCounts
 
   protected abstract copy(from: number, to: number): void
 

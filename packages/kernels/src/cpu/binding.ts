@@ -1,5 +1,6 @@
 import type { RunList } from '@kvasir/core'
 import type { SelectorCounts } from '../selector-counts.ts'
+import type { ResolvedTierOptions, TierCounts } from '../tier-options.ts'
 
 /** An object of the addon; each kind carries its own type tag, so that a wrong one is refused. */
 export interface Handle {
@@ -11,6 +12,7 @@ export interface NativeFailure {
   readonly parameter: string
   readonly expected: string
   readonly got: string
+  readonly kind: 'kernel' | 'tier'
 }
 
 /** Called once for each job when it has ended: with nothing, or with what went wrong. */
@@ -42,6 +44,15 @@ export interface NativeBinding {
   readWeightRow(weight: Handle, row: number): Float32Array
 
   createArena(numLayers: number, numKvHeads: number, headDim: number, capacityPages: number, type: string): Handle
+  /** Rows of type f16; `tier` is complete. Throws where the file or hotBytes will not do. */
+  createTieredArena(
+    numLayers: number,
+    numKvHeads: number,
+    headDim: number,
+    capacityPages: number,
+    tier: ResolvedTierOptions,
+  ): Handle
+  tierState(arena: Handle): { readonly counts: TierCounts; readonly note: string }
   copyPage(arena: Handle, from: number, to: number): void
   readArenaRows(
     arena: Handle,

@@ -1,5 +1,6 @@
 import type { KvArenaOptions } from '../kernels.ts'
 import { PageArena } from '../page-arena.ts'
+import type { TierCounts, TierNote } from '../tier-options.ts'
 import type { Handle } from './binding.ts'
 import type { CpuKernels } from './cpu-kernels.ts'
 
@@ -10,8 +11,21 @@ export class CpuArena extends PageArena {
 
   constructor(owner: CpuKernels, options: KvArenaOptions) {
     super(owner, options)
-    const { numLayers, numKvHeads, headDim, capacityPages, type } = this
-    this.handle = owner.binding.createArena(numLayers, numKvHeads, headDim, capacityPages, type)
+    const { numLayers, numKvHeads, headDim, capacityPages, type, tier } = this
+    this.handle =
+      tier === null
+        ? owner.binding.createArena(numLayers, numKvHeads, headDim, capacityPages, type)
+        : owner.binding.createTieredArena(numLayers, numKvHeads, headDim, capacityPages, tier)
+  }
+
+  get notes(): readonly TierNote[] {
+    this.assertAlive('arena')
+    const reason = this.tier === null ? '' : this.owner.binding.tierState(this.handle).note
+    return reason === '' ? [] : [{ kind: 'direct-refused', reason }]
+  }
+
+  protected tierCounts(): TierCounts {
+    return this.owner.binding.tierState(this.handle).counts
   }
 
   protected copy(from: number, to: number): void {

@@ -1,6 +1,5 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
 import { checkWeights } from '../check-weights.ts'
-import { KernelError } from '../errors.ts'
 import type { KeptRows, KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import { type ReadRows, readPieces } from '../packed-weight.ts'
@@ -19,7 +18,7 @@ import { CpuProgram } from './cpu-program.ts'
 import { CpuRunLists } from './cpu-run-lists.ts'
 import { CpuExactSelector, CpuSegmentIndex, CpuSegmentSelector } from './cpu-selection.ts'
 import { CpuWeight } from './cpu-weight.ts'
-import { Jobs } from './jobs.ts'
+import { errorOf, Jobs } from './jobs.ts'
 
 /** The compiled ops of one instruction set, on threads of their own. */
 export class CpuKernels implements ResourceOwner {
@@ -35,7 +34,7 @@ export class CpuKernels implements ResourceOwner {
     this.isa = isa
     this.numThreads = numThreads
     this.binding = binding
-    binding.useErrors((failure) => new KernelError(failure))
+    binding.useErrors(errorOf)
     this.jobs = new Jobs(binding, isa, numThreads)
   }
 

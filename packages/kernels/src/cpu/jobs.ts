@@ -1,5 +1,10 @@
-import { KernelError } from '../errors.ts'
+import { KernelError, TierError } from '../errors.ts'
 import type { Handle, NativeBinding, NativeFailure } from './binding.ts'
+
+/** What a native failure is thrown as. */
+export function errorOf({ kind, ...detail }: NativeFailure): KernelError | TierError {
+  return kind === 'tier' ? new TierError(detail) : new KernelError(detail)
+}
 
 interface PendingJob {
   readonly settled: (failure: NativeFailure | undefined) => void
@@ -60,7 +65,7 @@ export class Jobs {
     })
     if (stop !== undefined) signal?.removeEventListener('abort', stop)
     signal?.throwIfAborted()
-    if (failure !== undefined) throw new KernelError(failure)
+    if (failure !== undefined) throw errorOf(failure)
   }
 
   private nextNumber(): number {

@@ -1,9 +1,12 @@
+import { rowsOf } from '../check-run.ts'
 import type { WriteKvOp } from '../ops.ts'
 import type { PlainArena } from './plain-arena.ts'
 import type { ReferenceOp } from './reference-op.ts'
 
-export const writeKv: ReferenceOp<WriteKvOp> = ({ arena, layer, keys, values, slots }, start, end, run) => {
+export const writeKv: ReferenceOp<WriteKvOp> = (op, start, end, run) => {
+  const { arena, layer, keys, values, slots } = op
   const { numKvHeads, headDim } = arena
+  if (start === 0) (arena as PlainArena).plan?.write(layer, run.copyOf(slots).subarray(0, rowsOf(op.rows, run)))
   for (let r = start; r < end; r++) {
     const slot = run.copyOf(slots)[r] as number
     for (let head = 0; head < numKvHeads; head++) {

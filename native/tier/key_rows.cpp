@@ -1,0 +1,116 @@
+#include "key_rows.h"
+
+#include <cstring>
+
+namespace kvasir::tier {
+
+KeyRows* TieredArena::keyRows(int layer, const std::int32_t* pages) {
+  if (lower_->view() != nullptr) return nullptr;
+  std::lock_guard<std::mutex> lock(mutex_);
+  hot_[static_cast<std::size_t>(layer)]->beginStep();
+  keyReader_ = std::make_unique<Keys>(*this, layer, pages);
+  return keyReader_.get();
+}
+
+const std::uint8_t* const* TieredArena::keysOf(Context& context, int layer, const std::int32_t* pages, int kvHead,
+                                               const std::int32_t* indices, int count) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  HeadKeys& keys = headKeys_[static_cast<std::size_t>(kvHead)];
+  keys.rows.assign(static_cast<std::size_t>(count) + 1, nullptr);
+  if (file_ != nullptr) {
+    bringKeys(context, *hot_[static_cast<std::size_t>(layer)], layer, pages, kvHead, indices, count);
+  } else {
+    keys.copies.resize(static_cast<std::size_t>(count) * shape.rowBytes());
+    copyKeys(layer, kvHead, pages, indices, count, keys.copies.data());
+    for (int i = 0; i < count; ++i)
+      keys.rows[static_cast<std::size_t>(i)] = keys.copies.data() + static_cast<std::size_t>(i) * shape.rowBytes();
+  }
+  return context.cancelled() ? nullptr : keys.rows.data();
+}
+
+// The K half of each block into a slot. One head may not push out all others: what is beyond its share of the slots is
+// read beside them.
+void TieredArena::bringKeys(Context& context, HotRows& hot, int layer, const std::int32_t* pages, int kvHead,
+                            const std::int32_t* indices, int count) {
+  HeadKeys& keys = headKeys_[static_cast<std::size_t>(kvHead)];
+  keys.blocks.clear();
+  const int share = hot.numSlots() / shape.numKvHeads;
+  int taken = 0;
+  struct Block {
+    int first, end;  // of the indices
+    unsigned rows;
+    int slot;
+  };
+  std::vector<Block> blocks;
+  std::vector<std::shared_ptr<IoJob>> jobs;
+  for (int i = 0; i < count;) {
+    Block block{i, i, 0, -1};
+    const int page = indices[i] / kPageTokens;
+    for (; block.end < count && indices[block.end] / kPageTokens == page; ++block.end)
+      block.rows |= 1u << indices[block.end] % kPageTokens;
+    const Unit unit{pages[page], kvHead, 0};
+    block.slot = hot.find(unit);
+    if (block.slot < 0 && taken < share) {
+      block.slot = hot.take(unit);
+      ++taken;
+    }
+    if (block.slot >= 0) {
+      if (!hot.isComing(block.slot) && hot.absent(block.slot, block.rows, false) != 0)
+        hot.bring(block.slot, unit, block.rows, false, true);
+    } else {
+      keys.blocks.emplace_back(new std::uint8_t[shape.partBytes()]());
+      Fill fill{unit.page, kvHead, {block.rows & lower_->heldRows(layer, unit.page), 0}, keys.blocks.back().get()};
+      directParts_ += __builtin_popcount(fill.rows[0]);
+      if (!fill.empty()) lower_->fill(layer, fill);
+      for (int at = i; at < block.end; ++at) {
+        keys.rows[static_cast<std::size_t>(at)] =
+            keys.blocks.back().get() + static_cast<std::size_t>(indices[at] % kPageTokens) * shape.rowBytes();
+      }
+      if (!fill.empty()) {
+        jobs.push_back(lower_->read(layer, &fill, 1));
+        threads_->submit(jobs.back(), true);
+      }
+    }
+    i = block.end;
+    if (block.slot >= 0) blocks.push_back(block);
+  }
+
+  std::optional<Failure> failure;
+  for (const std::shared_ptr<IoJob>& job : jobs) {
+    threads_->finish(*job);
+    if (job->failure()) failure = job->failure();
+  }
+  if (failure) throw *failure;
+  for (const Block& block : blocks) {
+    const Unit unit{pages[indices[block.first] / kPageTokens], kvHead, 0};
+    hot.finish(block.slot);
+    if (hot.absent(block.slot, block.rows, false) != 0) {
+      hot.bring(block.slot, unit, block.rows, false, true);
+      hot.finish(block.slot);
+    }
+    for (int at = block.first; at < block.end; ++at) {
+      keys.rows[static_cast<std::size_t>(at)] = hot.key(block.slot, indices[at] % kPageTokens);
+    }
+    if (context.cancelled()) return;
+  }
+}
+
+void TieredArena::gatherKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
+                             std::uint8_t* out) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  copyKeys(layer, kvHead, pages, indices, count, out);
+}
+
+void TieredArena::copyKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
+                           std::uint8_t* out) {
+  const std::size_t rowBytes = shape.rowBytes();
+  for (int i = 0; i < count; ++i, out += rowBytes) {
+    const int page = pages[indices[i] / kPageTokens], row = indices[i] % kPageTokens;
+    std::memset(out, 0, rowBytes);
+    Fill fill{page, kvHead, {1u << row, 0}, out, row};
+    directParts_ += 1;
+    readNow(layer, fill);
+  }
+}
+
+}  // namespace kvasir::tier

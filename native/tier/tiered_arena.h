@@ -1,0 +1,129 @@
+// An arena whose rows live in a lower tier; what decode attention reads is brought up into slots of a fixed number.
+//
+// Threads: every call takes the arena's lock, so that the thread that runs ops and the one that forks sequences or
+// reads rows never meet in the tables. Threads that read the file see their job alone: a stretch of the file, checksums
+// copied when the job was made, and memory that nobody else touches until the job is done. A slot or tile with a job is
+// settled before it is written, given to another row, or read.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "file_tier.h"
+#include "host_tier.h"
+#include "hot_rows.h"
+#include "staging.h"
+
+namespace kvasir::tier {
+
+struct TierOptions {
+  LowerType lowerType;
+  bool blocks;                      // slots of 16 rows
+  bool dropsLate;                   // rows that are not there in time are left out, not waited for
+  bool prefetch;                    // likely rows are fetched for the next step
+  double hotBytes;                  // slots and their tables, all layers
+  std::optional<FileOptions> file;  // none: host memory
+  int ioThreads;
+};
+
+// Units are rows or blocks. Moved: up from the lower tier, for attention or to choose what it reads.
+struct TierCounts {
+  double hotBytes = 0, stagingBytes = 0, peakStagingBytes = 0, lowerBytes = 0, tableBytes = 0;
+  double movedRows = 0, movedBytes = 0;
+  double hits = 0, misses = 0, prefetched = 0, prefetchHits = 0;
+  double waits = 0, waitMs = 0, dropped = 0, overflows = 0;
+};
+
+class TieredArena final : public Arena {
+ public:
+  // Throws Failure: too few hotBytes, or a file that cannot be made.
+  TieredArena(const ArenaShape& shape, const TierOptions& options);
+
+  TierCounts counts();
+  // The file, if there is one.
+  const TierFile* file() const { return file_ != nullptr ? &file_->file() : nullptr; }
+  ~TieredArena() override;
+
+  const KvView* view() const override { return lower_->view(); }
+  void write(Context& context, int layer, const float* keys, const float* values, const std::int32_t* slots,
+             int rows) override;
+  LayerRows layerRows(Context& context, int layer, const Batch& batch, int firstToken) override;
+  ListedRows listedRows(Context& context, int layer, const Batch& batch, const RunRows& rows,
+                        int rowsOfSequence) override;
+  KeyRows* keyRows(int layer, const std::int32_t* pages) override;
+  bool wantsLikely() const override { return options_.prefetch; }
+  void prefetch(int layer, const std::int32_t* pages, const ChosenRuns& chosen) override;
+  void copyPage(int from, int to) override;
+  void readRows(int layer, int kvHead, bool values, const std::int32_t* pages, int start, int end, float* out) override;
+  void gatherKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
+                  std::uint8_t* out) override;
+
+ private:
+  class Keys;
+  // A run of a list, or a row of it where slots hold one row.
+  struct Need {
+    Unit unit;
+    int row, count;  // rows [row, row + count) of the page
+    int list;        // row of the run lists
+    int firstKey;    // where its addresses go
+    int slot;        // -1: none yet
+
+    unsigned rows() const { return ((1u << count) - 1) << row; }
+  };
+
+  // listed_rows.cpp
+  void listSequence(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int firstList, int lists);
+  void addNeed(HotRows& hot, Need need);
+  void takeSlots(HotRows& hot);
+  void awaitRows(Context& context, HotRows& hot);
+  void stageRest(Context& context, int layer, bool dense);
+  void address(const HotRows& hot, const Need& need);
+  void closeLists();
+
+  // key_rows.cpp
+  const std::uint8_t* const* keysOf(Context& context, int layer, const std::int32_t* pages, int kvHead,
+                                    const std::int32_t* indices, int count);
+  void bringKeys(Context& context, HotRows& hot, int layer, const std::int32_t* pages, int kvHead,
+                 const std::int32_t* indices, int count);
+  void copyKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
+                std::uint8_t* out);
+
+  void readNow(int layer, Fill& fill);
+  void forgetPage(int layer, int page);
+  void notePeak();
+  Unit unitOf(int page, int kvHead, int row) const { return {page, kvHead, options_.blocks ? 0 : row}; }
+
+  TierOptions options_;
+  std::unique_ptr<LowerTier> lower_;
+  const FileTier* file_ = nullptr;  // lower_, if it is a file
+  std::size_t lowerRowBytes_ = 0;
+  std::unique_ptr<IoThreads> threads_;
+  std::vector<std::unique_ptr<HotRows>> hot_;  // by layer
+  std::unique_ptr<Staging> staging_;
+  KvView hotView_{};  // strides of slots
+  std::mutex mutex_;
+  TierCounts counts_;
+  double directParts_ = 0;  // K rows and V rows that decode steps read beside the slots
+
+  // Of the call under way.
+  std::vector<PageRows> touched_, wanted_;
+  std::vector<std::int32_t> pages_;  // tiles in place of pages
+  std::vector<std::int32_t> rowStarts_;
+  std::vector<const std::uint8_t*> keys_;
+  std::vector<Need> needs_, rest_;
+  std::vector<int> listTokens_, listAbsent_;
+
+  // Of the selection under way, by KV head.
+  struct HeadKeys {
+    std::vector<const std::uint8_t*> rows;
+    std::vector<std::uint8_t> copies;
+    std::vector<std::unique_ptr<std::uint8_t[]>> blocks;  // that found no slot
+  };
+  std::vector<HeadKeys> headKeys_;
+  std::unique_ptr<Keys> keyReader_;
+};
+
+}  // namespace kvasir::tier

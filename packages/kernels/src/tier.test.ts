@@ -1,0 +1,349 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { readFile, truncate, unlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { KvasirError, OptionError, pageTokens, runsOfIndices } from '@kvasir/core'
+import { assertSameBits, type Random, seededRandom } from '@kvasir/core/testing'
+import { afterAll, describe, expect, test } from 'vitest'
+import { availableBackends, loadKernels } from './backends.ts'
+import { runOnce } from './case-data.ts'
+import { TierError } from './errors.ts'
+import type { Kernels, KvArena } from './kernels.ts'
+import { TierPlan } from './reference/tier-plan.ts'
+import type { TierCounts, TierOptions } from './tier-options.ts'
+
+const shape = { numLayers: 2, numKvHeads: 2, headDim: 16 }
+const numHeads = 4
+const contextTokens = 90
+const capacityPages = 12
+const folder = mkdtempSync(join(tmpdir(), 'kvasir-tier-'))
+let files = 0
+
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function fileLower(options: { direct?: boolean } = {}) {
+  return { kind: 'file' as const, path: join(folder, `rows-${files++}`), ...options }
+}
+
+const host = { kind: 'host' as const }
+const variants: readonly (readonly [string, () => TierOptions])[] = [
+  ['host rows', () => ({ lower: host, hotBytes: 40_000 })],
+  ['host rows, few of them', () => ({ lower: host, hotBytes: 3_000 })],
+  ['host blocks', () => ({ lower: host, hotBytes: 30_000, unit: 'block' })],
+  ['host rows fetched ahead', () => ({ lower: host, hotBytes: 40_000, prefetch: true })],
+  ['host q8', () => ({ lower: host, hotBytes: 40_000, lowerType: 'q8' })],
+  ['file', () => ({ lower: fileLower(), hotBytes: 60_000 })],
+  ['file, few blocks', () => ({ lower: fileLower(), hotBytes: 6_000 })],
+  ['file, nothing fetched ahead', () => ({ lower: fileLower(), hotBytes: 60_000, prefetch: false })],
+  ['file, direct', () => ({ lower: fileLower({ direct: true }), hotBytes: 60_000 })],
+  ['file q8', () => ({ lower: fileLower(), hotBytes: 60_000, lowerType: 'q8' })],
+]
+
+const backends = availableBackends().filter(({ missing }) => missing === undefined)
+
+describe.each(backends.map(({ backend }) => backend))('%s', (backend) => {
+  const loading = loadKernels({ backend, numThreads: 2 })
+  afterAll(async () => (await loading).dispose())
+
+  // The reference reads the file for every row.
+  const some = variants.filter(([name]) => backend === 'cpu' || !name.startsWith('file,'))
+
+  test.each(some)('%s: a sequence has the bits of an arena without a tier', async (_, tierOf) => {
+    const kernels = await loading
+    const tier = tierOf()
+    const tiered = await liveOnce(kernels, kernels.createArena({ ...shape, capacityPages, tier }), seededRandom(3))
+    const plain = await liveOnce(kernels, kernels.createArena({ ...shape, capacityPages }), seededRandom(3))
+    tiered.outputs.forEach((values, i) => {
+      const what = `output ${i}`
+      // Near ties a selector may choose other rows.
+      const mostNmse = isChosen(i) ? 0.05 : 1e-3
+      if (tier.lowerType === 'q8') expect(nmse(values, plain.outputs[i]!), what).toBeLessThan(mostNmse)
+      else assertSameBits(values, plain.outputs[i]!, what)
+    })
+    const counts = tiered.arena.counts()!
+    expect(counts.hotBytes).toBeLessThanOrEqual(tier.hotBytes)
+    expect(counts.movedBytes).toBeGreaterThan(0)
+    expect(tier.hotBytes > 10_000 ? counts.hits : counts.overflows).toBeGreaterThan(0)
+    expect(plain.arena.counts()).toBeNull()
+  })
+
+  test('q8 rows are the same in prefill and decode, hot or not', async () => {
+    const kernels = await loading
+    const options = { lower: host, lowerType: 'q8' as const }
+    const few = kernels.createArena({ ...shape, capacityPages, tier: { ...options, hotBytes: 3_000 } })
+    const many = kernels.createArena({ ...shape, capacityPages, tier: { ...options, hotBytes: 400_000 } })
+    const [a, b] = [await liveOnce(kernels, few, seededRandom(4)), await liveOnce(kernels, many, seededRandom(4))]
+    a.outputs.forEach((values, i) => {
+      assertSameBits(values, b.outputs[i]!, `output ${i}`)
+    })
+  })
+
+  test('a copied page keeps its rows when the first one changes', async () => {
+    const kernels = await loading
+    for (const lower of [host, fileLower()]) {
+      const arena = kernels.createArena({ ...shape, capacityPages, tier: { lower, hotBytes: 60_000 } })
+      await writeRows(kernels, arena, 0, [0, 1, 2, 3, 4], 1)
+      arena.copyPage(0, 5)
+      await writeRows(kernels, arena, 0, [2], 2)
+      const read = (page: number) => [...arena.readRows('values', 0, 1, Int32Array.of(page), 1, 4)]
+      const rows = (...values: number[]) => values.flatMap((value) => Array(shape.headDim).fill(value))
+      expect(read(5)).toEqual(rows(1, 1, 1))
+      expect(read(0)).toEqual(rows(1, 2, 1))
+      arena.dispose()
+    }
+  })
+
+  test('a damaged file is told by an error that names it, never by wrong rows', async () => {
+    const kernels = await loading
+    const damages: readonly (readonly [string, (path: string) => Promise<void>])[] = [
+      ['deleted', unlink],
+      ['cut off', (path) => truncate(path, 100)],
+      [
+        'checksum',
+        async (path) =>
+          writeFile(
+            path,
+            (await readFile(path)).map((byte) => byte ^ 4),
+            { flag: 'r+' },
+          ),
+      ],
+    ]
+    for (const [word, damage] of damages) {
+      const lower = fileLower()
+      const arena = kernels.createArena({ ...shape, capacityPages, tier: { lower, hotBytes: 60_000 } })
+      await prefillOnce(kernels, arena, seededRandom(1), 0, contextTokens)
+      await damage(lower.path)
+      const attend = decodeOnce(kernels, arena, seededRandom(1), contextTokens, [3, 40])
+      const error = await attend.catch((thrown: unknown) => thrown)
+      expect(error).toBeInstanceOf(TierError)
+      expect(error).toBeInstanceOf(KvasirError)
+      expect((error as TierError).message).toContain(lower.path)
+      expect((error as TierError).message).toContain(word)
+      expect(() => arena.readRows('keys', 0, 0, Int32Array.of(0), 0, 16)).toThrow(TierError)
+      arena.dispose()
+    }
+  })
+
+  test('an arena takes its file with it', async () => {
+    const kernels = await loading
+    const lower = fileLower()
+    const arena = kernels.createArena({ ...shape, capacityPages, tier: { lower, hotBytes: 60_000 } })
+    expect(readdirSync(folder)).toContain(lower.path.slice(folder.length + 1))
+    const second = () => kernels.createArena({ ...shape, capacityPages, tier: { lower, hotBytes: 60_000 } })
+    expect(second).toThrow(TierError)
+    arena.dispose()
+    expect(readdirSync(folder)).not.toContain(lower.path.slice(folder.length + 1))
+  })
+
+  test('an aborted run leaves an arena that works on', async () => {
+    const kernels = await loading
+    const lower = fileLower()
+    const arena = kernels.createArena({ ...shape, capacityPages, tier: { lower, hotBytes: 60_000 } })
+    await prefillOnce(kernels, arena, seededRandom(1), 0, contextTokens)
+    const whole = await decodeOnce(kernels, arena, seededRandom(2), contextTokens, [1, 30, 60])
+    for (let i = 0; i < 20; i++) {
+      const signal = AbortSignal.abort()
+      await expect(decodeOnce(kernels, arena, seededRandom(2), contextTokens, [1, 30, 60], signal)).rejects.toThrow()
+      const stop = new AbortController()
+      const running = decodeOnce(kernels, arena, seededRandom(2), contextTokens, [2, i, 61], stop.signal)
+      setImmediate(() => stop.abort())
+      await running.catch(() => undefined)
+    }
+    assertSameBits(await decodeOnce(kernels, arena, seededRandom(2), contextTokens, [1, 30, 60]), whole, 'afterwards')
+    arena.dispose()
+  })
+
+  test('wrong options are refused', async () => {
+    const kernels = await loading
+    const create = (tier: unknown, type: 'f16' | 'f32' = 'f16') => {
+      return () => kernels.createArena({ ...shape, capacityPages, type, tier: tier as TierOptions })
+    }
+    expect(create({ lower: host, hotBytes: 1e6 }, 'f32')).toThrow("'f16' for an arena with a tier")
+    expect(create({ lower: host, hotBytes: 10 })).toThrow(TierError)
+    expect(create({ lower: host, hotbytes: 1e6 })).toThrow('hotBytes')
+    expect(create({ lower: host, hotBytes: Number.NaN })).toThrow(OptionError)
+    expect(create({ lower: { kind: 'tape' }, hotBytes: 1e6 })).toThrow('one of host, file')
+    expect(create({ lower: { kind: 'host', path: 'x' }, hotBytes: 1e6 })).toThrow(OptionError)
+    expect(create({ lower: { kind: 'file', path: '' }, hotBytes: 1e6 })).toThrow('path')
+    expect(create({ lower: { kind: 'file', path: 'x', ioThreads: 0 }, hotBytes: 1e6 })).toThrow('ioThreads')
+    expect(create({ lower: { kind: 'file', path: 'x' }, hotBytes: 1e6, unit: 'row' })).toThrow("'block' for a file")
+    expect(create({ lower: host, hotBytes: 1e6, onMiss: 'guess' })).toThrow('onMiss')
+    expect(create({ lower: host, hotBytes: 1e6, prefetch: 1 })).toThrow('prefetch')
+    expect(create({ lower: { kind: 'file', path: join(folder, 'none', 'x') }, hotBytes: 1e6 })).toThrow(TierError)
+  })
+})
+
+test.skipIf(backends.length < 2)('compiled slots hold and move the rows that the plan says', async () => {
+  const kernels = await loadKernels({ backend: 'cpu', numThreads: 1 })
+  for (let seed = 0; seed < 30; seed++) {
+    const random = seededRandom(seed)
+    const unit = random.integer(2) ? ('row' as const) : ('block' as const)
+    const perLayer = unit === 'row' ? 1_100 + random.integer(20_000) : 1_200 + random.integer(40_000)
+    const lower = unit === 'block' && random.integer(2) ? fileLower() : host
+    const tier: TierOptions = { lower, hotBytes: 2 * perLayer, unit, prefetch: false }
+    const arena = kernels.createArena({ ...shape, capacityPages, tier })
+    const plan = new TierPlan({ ...shape, tier: arena.tier! })
+    await prefillOnce(kernels, arena, random, 0, 70)
+    for (let layer = 0; layer < shape.numLayers; layer++) plan.write(layer, Array(70).keys())
+    for (let context = 71; context < 90; context++) {
+      const indices = Array.from({ length: context }, (_, i) => i).filter(() => random.uniform() < 0.25)
+      const wanted = [...new Set([...indices, context - 1])]
+      await decodeOnce(kernels, arena, random, context, wanted)
+      const { rowStarts, runs } = runsOfIndices([wanted, wanted])
+      for (let layer = 0; layer < shape.numLayers; layer++) {
+        plan.write(layer, [context - 1])
+        const listed = Array.from({ length: runs.length / 3 }, (_, at) => ({
+          page: runs[3 * at]!,
+          row: runs[3 * at + 1]!,
+          count: runs[3 * at + 2]!,
+          kvHead: at < rowStarts[1]! ? 0 : 1,
+        }))
+        plan.read(layer, [listed])
+      }
+      const moved = ({ hits, misses, overflows, hotBytes }: TierCounts) => ({ hits, misses, overflows, hotBytes })
+      const [native, planned] = [arena.counts()!, plan.counts()]
+      expect(moved(native), `seed ${seed}, ${context} tokens`).toEqual(moved(planned))
+      // Beside the slots a file brings pages up whole.
+      if (lower === host || planned.overflows === 0) expect(native.movedRows).toBe(planned.movedRows)
+      if (lower === host || planned.overflows === 0) expect(native.movedBytes).toBe(planned.movedBytes)
+      if (lower === host) expect(native.lowerBytes).toBe(planned.lowerBytes)
+    }
+    arena.dispose()
+  }
+  await kernels.dispose()
+})
+
+/** A prompt in chunks, then tokens that read everything, some rows, what a selector chooses. Pages lie in disorder. */
+async function liveOnce(kernels: Kernels, arena: KvArena, random: Random) {
+  const outputs: Float32Array[] = []
+  for (const [start, end] of [
+    [0, 1],
+    [1, 40],
+    [40, 72],
+    [72, contextTokens],
+  ] as const) {
+    outputs.push(...(await prefillOnce(kernels, arena, random, start, end)))
+  }
+  const exact = kernels.createExactSelector({ budgetTokens: 24 })
+  const index = kernels.createSegmentIndex(shape)
+  await index.extend({ arena, pages: pagesOf(contextTokens) }, Int32Array.of(20, 41, 64))
+  await index.extend({ arena, pages: pagesOf(contextTokens) }, Int32Array.of(70))
+  const segments = kernels.createSegmentSelector({ index, budgetTokens: 24 })
+  const { means, levels } = index.read(1, 1)
+  outputs.push(means, levels)
+  for (let step = 0; step < 12; step++) {
+    const context = contextTokens + 1 + step
+    const some = Array.from({ length: context }, (_, i) => i).filter(() => random.uniform() < 0.2)
+    const choice = [some, 'all', exact, segments][step % 4] as 'all'
+    outputs.push(await decodeOnce(kernels, arena, random, context, choice))
+  }
+  for (const part of ['keys', 'values'] as const) {
+    outputs.push(arena.readRows(part, 1, 0, pagesOf(contextTokens), 7, contextTokens))
+  }
+  const queries = random.normals((numHeads / shape.numKvHeads) * shape.headDim)
+  const kv = { arena, pages: pagesOf(contextTokens) }
+  outputs.push(kernels.attentionWeights(kv, 0, 1, queries, Int32Array.of(5, 50, 3), 1))
+  return { arena, outputs }
+}
+
+/** Whether an output of liveOnce hangs on a selector's choice. */
+function isChosen(output: number): boolean {
+  return output >= 10 && output < 22 && (output - 10) % 4 >= 2
+}
+
+function pagesOf(context: number): Int32Array {
+  return Int32Array.from({ length: Math.ceil(context / pageTokens) }, (_, i) => (i * 5) % capacityPages)
+}
+
+function slotOf(index: number): number {
+  return pagesOf(index + 1)[Math.floor(index / pageTokens)]! * pageTokens + (index % pageTokens)
+}
+
+function writeOp(arena: KvArena, random: Random, layer: number, start: number, end: number) {
+  const values = (end - start) * shape.numKvHeads * shape.headDim
+  const [keys, rowValues] = [random.normals(values), random.normals(values)]
+  const slots = Int32Array.from({ length: end - start }, (_, i) => slotOf(start + i))
+  return { kind: 'writeKv' as const, arena, layer, keys, values: rowValues, slots, rows: end - start }
+}
+
+async function writeRows(kernels: Kernels, arena: KvArena, layer: number, slots: readonly number[], value: number) {
+  const values = new Float32Array(slots.length * shape.numKvHeads * shape.headDim).fill(value)
+  const op = { kind: 'writeKv' as const, arena, layer, keys: values, values, slots: Int32Array.from(slots) }
+  await runOnce(kernels, [{ ...op, rows: slots.length }])
+}
+
+function batchOf(rows: number, context: number) {
+  const pages = pagesOf(context)
+  return {
+    rowStarts: Int32Array.of(0, rows),
+    contextTokens: Int32Array.of(context),
+    pageStarts: Int32Array.of(0, pages.length),
+    pages,
+  }
+}
+
+/** Rows [start, end) of a prompt through all layers; the attention of each. */
+async function prefillOnce(kernels: Kernels, arena: KvArena, random: Random, start: number, end: number) {
+  const batch = batchOf(end - start, end)
+  const ops = Array.from({ length: shape.numLayers }, (_, layer) => {
+    const q = random.normals((end - start) * numHeads * shape.headDim)
+    const out = new Float32Array(q.length)
+    const attend = {
+      kind: 'attendPrefill' as const,
+      arena,
+      layer,
+      q,
+      numHeads,
+      scale: 0.25,
+      windowTokens: 0,
+      batch,
+      out,
+    }
+    return [writeOp(arena, random, layer, start, end), attend] as const
+  })
+  await runOnce(kernels, ops.flat(), { tokens: end - start, sequences: 1 })
+  return ops.map(([, { out }]) => out)
+}
+
+type Selector = NonNullable<Parameters<ReturnType<Kernels['createProgram']>['run']>[0]['selectors']>[number]
+
+/** Token context - 1 through all layers, reading the given indices or what the selector chooses. */
+async function decodeOnce(
+  kernels: Kernels,
+  arena: KvArena,
+  random: Random,
+  context: number,
+  choice: readonly number[] | Selector,
+  signal?: AbortSignal,
+) {
+  const batch = batchOf(1, context)
+  const lists = kernels.createRunLists(1, shape.numKvHeads, numHeads)
+  const selector = Array.isArray(choice) ? 'given' : (choice as Selector)
+  if (Array.isArray(choice)) lists.set(0, runsOfIndices(Array.from({ length: shape.numKvHeads }, () => choice)))
+  const out = new Float32Array(shape.numLayers * numHeads * shape.headDim)
+  const ops = Array.from({ length: shape.numLayers }, (_, layer) => {
+    const q = random.normals(numHeads * shape.headDim)
+    const fixed = { arena, layer, q, numHeads, scale: 0.25, batch, lists }
+    const select = { kind: 'selectRuns' as const, ...fixed, windowTokens: 0 }
+    const part = out.subarray(layer * q.length, (layer + 1) * q.length)
+    return [
+      writeOp(arena, random, layer, context - 1, context),
+      select,
+      { kind: 'attendRuns' as const, ...fixed, out: part },
+    ]
+  })
+  const program = kernels.createProgram(ops.flat())
+  await program.run({ tokens: 1, sequences: 1, selectors: [selector], ...(signal && { signal }) })
+  program.dispose()
+  lists.dispose()
+  return out
+}
+
+function nmse(got: Float32Array, want: Float32Array): number {
+  let [error, size] = [0, 0]
+  want.forEach((value, i) => {
+    error += (got[i]! - value) ** 2
+    size += value ** 2
+  })
+  return error / size
+}
