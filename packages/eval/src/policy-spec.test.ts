@@ -51,6 +51,19 @@ describe('the rows of a comparison', () => {
     expect(() => plan(specs)).toThrow(message)
   })
 
+  test('leave out what a policy refuses at some budgets, and say so', () => {
+    const refused: (string | number | null)[] = []
+    const specs = ['window:sink=100', 'full'].map(parsePolicySpec)
+    const arms = planArms(specs, [64, 128], ({ spec, budget }, { parameter }) => {
+      refused.push(spec.name, budget, parameter)
+    })
+    expect(arms.map(({ spec, budget }) => [spec.name, budget])).toEqual([
+      ['window', 128],
+      ['full', null],
+    ])
+    expect(refused).toEqual(['window', 64, 'budgetTokens'])
+  })
+
   test.each(policyNames)('%s can be made at a budget of 128, and refuses an option that it does not have', (name) => {
     const [arm] = planArms([parsePolicySpec(name)], [128])
     expect(makePolicy(arm).name.split(':')[0]).toBe(name)

@@ -44,18 +44,44 @@ export function makePolicy({ spec, budget }: Arm): CachePolicy {
 
 /**
  * The rows of a comparison: each spec at its own budget, else at each of `budgets`; `full` once. Makes every policy once,
- * so that a value that one refuses shows here. Throws OptionError, also where a row stands twice.
+ * so that a value that one refuses shows here. A budget of several that a policy refuses is told to `onRefused` and left
+ * out. Throws OptionError for a spec that is refused at every budget, or where a row stands twice.
  */
-export function planArms(specs: readonly PolicySpec[], budgets: readonly number[]): readonly Arm[] {
-  const arms = specs.flatMap((spec) => budgetsOf(spec, budgets).map((budget): Arm => ({ spec, budget })))
+export function planArms(
+  specs: readonly PolicySpec[],
+  budgets: readonly number[],
+  onRefused: (arm: Arm, error: OptionError) => void = (_, error) => {
+    throw error
+  },
+): readonly Arm[] {
   const seen = new Set<string>()
-  for (const arm of arms) {
+  return specs.flatMap((spec) => {
+    const planned = budgetsOf(spec, budgets).map((budget): Arm => ({ spec, budget }))
+    const refusals = planned.map(refusalOf)
+    const arms = planned.filter((_, at) => refusals[at] === null)
+    refusals.forEach((error, at) => {
+      if (error === null) return
+      if (arms.length === 0) throw error
+      onRefused(planned[at], error)
+    })
+    for (const { budget } of arms) {
+      const row = `${spec.text} at budget ${budget}`
+      if (seen.has(row))
+        throw new OptionError({ parameter: 'policy', expected: 'each policy and budget once', got: row })
+      seen.add(row)
+    }
+    return arms
+  })
+}
+
+function refusalOf(arm: Arm): OptionError | null {
+  try {
     makePolicy(arm)
-    const row = `${arm.spec.text} at budget ${arm.budget}`
-    if (seen.has(row)) throw new OptionError({ parameter: 'policy', expected: 'each policy and budget once', got: row })
-    seen.add(row)
+    return null
+  } catch (error) {
+    if (error instanceof OptionError) return error
+    throw error
   }
-  return arms
 }
 
 function budgetsOf({ name, options }: PolicySpec, budgets: readonly number[]): readonly (number | null)[] {

@@ -28,7 +28,7 @@ export interface SequenceReport {
   readonly decodeSteps: number
   /** Steps at which every layer read all that is held. */
   readonly denseSteps: number
-  /** KV rows that decode attention read. */
+  /** KV rows that decode attention read; where query heads read rows of their own, the mean over those of a KV head. */
   readonly attendedTokens: number
   /** Keys read exactly by selectors only to choose among them. */
   readonly pooledTokens: number
@@ -37,7 +37,7 @@ export interface SequenceReport {
   /** The same, at the decode step that read most. */
   readonly peakAttendedTokens: number
   readonly peakPooledTokens: number
-  /** Rows that must be kept to go on, summed over layers and KV heads (query heads, where the policy holds rows for each). */
+  /** Rows that must be kept to go on, summed over layers and KV heads. */
   readonly heldTokens: number
   /** Memory of the rows held, as stored. */
   readonly kvBytes: number

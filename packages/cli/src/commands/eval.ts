@@ -71,7 +71,9 @@ export function addEvalCommand(program: Command): void {
 
 async function runEval(name: string, flags: EvalFlags): Promise<void> {
   const suite = checkOneOf('suite', name, suiteNames)
-  const arms = planArms(flags.policy.map(parsePolicySpec), flags.budget)
+  const arms = planArms(flags.policy.map(parsePolicySpec), flags.budget, ({ spec, budget }, { message }) => {
+    note(`${spec.text} at budget ${budget} is left out: ${message}`)
+  })
   const cases = findCases(suite, flags)
   const identity = identityOf(flags)
   const results = flags.out === undefined ? null : openResults(flags.out, identity)
