@@ -30,6 +30,8 @@ export type {
 } from './ops.ts'
 export { kernelsOf, nativeKvOf } from './profile.ts'
 export { rowBytes } from './reference/formats/weight-formats.ts'
+export { slotBytes } from './reference/slot-cache.ts'
+export { type ListedRun, TierPlan, type TierPlanShape } from './reference/tier-plan.ts'
 export type {
   BudgetOptions,
   ExactSelectorOptions,
@@ -39,12 +41,14 @@ export type {
   SequenceKv,
 } from './selection.ts'
 export type { CountingSelector, SelectorCounts } from './selector-counts.ts'
-export type {
-  FileTier,
-  HostTier,
-  LowerTier,
-  ResolvedTierOptions,
-  TierCounts,
-  TierNote,
-  TierOptions,
+export {
+  type FileTier,
+  type HostTier,
+  type LowerTier,
+  type ResolvedTierOptions,
+  resolveLowerTier,
+  resolveTier,
+  type TierCounts,
+  type TierNote,
+  type TierOptions,
 } from './tier-options.ts'

@@ -85,7 +85,7 @@ export function resolveTier(options: TierOptions, type: 'f16' | 'f32'): Resolved
   if (type !== 'f16') {
     throw new OptionError({ parameter: 'type', expected: "'f16' for an arena with a tier", got: type })
   }
-  const lower = resolveLower(options.lower)
+  const lower = resolveLowerTier(options.lower)
   const isFile = lower.kind === 'file'
   const unit = checkOneOf('tier.unit', options.unit ?? (isFile ? 'block' : 'row'), ['row', 'block'])
   if (isFile && unit === 'row') {
@@ -102,7 +102,8 @@ export function resolveTier(options: TierOptions, type: 'f16' | 'f32'): Resolved
   }
 }
 
-function resolveLower(lower: LowerTier): ResolvedTierOptions['lower'] {
+/** Checks and completes a lower tier; says nothing yet about its path. */
+export function resolveLowerTier(lower: LowerTier): ResolvedTierOptions['lower'] {
   checkOneOf('tier.lower.kind', lower?.kind, ['host', 'file'])
   if (lower.kind === 'host') {
     checkKeys('tier.lower', lower, ['kind'])

@@ -1,0 +1,6 @@
+import { expect, test } from 'vitest'
+import * as tier from './index.ts'
+
+test('exports these values and no others', () => {
+  expect(Object.keys(tier).sort()).toEqual(['TierError', 'TierPlan', 'fileTier', 'hostTier', 'hotBytesFor', 'tieredKv'])
+})

@@ -1,0 +1,15 @@
+export {
+  type FileTier,
+  type HostTier,
+  type ListedRun,
+  type LowerTier,
+  type ResolvedTierOptions,
+  type TierCounts,
+  TierError,
+  type TierNote,
+  type TierOptions,
+  TierPlan,
+  type TierPlanShape,
+} from '@kvasir/kernels'
+export { type HotRowsShape, hotBytesFor } from './hot-bytes.ts'
+export { fileTier, hostTier, tieredKv } from './tiered-kv.ts'
