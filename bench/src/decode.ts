@@ -1,3 +1,4 @@
+import type { CachePolicy, ObservedAttention } from '@kvasir/core'
 import { createSampler, type Sequence } from '@kvasir/llama'
 import type { Bench } from './bench.ts'
 import { type Contestant, pairedRow, takeTurns, timeRow } from './pairs.ts'
@@ -14,10 +15,10 @@ export async function benchDecode(bench: Bench, length: number): Promise<BenchRo
   const prompt = tokens.subarray(0, length)
   const fed = tokens.subarray(length, length + turnTokens)
   progress(`decode ${length}, prefill`)
-  await using full = model.createSequence()
+  const fitting = arms.filter(({ budget }) => budget === null || length > 2 * budget)
+  await using full = model.createSequence({ observe: observedBy(fitting.map(({ policy }) => policy)) })
   await full.prefill(prompt)
   await peer?.engine.prefill(prompt)
-  const fitting = arms.filter(({ budget }) => budget === null || length > 2 * budget)
   const forks = await Promise.all(fitting.map(({ policy }) => full.fork({ policy })))
   const contestants: Record<string, Contestant> = { full: () => timeDecode(full, fed) }
   if (peer) contestants.theirs = () => peer.engine.decode(fed)
@@ -40,6 +41,15 @@ export async function benchDecode(bench: Bench, length: number): Promise<BenchRo
   })
   for (const fork of forks) await fork.dispose()
   return rows
+}
+
+/** What the policies together must see of the prompt's attention. */
+function observedBy(policies: readonly CachePolicy[]): ObservedAttention {
+  const observes = policies.map(({ effects }) => effects.observes)
+  return {
+    windowTokens: Math.max(0, ...observes.map((wish) => wish?.windowTokens ?? 0)),
+    allRows: observes.some((wish) => wish?.allRows ?? false),
+  }
 }
 
 const unit = 'ms/token'
