@@ -25,6 +25,7 @@ const allowedImports = {
   '@kvasir/bench': 'any',
   kvasir: 'any',
   '@kvasir/example-long-document': 'any',
+  '@kvasir/example-mixed-policies': 'any',
   '@kvasir/example-own-policy': 'any',
   '@kvasir/tools': 'any',
 }
