@@ -65,7 +65,7 @@ export interface Bench {
   readonly progress: (label: string) => void
 }
 
-export interface BenchArm {
+interface BenchArm {
   readonly name: string
   /** Tokens a KV head; null for a policy without a budget. */
   readonly budget: number | null

@@ -55,7 +55,7 @@ function observedBy(policies: readonly CachePolicy[]): ObservedAttention {
 const unit = 'ms/token'
 
 /** Milliseconds a token, a greedy draw each; then forgets the tokens, so that every turn starts at the same length. */
-export async function timeDecode(sequence: Sequence, tokens: Int32Array): Promise<number> {
+async function timeDecode(sequence: Sequence, tokens: Int32Array): Promise<number> {
   const start = sequence.numTokens
   const sampler = createSampler()
   const startMs = performance.now()

@@ -7,7 +7,7 @@ import type { PagePool } from './page-pool.ts'
 import type { TextStream } from './text-stream.ts'
 
 /** Totals since the sequence began; peaks are of one decode step. Tokens are summed over layers and KV heads. */
-export interface SequenceCounts {
+interface SequenceCounts {
   decodeSteps: number
   denseSteps: number
   attendedTokens: number
