@@ -1,6 +1,6 @@
 // Every policy by its SPEC on the engine, where inputs are short, strange, cut off or shared.
 import { join } from 'node:path'
-import { OptionError, type QuarantineEvent } from '@kvasir/core'
+import { type CachePolicy, OptionError, type PolicySession, type QuarantineEvent } from '@kvasir/core'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { type LlamaModel, loadLlama, type Sequence } from '@kvasir/llama'
 import { modelPath } from '@kvasir/model-smollm2-135m-instruct'
@@ -160,14 +160,40 @@ const texts = {
   'mixed scripts': 'Дощ іде. 雨が降る。 المطر يهطل؟ वर्षा होती है। 👩‍👩‍👧 Es regnet! ',
 }
 
-describe('decodes within its budget', () => {
+describe('on the bundled model', () => {
   let model: LlamaModel
   beforeAll(async () => {
     model = await loadLlama({ model: modelPath, contextTokens: 256, onQuarantine })
   })
   afterAll(() => model.dispose())
 
-  describe.each(Object.entries(texts))('a text of %s', (_, text) => {
+  test('a fork and a rewind in the middle of a character lose none of its bytes', async () => {
+    const heard: string[] = []
+    const session = (): PolicySession => ({
+      append: ({ piece }) => void heard.push(piece),
+      fork: session,
+      rewind() {},
+      async [Symbol.asyncDispose]() {},
+    })
+    const ids = model.tokenizer!.encode('Rain 𓀀')
+    const half = ids.length - 1
+    const policy: CachePolicy = {
+      name: 'ear',
+      effects: { slots: ['append'], fidelity: 'exact' },
+      bind() {},
+      open: session,
+    }
+    await using sequence = model.createSequence({ policy })
+    await sequence.prefill(ids.subarray(0, half))
+    await using fork = await sequence.fork()
+    await fork.decode(ids[half])
+    await sequence.decode(ids[half])
+    await sequence.rewind(half)
+    await sequence.decode(ids[half])
+    expect(heard).toEqual(['𓀀', '𓀀', '𓀀'])
+  })
+
+  describe.each(Object.entries(texts))('a text of %s is decoded within the budget', (_, text) => {
     let parent: Sequence
     let rest: Int32Array
     beforeAll(async () => {
@@ -176,6 +202,7 @@ describe('decodes within its budget', () => {
       await parent.prefill(ids.subarray(0, 110))
       rest = ids.subarray(110, 113)
     })
+    afterAll(() => parent.dispose())
 
     test.each(specs)('%s', async (spec) => {
       await using sequence = await parent.fork({ policy: policyOf(spec) })

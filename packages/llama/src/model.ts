@@ -147,6 +147,7 @@ export class LlamaModel implements AsyncDisposable {
     const observed = from.tokens.length > 0 ? from.observed : openObserved([policy?.effects.observes])
     const state = this.#newState(id, from.scope, policy, observed, resumed)
     shareRows(from, state, parts.pool)
+    if (resumed) state.text?.resume(state.tokens)
     if (!resumed) await askRetain(parts, state, Int32Array.from(state.tokens), true)
     return new Sequence(this.#host, state, policy)
   }

@@ -124,7 +124,7 @@ export class Sequence implements AsyncDisposable {
       state.session?.rewind(numTokens)
       state.tokens.length = numTokens
       state.exactTokens = Math.min(state.exactTokens, numTokens)
-      state.text?.reset()
+      state.text?.resume(state.tokens)
       state.observed = cutObserved(state.observed, numTokens)
       state.kept = cutKept(state.kept, numTokens)
       releasePagesAfter(state, numTokens, this.#host.parts.pool)

@@ -58,11 +58,21 @@ describe('TextStream', () => {
     expect(pieces([first, second], stream)).toEqual(['', 'é', ''])
   })
 
-  it('forgets an unfinished character on reset', () => {
-    const stream = new TextStream(tokenizer)
-    stream.push(idOfByte(0xc3))
-    stream.reset()
-    expect(stream.push(idOfByte(0x61))).toBe('a')
+  it('resumes after any ids as if it had been given them', () => {
+    const bytes = fc.uint8Array({ maxLength: 20 }).map((some) => Array.from(some, idOfByte))
+    const text = fc.string({ unit: 'binary', maxLength: 8 }).map((some) => Array.from(Buffer.from(some), idOfByte))
+    const ids = fc.oneof(bytes, text)
+    fc.assert(
+      fc.property(ids, ids, fc.nat(30), (before, after, length) => {
+        const stream = new TextStream(tokenizer)
+        for (const id of before) stream.push(id)
+        stream.resume(before.slice(0, length))
+        const given = new TextStream(tokenizer)
+        for (const id of before.slice(0, length)) given.push(id)
+        expect(pieces(after, stream)).toEqual(pieces(after, given))
+      }),
+      { numRuns: 2000 },
+    )
   })
 
   it('spells control tokens only when asked, and keeps U+FEFF', () => {

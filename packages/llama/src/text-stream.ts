@@ -33,11 +33,16 @@ export class TextStream {
     return this.#utf8.decode()
   }
 
-  /** Forgets a character that is not whole yet, as after going back in the sequence. */
-  reset(): void {
+  /** Goes on as a stream that was given `ids` would, as after going back in a sequence. */
+  resume(ids: readonly number[]): void {
     this.#utf8 = newDecoder()
+    // The bytes of a character that is not whole yet are at most three, and a decoder finds its way from any byte on.
+    for (const id of ids.slice(-maxTailTokens)) this.push(id)
   }
 }
+
+/** Three tokens of a byte, with room for some without text among them. */
+const maxTailTokens = 8
 
 /** Keeps U+FEFF, which a decoder would otherwise take for a byte order mark and drop. */
 function newDecoder() {
