@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { countChosen, type KeptPrompt } from './kept-rows.ts'
 
 const rowsOf = (numRows: number) =>
-  fc.array(fc.uniqueArray(fc.nat(99), { maxLength: 60 }), { minLength: numRows, maxLength: numRows })
+  fc.array(fc.uniqueArray(fc.nat(99), { maxLength: 60, size: 'max' }), { minLength: numRows, maxLength: numRows })
 const listOf = (rows: readonly (readonly number[])[]) =>
   runsOfIndices(rows.map((row) => [...row].sort((a, b) => a - b)))
 

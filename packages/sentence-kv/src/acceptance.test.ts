@@ -16,7 +16,7 @@ const budgetTokens = 48
 const capacity = 320
 
 const pieces = (...words: readonly string[]) =>
-  fc.array(fc.constantFrom(...words), { minLength: 100, maxLength: capacity })
+  fc.array(fc.constantFrom(...words), { minLength: 100, maxLength: capacity, size: 'max' })
 const texts: readonly [string, fc.Arbitrary<string[]>][] = [
   ['no punctuation', pieces(' a', ' word', 'ing', ' longer', ' 7')],
   ['punctuation alone', pieces('.', '!', '?', '...', ',', ';', '"', '.)', '.\n')],

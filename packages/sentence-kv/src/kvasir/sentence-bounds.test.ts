@@ -21,7 +21,7 @@ const words = [
   '語',
   '。',
 ]
-const text = fc.array(fc.constantFrom(...words), { maxLength: 200 })
+const text = fc.array(fc.constantFrom(...words), { maxLength: 200, size: 'max' })
 const limits = fc.record({ min: fc.integer({ min: 1, max: 6 }), more: fc.integer({ min: 0, max: 12 }) })
 
 /** The ends after each token. */

@@ -76,8 +76,8 @@ async function read(
 describe('as the paper describes it', () => {
   test('any text reads the rows that a plain search finds', async () => {
     const piece = fc.constantFrom(' a', ' b', ' c', '.', '?\n', '。', '')
-    const prompt = fc.array(piece, { minLength: 1, maxLength: 150 })
-    const answer = fc.array(piece, { minLength: 1, maxLength: 30 })
+    const prompt = fc.array(piece, { minLength: 1, maxLength: 150, size: 'max' })
+    const answer = fc.array(piece, { minLength: 1, maxLength: 30, size: 'max' })
     const visible = fc.record({ sinkTokens: fc.nat(6), recentTokens: fc.integer({ min: 1, max: 12 }) })
     await fc.assert(
       fc.asyncProperty(
