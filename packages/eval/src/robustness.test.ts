@@ -63,18 +63,36 @@ describe.each([1, 5])('a prompt of %i tokens is read in full', (length) => {
   })
 })
 
+/** A sequence whose prefill was aborted once the row `at` was read. */
+async function aborted(spec: string, at: number): Promise<Sequence> {
+  const sequence = tiny.createSequence({ policy: policyOf(spec) })
+  const controller = new AbortController()
+  const onLogits = (index: number) => {
+    if (index === at) controller.abort()
+  }
+  const run = sequence.prefill(prompt, { chunkTokens: 16, signal: controller.signal, onLogits })
+  await expect(run).rejects.toMatchObject({ name: 'AbortError' })
+  return sequence
+}
+
 describe('a prefill that was aborted goes on as if it never was', () => {
   test.each(specs)('%s', async (spec) => {
-    await using sequence = tiny.createSequence({ policy: policyOf(spec) })
-    const controller = new AbortController()
-    const onLogits = (index: number) => {
-      if (index === 40) controller.abort()
-    }
-    const run = sequence.prefill(prompt, { chunkTokens: 16, signal: controller.signal, onLogits })
-    await expect(run).rejects.toMatchObject({ name: 'AbortError' })
+    await using sequence = await aborted(spec, 40)
     expect(sequence.numTokens).toBe(48)
     await sequence.prefill(prompt.slice(48))
     expectSame(await decodeAll(sequence), await alone(spec, prompt))
+  })
+})
+
+describe('aborted while the policy looks at the whole prompt, it goes on, or is set aside for the full cache', () => {
+  test.each(specs)('%s', async (spec) => {
+    await using sequence = await aborted(spec, 105)
+    expect(sequence.numTokens).toBe(prompt.length)
+    const logits = await decodeAll(sequence)
+    const asides = events.splice(0).map(({ hook, error }) => `${hook}: ${(error as Error).name}`)
+    const breaksOff = spec.startsWith('sentence-kv:')
+    expect(asides).toEqual(breaksOff ? ['retain: AbortError'] : [])
+    expectSame(logits, await alone(breaksOff ? 'full' : spec, prompt))
   })
 })
 
