@@ -16,19 +16,35 @@ BudgetRule ruleOf(const Napi::CallbackInfo& info, int from) {
 
 // Keeps the index that it reads.
 struct IndexedSelector final : SegmentSelector {
-  IndexedSelector(std::shared_ptr<SegmentIndex> held, const BudgetRule& rule, double poolFactor)
-      : SegmentSelector(*held, rule, poolFactor), index(std::move(held)) {}
+  IndexedSelector(std::shared_ptr<SegmentIndex> held, const SegmentRule& rule)
+      : SegmentSelector(*held, rule), index(std::move(held)) {}
   std::shared_ptr<SegmentIndex> index;
 };
+
+SegmentRule segmentRuleOf(const Napi::CallbackInfo& info, int from) {
+  const auto number = [&](int i) { return info[from + i].ToNumber().DoubleValue(); };
+  SegmentRule rule;
+  rule.budget = ruleOf(info, from);
+  rule.poolFactor = number(4);
+  rule.prefilterFactor = number(5);
+  rule.query = static_cast<QueryKind>(integerOf(info[from + 6], "query"));
+  rule.emaDecay = static_cast<float>(number(7));
+  rule.rerankSteps = integerOf(info[from + 8], "rerankSteps");
+  rule.driftLimit = static_cast<float>(number(9));
+  rule.certify = static_cast<Certify>(integerOf(info[from + 10], "certify"));
+  return rule;
+}
 
 }  // namespace
 
 Napi::Value createSegmentIndex(const Napi::CallbackInfo& info) {
   const SegmentIndexShape shape{integerOf(info[0], "numLayers"), integerOf(info[1], "numKvHeads"),
-                                integerOf(info[2], "headDim"), integerOf(info[3], "codeBits")};
+                                integerOf(info[2], "headDim"), integerOf(info[3], "codeBits"),
+                                integerOf(info[4], "vectorBits")};
   require(info.Env(), shape.numLayers >= 1 && shape.numKvHeads >= 1, "numLayers, numKvHeads");
   require(info.Env(), shape.headDim >= 1 && shape.headDim <= kMaxSelectHeadDim, "headDim");
-  require(info.Env(), shape.codeBits == 1 || shape.codeBits == 2, "codeBits");
+  require(info.Env(), shape.codeBits >= 0 && shape.codeBits <= 4 && shape.codeBits != 3, "codeBits");
+  require(info.Env(), shape.vectorBits == 8 || shape.vectorBits == 16, "vectorBits");
   return wrap(info.Env(), std::make_shared<SegmentIndex>(shape));
 }
 
@@ -97,17 +113,23 @@ Napi::Value readSegmentIndex(const Napi::CallbackInfo& info) {
   Napi::Float32Array means = Napi::Float32Array::New(info.Env(), statValues);
   Napi::Float32Array deviations = Napi::Float32Array::New(info.Env(), statValues);
   Napi::Float32Array levels = Napi::Float32Array::New(info.Env(), levelValues);
-  index.read(layer, kvHead, means.Data(), deviations.Data(), levels.Data());
+  Napi::Float32Array radii = Napi::Float32Array::New(info.Env(), static_cast<std::size_t>(index.numSegments()));
+  index.read(layer, kvHead, means.Data(), deviations.Data(), levels.Data(), radii.Data());
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("means", means);
   result.Set("deviations", deviations);
   result.Set("levels", levels);
+  result.Set("radii", radii);
   return result;
 }
 
 Napi::Value createSegmentSelector(const Napi::CallbackInfo& info) {
-  const double poolFactor = info[5].ToNumber().DoubleValue();
-  auto selector = std::make_shared<IndexedSelector>(sharedOf<SegmentIndex>(info[0]), ruleOf(info, 1), poolFactor);
+  auto selector = std::make_shared<IndexedSelector>(sharedOf<SegmentIndex>(info[0]), segmentRuleOf(info, 1));
+  if (!info[12].IsNull()) {
+    const SegmentSelector* other = dynamic_cast<const SegmentSelector*>(&unwrap<Selector>(info[12]));
+    require(info.Env(), other != nullptr, "continues");
+    selector->continueFrom(*other);
+  }
   return wrap<Selector>(info.Env(), std::move(selector));
 }
 
@@ -121,6 +143,8 @@ Napi::Value selectorCounts(const Napi::CallbackInfo& info) {
   result.Set("calls", counts.calls);
   result.Set("attendedTokens", counts.attended);
   result.Set("pooledTokens", counts.pooled);
+  result.Set("certifiedHeads", counts.certified);
+  result.Set("reusedCalls", counts.reused);
   return result;
 }
 

@@ -54,14 +54,14 @@ void bench(int workers, int tokens, int budget, const char* wantedIsa) {
     if (wantedIsa && std::strcmp(wantedIsa, isa.name) != 0) continue;
     TestContext context(isa.isa, workers);
     for (const int bits : {2, 1}) {
-      SegmentIndex index({layers, kvHeads, dim, bits});
+      SegmentIndex index({layers, kvHeads, dim, bits, 16});
       const double start = nowUs();
       index.extend(context, sequence.kv, sequence.pages.data(), ends.data(), static_cast<int>(ends.size()));
       std::printf("%-7s %d-bit index of %d tokens in %zu segments: %.2f ms, %.2f %% of float16 KV\n", isa.name, bits,
                   index.numTokens(), ends.size(), (nowUs() - start) / 1e3,
                   100.0 * static_cast<double>(index.bytes()) / (index.numTokens() * 256.0 * layers * kvHeads));
       for (const double poolFactor : {2.0, 0.0}) {
-        SegmentSelector selector(index, {budget, 4, 16, true}, poolFactor);
+        SegmentSelector selector(index, {{budget, 4, 16, true}, poolFactor});
         ChosenRuns out;
         std::vector<double> times, cpuTimes;
         for (int round = 0; round < rounds; ++round) {

@@ -137,10 +137,10 @@ inline std::vector<int> tokensOf(const ChosenRuns& chosen, int row) {
   return tokens;
 }
 
-// Budgeted choice by sorting: kept[row][position].
+// Budgeted choice by sorting, wanted[row] of each row on average: kept[row][position].
 inline std::vector<std::vector<bool>> sortedChoice(const std::vector<std::vector<double>>& values,
-                                                   const std::vector<std::vector<int>>& tokens, int perRow,
-                                                   bool joint) {
+                                                   const std::vector<std::vector<int>>& tokens,
+                                                   const std::vector<int>& wanted, bool joint) {
   struct Entry {
     double value;
     int token, row, position;
@@ -151,14 +151,15 @@ inline std::vector<std::vector<bool>> sortedChoice(const std::vector<std::vector
   };
   std::vector<std::vector<bool>> kept(values.size());
   std::vector<Entry> rest;
-  long left = static_cast<long>(perRow) * static_cast<long>(values.size());
+  long left = 0;
+  for (const int tokensOfRow : wanted) left += tokensOfRow;
   for (std::size_t row = 0; row < values.size(); ++row) {
     std::vector<Entry> own;
     for (std::size_t i = 0; i < values[row].size(); ++i)
       own.push_back({values[row][i], tokens[row][i], static_cast<int>(row), static_cast<int>(i)});
     std::sort(own.begin(), own.end(), before);
     kept[row].assign(own.size(), false);
-    const std::size_t first = std::min(own.size(), static_cast<std::size_t>(joint ? perRow / 4 : perRow));
+    const std::size_t first = std::min(own.size(), static_cast<std::size_t>(joint ? wanted[row] / 4 : wanted[row]));
     for (std::size_t i = 0; i < first; ++i) kept[row][static_cast<std::size_t>(own[i].position)] = true;
     left -= static_cast<long>(first);
     rest.insert(rest.end(), own.begin() + static_cast<std::ptrdiff_t>(first), own.end());

@@ -12,7 +12,6 @@ namespace kvasir::selection {
 namespace {
 
 constexpr int kLanes = Vec::kLanes;
-constexpr int kMaxHeadsAtOnce = 4;
 constexpr float kMinusInfinity = -__builtin_inff();
 
 void loadRow(const std::uint8_t* row, KvType type, int dim, float* out) {
@@ -58,22 +57,41 @@ void foldMaxima(Vec::F rows, float* out) {
   }
 }
 
+template <int kBits>
+Vec::F loadMean(const std::uint8_t* stats, int i) {
+  if constexpr (kBits == 16) return Vec::load(reinterpret_cast<const std::uint16_t*>(stats) + i);
+  else return Codes::loadSigned(reinterpret_cast<const std::int8_t*>(stats) + i);
+}
+
+template <int kBits>
+Vec::F loadDeviation(const std::uint8_t* deviations, int i) {
+  if constexpr (kBits == 16) return Codes::loadBytes(deviations + i);
+  else return Codes::loadNibbles(deviations, i);
+}
+
+struct VectorSteps {
+  float mean, deviation;
+};
+
+template <int kBits>
+VectorSteps stepsOf(const std::uint8_t* stats, int headDim) {
+  StatsTail tail;
+  std::memcpy(&tail, stats + meanBytes(headDim, kBits) + deviationBytes(headDim, kBits), sizeof tail);
+  return {kBits == 16 ? 1.0f : halfToFloat(tail.meanStep), halfToFloat(tail.deviationStep)};
+}
+
 // Query heads folded into a segment, see scalar.cpp; the heads side by side, so that they share what they load.
 // kPadded is statDim if known, so that its loops unroll, else 0.
-template <int kHeads, int kPadded>
-void fold(const ScanTask& task, const std::uint8_t* stats, const float* q, int qStride, std::int8_t* weights,
-          float* base, float* slope) {
-  const int padded = kPadded > 0 ? kPadded : statDim(task.headDim);
-  const std::uint16_t* means = reinterpret_cast<const std::uint16_t*>(stats);
-  const std::uint8_t* bytes = stats + static_cast<std::size_t>(padded) * 2;
-  float step;
-  std::memcpy(&step, bytes + padded, 4);
-
+template <int kVectorBits, int kHeads, int kPadded>
+void fold(const std::uint8_t* stats, int headDim, const float* q, int qStride, std::int8_t* weights, float* most,
+          float* dots) {
+  const int padded = kPadded > 0 ? kPadded : statDim(headDim);
+  const std::uint8_t* deviations = stats + meanBytes(headDim, kVectorBits);
   alignas(64) float products[kHeads][kPadded > 0 ? kPadded : kMaxSelectHeadDim];
   Vec::F dot[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
   Vec::F largest[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
   for (int i = 0; i < padded; i += kLanes) {
-    const Vec::F mean = Vec::load(means + i), deviation = Codes::loadBytes(bytes + i);
+    const Vec::F mean = loadMean<kVectorBits>(stats, i), deviation = loadDeviation<kVectorBits>(deviations, i);
     for (int h = 0; h < kHeads; ++h) {
       const Vec::F lanes = Vec::load(q + h * qStride + i);
       const Vec::F product = Vec::mul(lanes, deviation);
@@ -82,109 +100,205 @@ void fold(const ScanTask& task, const std::uint8_t* stats, const float* q, int q
       Vec::store(products[h] + i, product);
     }
   }
-  float most[kHeads];
   foldMaxima<kHeads>(Codes::maxRows4(largest[0], largest[1], largest[2], largest[3]), most);
-  foldSums<kHeads>(Vec::sumRows4(dot[0], dot[1], dot[2], dot[3]), base);
-  const float unit = task.scale * codeScale(task.codeBits).unit * step;
+  foldSums<kHeads>(Vec::sumRows4(dot[0], dot[1], dot[2], dot[3]), dots);
   for (int h = 0; h < kHeads; ++h) {
     const Vec::F inverse = Vec::set(most[h] > 1e-30f ? 127.0f / most[h] : 0.0f);
     for (int i = 0; i < padded; i += kLanes) {
       Codes::storeRounded(weights + h * qStride + i, Vec::mul(Vec::load(products[h] + i), inverse));
     }
-    base[h] *= task.scale;
-    slope[h] = unit * (most[h] / 127.0f);
   }
 }
 
-constexpr int kSegmentsAhead = 4;
-constexpr int kBytesAhead = 1024;
+// Chunks are too short for the hardware to fetch most of them ahead.
+constexpr int kBlocksAhead = 16;
+constexpr int kBlocksAtOnce = 8;
 
-template <int kBits, int kHeads>
+inline const std::uint8_t* statsAt(const SegmentStats& segments, int place) {
+  const int segment = segments.list ? segments.list[place] : place + segments.first;
+  return segments.stats + static_cast<std::size_t>(segment) * statBytes(segments.headDim, segments.vectorBits);
+}
+
+inline void prefetchBlock(const ScanTask& task, int n, int rowLength) {
+  if (n >= task.numBlocks + task.numAhead) return;
+  const SegmentBlock& block = task.blocks[n];
+  const SegmentStats& segments = task.segments;
+  prefetch(statsAt(segments, block.segment - segments.first),
+           static_cast<int>(statBytes(segments.headDim, segments.vectorBits)));
+  for (int unit = 0; unit < codeUnits(segments.headDim); ++unit) {
+    prefetch(task.codes + static_cast<std::size_t>(unit) * task.planeBytes +
+                 static_cast<std::size_t>(block.token) * static_cast<std::size_t>(rowLength),
+             block.count * rowLength);
+  }
+}
+
+template <int kVectorBits, int kBits, int kHeads>
+void foldSegment(const ScanTask& task, const float* q, int place, FoldedSegment& folded, std::int8_t* weights) {
+  const int dim = task.segments.headDim, units = codeUnits(dim), paddedDim = units * kUnitChannels;
+  const std::uint8_t* stats = statsAt(task.segments, place);
+  if (statDim(dim) < paddedDim) std::memset(weights, 0, static_cast<std::size_t>(kHeads * paddedDim));
+  float most[kHeads], dots[kHeads];
+  if (dim == 64) fold<kVectorBits, kHeads, 64>(stats, dim, q, paddedDim, weights, most, dots);
+  else if (dim == 128) fold<kVectorBits, kHeads, 128>(stats, dim, q, paddedDim, weights, most, dots);
+  else fold<kVectorBits, kHeads, 0>(stats, dim, q, paddedDim, weights, most, dots);
+  const VectorSteps steps = stepsOf<kVectorBits>(stats, dim);
+  const float unit = task.queries.scale * codeScale(kBits).unit * steps.deviation;
+  folded.weights = weights;
+  for (int h = 0; h < kHeads; ++h) {
+    folded.base[h] = task.queries.scale * (steps.mean * dots[h]);
+    folded.slope[h] = unit * (most[h] / 127.0f);
+    Codes::template zeroSums<kBits>(weights + h * paddedDim, units, folded.zeroSums + h * kZeroSums);
+  }
+}
+
+template <int kVectorBits, int kBits, int kHeads>
 void scanHeads(const ScanTask& task, int firstHead) {
-  const int units = codeUnits(task.headDim), paddedDim = units * kUnitChannels;
-  const float* q = task.q + firstHead * paddedDim;
-  std::int8_t* weights = task.weights + firstHead * paddedDim;
+  const int units = codeUnits(task.segments.headDim), paddedDim = units * kUnitChannels;
+  const float* q = task.queries.q + firstHead * paddedDim;
+  FoldedSegment* folded = reinterpret_cast<FoldedSegment*>(task.work);
+  std::int8_t* weights = reinterpret_cast<std::int8_t*>(folded + task.segments.count);
   float* out = task.out + static_cast<std::size_t>(firstHead) * task.outStride;
-  int segment = task.segment;
-  for (int at = task.start; at < task.end; ++segment) {
-    const int stop = task.ends[segment] < task.end ? task.ends[segment] : task.end;
-    const std::uint8_t* stats = task.stats + static_cast<std::size_t>(segment) * statBytes(task.headDim);
-    // Chunks are too short for the hardware to fetch most of them ahead.
-    const std::uint8_t* codes = task.codes + static_cast<std::size_t>(at) * (8 * kBits);
-    prefetch(stats + kSegmentsAhead * statBytes(task.headDim), static_cast<int>(statBytes(task.headDim)));
-    for (int unit = 0; unit < units; ++unit) {
-      prefetch(codes + static_cast<std::size_t>(unit) * task.planeBytes + kBytesAhead, (stop - at) * 8 * kBits);
+  int place = 0;
+  for (int n = 0; n < kBlocksAhead; ++n) prefetchBlock(task, n, rowBytes(kBits));
+  // A few segments are folded, then their blocks scanned: neither loop waits for the other's branches.
+  for (int first = 0; first < task.numBlocks; first += kBlocksAtOnce) {
+    const int end = first + kBlocksAtOnce < task.numBlocks ? first + kBlocksAtOnce : task.numBlocks;
+    for (; place <= task.blocks[end - 1].segment - task.segments.first; ++place) {
+      foldSegment<kVectorBits, kBits, kHeads>(task, q, place, folded[place],
+                                              weights + place * kMaxHeadsAtOnce * paddedDim);
     }
-    float base[kHeads], slope[kHeads];
-    if (task.headDim == 64) fold<kHeads, 64>(task, stats, q, paddedDim, weights, base, slope);
-    else if (task.headDim == 128) fold<kHeads, 128>(task, stats, q, paddedDim, weights, base, slope);
-    else fold<kHeads, 0>(task, stats, q, paddedDim, weights, base, slope);
-    Codes::template sums<kBits, kHeads>(codes, task.planeBytes, units, stop - at, weights, paddedDim, base, slope,
-                                        out + (at - task.start), task.outStride);
-    at = stop;
+    for (int n = first; n < end; ++n) {
+      prefetchBlock(task, n + kBlocksAhead, rowBytes(kBits));
+      const SegmentBlock& block = task.blocks[n];
+      Codes::template estimateBlock<kBits, kHeads>(
+          task.codes + static_cast<std::size_t>(block.token) * rowBytes(kBits), task.planeBytes, units,
+          folded[block.segment - task.segments.first], paddedDim, block.count, out + block.out, task.outStride);
+    }
   }
 }
 
-template <int kBits>
+template <int kVectorBits, int kBits>
 void scanGroup(const ScanTask& task) {
-  for (int head = 0; head < task.group; head += kMaxHeadsAtOnce) {
-    const int heads = task.group - head;
-    if (heads == 1) scanHeads<kBits, 1>(task, head);
-    else if (heads == 2) scanHeads<kBits, 2>(task, head);
-    else if (heads == 3) scanHeads<kBits, 3>(task, head);
-    else scanHeads<kBits, kMaxHeadsAtOnce>(task, head);
+  for (int head = 0; head < task.queries.group; head += kMaxHeadsAtOnce) {
+    const int heads = task.queries.group - head;
+    if (heads == 1) scanHeads<kVectorBits, kBits, 1>(task, head);
+    else if (heads == 2) scanHeads<kVectorBits, kBits, 2>(task, head);
+    else if (heads == 3) scanHeads<kVectorBits, kBits, 3>(task, head);
+    else scanHeads<kVectorBits, kBits, kMaxHeadsAtOnce>(task, head);
   }
+}
+
+template <int kVectorBits>
+void scanCodes(const ScanTask& task) {
+  if (task.codeBits == 4) scanGroup<kVectorBits, 4>(task);
+  else if (task.codeBits == 2) scanGroup<kVectorBits, 2>(task);
+  else scanGroup<kVectorBits, 1>(task);
 }
 
 void scan(const ScanTask& task) {
-  if (task.codeBits == 2) scanGroup<2>(task);
-  else scanGroup<1>(task);
+  if (task.segments.vectorBits == 16) scanCodes<16>(task);
+  else scanCodes<8>(task);
 }
 
-template <class T>
-void scoreRows(const ScoreTask& task) {
-  const int dim = task.keys.headDim, whole = dim / kLanes * kLanes;
-  const int paddedDim = codeUnits(dim) * kUnitChannels;
-  const int bytes = dim * static_cast<int>(sizeof(T));
-  const auto rowAt = [&](int n) {
-    const int i = n < task.count ? n : task.count - 1;
-    return task.rows ? task.rows[i] : keyRow(task.keys, task.tokens ? task.tokens[i] : task.first + i);
-  };
-  constexpr int kAhead = 4 * kLanes;
-  for (int n = 0; n < kAhead && n < task.count; ++n) prefetch(rowAt(n), bytes);
-  for (int at = 0; at < task.count; at += kLanes) {
-    const T* rows[kLanes];
-    for (int n = 0; n < kLanes; ++n) {
-      if (at + n + kAhead < task.count) prefetch(rowAt(at + n + kAhead), bytes);
-      rows[n] = reinterpret_cast<const T*>(rowAt(at + n));
-    }
-    for (int head = 0; head < task.group; ++head) {
-      const float* q = task.q + head * paddedDim;
-      Vec::F quads[kLanes / 4];
-      for (int quad = 0; quad < kLanes / 4; ++quad) {
-        const T* const* four = rows + quad * 4;
-        Vec::F sum[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
-        for (int i = 0; i < whole; i += kLanes) {
-          const Vec::F lanes = Vec::load(q + i);
-          for (int r = 0; r < 4; ++r) sum[r] = Vec::fma(lanes, Vec::load(four[r] + i), sum[r]);
-        }
-        if (whole < dim) {
-          const Vec::F lanes = Vec::load(q + whole);
-          for (int r = 0; r < 4; ++r) sum[r] = Vec::fma(lanes, Vec::loadPart(four[r] + whole, dim - whole), sum[r]);
-        }
-        quads[quad] = Vec::sumRows4(sum[0], sum[1], sum[2], sum[3]);
+template <int kVectorBits>
+void massesOf(const MassTask& task) {
+  const SegmentStats& segments = task.segments;
+  const int dim = segments.headDim, padded = statDim(dim), paddedDim = codeUnits(dim) * kUnitChannels;
+  for (int n = 0; n < segments.count; ++n) {
+    const std::uint8_t* stats = statsAt(segments, n);
+    const std::uint8_t* deviations = stats + meanBytes(dim, kVectorBits);
+    const VectorSteps steps = stepsOf<kVectorBits>(stats, dim);
+    const float meanScale = task.queries.scale * steps.mean;
+    const float varianceScale = task.varianceScale * steps.deviation * steps.deviation;
+    for (int head = 0; head < task.queries.group; ++head) {
+      const float* q = task.queries.q + head * paddedDim;
+      Vec::F dot = Vec::zero(), squares = Vec::zero();
+      for (int i = 0; i < padded; i += kLanes) {
+        const Vec::F lanes = Vec::load(q + i), product = Vec::mul(lanes, loadDeviation<kVectorBits>(deviations, i));
+        dot = Vec::fma(lanes, loadMean<kVectorBits>(stats, i), dot);
+        squares = Vec::fma(product, product, squares);
       }
-      const Vec::F scores = Vec::mul(Vec::finishSums(quads), Vec::set(task.scale));
-      float* out = task.out + static_cast<std::size_t>(head) * task.outStride + at;
-      if (task.count - at >= kLanes) Vec::store(out, scores);
-      else Vec::storePart(out, scores, task.count - at);
+      task.out[static_cast<std::size_t>(head) * task.outStride + static_cast<std::size_t>(n)] =
+          meanScale * Vec::sum(dot) + varianceScale * Vec::sum(squares);
     }
   }
 }
 
+void masses(const MassTask& task) {
+  if (task.segments.vectorBits == 16) massesOf<16>(task);
+  else massesOf<8>(task);
+}
+
+// Four rows at a time, so that the heads share what they load of them; registers bound the heads at once.
+constexpr int kScoreHeads = kLanes == 8 ? 2 : 4;
+
+template <class T, int kHeads, class RowAt>
+void scoreHeads(const ScoreTask& task, int firstHead, int at, RowAt rowAt) {
+  const int dim = task.keys.headDim, whole = dim / kLanes * kLanes;
+  const int paddedDim = codeUnits(dim) * kUnitChannels;
+  const float* q = task.queries.q + firstHead * paddedDim;
+  Vec::F quads[kHeads][kLanes / 4];
+  for (int quad = 0; quad < kLanes / 4; ++quad) {
+    const T* rows[4];
+    for (int r = 0; r < 4; ++r) rows[r] = reinterpret_cast<const T*>(rowAt(at + quad * 4 + r));
+    Vec::F sum[kHeads][4];
+    for (int h = 0; h < kHeads; ++h) {
+      for (int r = 0; r < 4; ++r) sum[h][r] = Vec::zero();
+    }
+    const auto add = [&](int i, const Vec::F* key) {
+      for (int h = 0; h < kHeads; ++h) {
+        const Vec::F lanes = Vec::load(q + h * paddedDim + i);
+        for (int r = 0; r < 4; ++r) sum[h][r] = Vec::fma(lanes, key[r], sum[h][r]);
+      }
+    };
+    for (int i = 0; i < whole; i += kLanes) {
+      const Vec::F key[4] = {Vec::load(rows[0] + i), Vec::load(rows[1] + i), Vec::load(rows[2] + i),
+                             Vec::load(rows[3] + i)};
+      add(i, key);
+    }
+    if (whole < dim) {
+      Vec::F key[4];
+      for (int r = 0; r < 4; ++r) key[r] = Vec::loadPart(rows[r] + whole, dim - whole);
+      add(whole, key);
+    }
+    for (int h = 0; h < kHeads; ++h) quads[h][quad] = Vec::sumRows4(sum[h][0], sum[h][1], sum[h][2], sum[h][3]);
+  }
+  for (int h = 0; h < kHeads; ++h) {
+    const Vec::F scores = Vec::mul(Vec::finishSums(quads[h]), Vec::set(task.queries.scale));
+    float* out = task.out + static_cast<std::size_t>(firstHead + h) * task.outStride + at;
+    if (task.count - at >= kLanes) Vec::store(out, scores);
+    else Vec::storePart(out, scores, task.count - at);
+  }
+}
+
+template <class T, class RowAt>
+void scoreRows(const ScoreTask& task, RowAt rowAt) {
+  const int bytes = task.keys.headDim * static_cast<int>(sizeof(T));
+  constexpr int kAhead = 32;
+  for (int n = 0; n < kAhead && n < task.count; ++n) prefetch(rowAt(n), bytes);
+  for (int at = 0; at < task.count; at += kLanes) {
+    for (int n = at + kAhead; n < at + kAhead + kLanes && n < task.count; ++n) prefetch(rowAt(n), bytes);
+    for (int head = 0; head < task.queries.group; head += kScoreHeads) {
+      const int heads = task.queries.group - head;
+      if (heads == 1) scoreHeads<T, 1>(task, head, at, rowAt);
+      else if (heads == 2 || kScoreHeads == 2) scoreHeads<T, 2>(task, head, at, rowAt);
+      else if (heads == 3) scoreHeads<T, 3>(task, head, at, rowAt);
+      else scoreHeads<T, kScoreHeads>(task, head, at, rowAt);
+    }
+  }
+}
+
+template <class T>
+void scoreTyped(const ScoreTask& task) {
+  const auto last = [&](int n) { return n < task.count ? n : task.count - 1; };
+  if (task.rows) scoreRows<T>(task, [&](int n) { return task.rows[last(n)]; });
+  else if (task.tokens) scoreRows<T>(task, [&](int n) { return keyRow(task.keys, task.tokens[last(n)]); });
+  else scoreRows<T>(task, [&](int n) { return keyRow(task.keys, task.first + last(n)); });
+}
+
 void score(const ScoreTask& task) {
-  if (task.keys.type == KvType::f32) scoreRows<float>(task);
-  else scoreRows<std::uint16_t>(task);
+  if (task.keys.type == KvType::f32) scoreTyped<float>(task);
+  else scoreTyped<std::uint16_t>(task);
 }
 
 float maximum(const float* x, int n) {
@@ -196,17 +310,17 @@ float maximum(const float* x, int n) {
   return most;
 }
 
-float exponentials(float* x, int n, float shift) {
+float powers(float* x, int n, float shift) {
   const Vec::F by = Vec::set(shift);
   Vec::F total = Vec::zero();
   int i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    const Vec::F power = expNonPositive(Vec::sub(Vec::load(x + i), by));
+    const Vec::F power = exp2NonPositive(Vec::sub(Vec::load(x + i), by));
     total = Vec::add(total, power);
     Vec::store(x + i, power);
   }
   if (i < n) {
-    Vec::storePart(x + i, expNonPositive(Vec::sub(Vec::loadPart(x + i, n - i), by)), n - i);
+    Vec::storePart(x + i, exp2NonPositive(Vec::sub(Vec::loadPart(x + i, n - i), by)), n - i);
     total = Vec::add(total, Vec::loadPart(x + i, n - i));
   }
   return Vec::sum(total);
@@ -222,6 +336,8 @@ void values(const float* x, std::size_t stride, int group, const float* factors,
       const Vec::F factor = Vec::set(factors[static_cast<std::size_t>(head) * factorStride]);
       sum = Vec::fma(factor, full ? Vec::load(row) : Vec::loadPart(row, n - i), sum);
     }
+    // In this order NaN gives 0.
+    sum = Vec::max(sum, Vec::zero());
     if (full) Vec::store(out + i, sum);
     else Vec::storePart(out + i, sum, n - i);
   }
@@ -233,14 +349,17 @@ int keyOf(float value) {
   return key;
 }
 
-void histogram(const float* values, int n, std::uint32_t* counts) {
+void countKeys(const float* values, int n, const std::int32_t* probes, std::int32_t* counts) {
+  typename Codes::Counter counters[kProbes];
+  for (int p = 0; p < kProbes; ++p) counters[p] = Codes::noCount();
   int i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    std::int32_t buckets[kLanes];
-    Codes::storeBuckets(values + i, kBucketShift, kFirstBucket, kBuckets - 1, buckets);
-    for (int lane = 0; lane < kLanes; ++lane) ++counts[buckets[lane]];
+    for (int p = 0; p < kProbes; ++p) counters[p] = Codes::countFrom(counters[p], values + i, probes[p]);
   }
-  for (; i < n; ++i) ++counts[bucketOf(keyOf(values[i]))];
+  for (int p = 0; p < kProbes; ++p) counts[p] = Codes::total(counters[p]);
+  for (; i < n; ++i) {
+    for (int p = 0; p < kProbes; ++p) counts[p] += keyOf(values[i]) >= probes[p] ? 1 : 0;
+  }
 }
 
 int findKeys(const float* values, int n, std::int32_t low, std::int32_t high, std::int32_t* positions) {
@@ -255,7 +374,7 @@ int findKeys(const float* values, int n, std::int32_t low, std::int32_t high, st
   return found;
 }
 
-constexpr Kernels kKernels = {encode, scan, score, maximum, exponentials, values, histogram, findKeys};
+constexpr Kernels kKernels = {encode, scan, masses, score, maximum, powers, values, countKeys, findKeys};
 
 }  // namespace
 }  // namespace kvasir::selection

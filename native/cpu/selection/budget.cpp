@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 namespace kvasir::selection {
 namespace {
 
-constexpr std::int32_t kLowestKey = std::numeric_limits<std::int32_t>::min();
 constexpr std::int32_t kHighestKey = std::numeric_limits<std::int32_t>::max();
 constexpr Cut kNone = {kHighestKey, -1};
+// So few values between two keys are sorted in place of being counted again.
+constexpr std::int64_t kFewValues = 64;
 
 struct Entry {
   std::int32_t key;
@@ -28,33 +30,69 @@ bool keeps(const Cut& cut, std::int32_t key, std::int32_t token) {
   return key > cut.key || (key == cut.key && token <= cut.token);
 }
 
-// The bucket in which the wanted-th best value lies, and how many values are wanted of it.
+std::int32_t tokenAt(const ValueRows& rows, int row, std::int32_t position) {
+  return rows.tokens[row] ? rows.tokens[row][position] : position;
+}
+
+const float* valuesOf(const ValueRows& rows, int row) {
+  return rows.values + static_cast<std::size_t>(row) * rows.stride;
+}
+
+// A stretch of keys in which the wanted-th best value lies, and how many values of each row lie at and above both ends.
 struct Edge {
-  int bucket;
-  std::int64_t wanted;
+  std::int32_t low, high;  // keys in [low, high)
+  std::vector<std::int32_t> fromLow, fromHigh;
 };
 
-template <class Count>
-Edge findEdge(std::int64_t wanted, const Count* counts) {
-  int bucket = kBuckets - 1;
-  for (; bucket > 0 && counts[bucket] < wanted; --bucket) wanted -= counts[bucket];
-  return {bucket, wanted};
+// Counts what is taken at and above a key: of each row the values there, at least its share.
+std::int64_t taken(const std::vector<std::int32_t>& counts, const std::vector<std::int32_t>& shares) {
+  std::int64_t sum = 0;
+  for (std::size_t row = 0; row < counts.size(); ++row) sum += std::max(counts[row], shares[row]);
+  return sum;
 }
 
-std::int32_t lowestKeyOf(int bucket) { return bucket == 0 ? kLowestKey : (bucket + kFirstBucket) << kBucketShift; }
-std::int32_t highestKeyOf(int bucket) {
-  return bucket == kBuckets - 1 ? kHighestKey : ((bucket + 1 + kFirstBucket) << kBucketShift) - 1;
+// Narrows the edge of the rows [first, first + shares.size()), sum of shares < wanted <= all values: every pass counts
+// the values above kProbes keys between its ends.
+Edge findEdge(const Kernels& kernels, const ValueRows& rows, int first, const std::vector<std::int32_t>& shares,
+              std::int64_t wanted, const std::vector<std::int32_t>& all) {
+  const std::size_t numRows = shares.size();
+  Edge edge = {0, kHighestKey, all, std::vector<std::int32_t>(numRows)};
+  std::int64_t above = taken(edge.fromHigh, shares), below = taken(all, shares);
+  std::vector<std::int32_t> counts(numRows * kProbes), at(numRows);
+  // 2^-24, 2^-18, 2^-14, 2^-9: probabilities of single tokens spread around these.
+  std::int32_t probes[kProbes] = {103 << 23, 109 << 23, 113 << 23, 118 << 23};
+  while (edge.high - edge.low > 1 && below - above > kFewValues) {
+    for (std::size_t row = 0; row < numRows; ++row) {
+      const int r = first + static_cast<int>(row);
+      kernels.countKeys(valuesOf(rows, r), rows.counts[r], probes, counts.data() + row * kProbes);
+    }
+    for (int p = 0; p < kProbes; ++p) {
+      if (probes[p] <= edge.low) continue;
+      for (std::size_t row = 0; row < numRows; ++row) at[row] = counts[row * kProbes + static_cast<std::size_t>(p)];
+      const std::int64_t here = taken(at, shares);
+      if (here >= wanted) {
+        edge.low = probes[p];
+        edge.fromLow = at;
+        below = here;
+      } else {
+        edge.high = probes[p];
+        edge.fromHigh = at;
+        above = here;
+        break;
+      }
+    }
+    const std::int64_t span = static_cast<std::int64_t>(edge.high) - edge.low;
+    for (int p = 0; p < kProbes; ++p) {
+      probes[p] = edge.low + static_cast<std::int32_t>(span * (p + 1) / (kProbes + 1));
+    }
+  }
+  return edge;
 }
 
-std::int32_t tokenAt(const ValueRows& rows, int row, std::int32_t position) {
-  return rows.tokens ? rows.tokens[static_cast<std::size_t>(row) * rows.stride + static_cast<std::size_t>(position)]
-                     : position;
-}
-
-void gather(const Kernels& kernels, const ValueRows& rows, int row, int bucket, const Cut& kept,
+void gather(const Kernels& kernels, const ValueRows& rows, int row, const Edge& edge, const Cut& kept,
             std::int32_t* positions, std::vector<Entry>& out) {
-  const float* values = rows.values + static_cast<std::size_t>(row) * rows.stride;
-  const int found = kernels.findKeys(values, rows.counts[row], lowestKeyOf(bucket), highestKeyOf(bucket), positions);
+  const float* values = valuesOf(rows, row);
+  const int found = kernels.findKeys(values, rows.counts[row], edge.low, edge.high - 1, positions);
   for (int i = 0; i < found; ++i) {
     std::int32_t key;
     std::memcpy(&key, values + positions[i], 4);
@@ -70,79 +108,52 @@ Entry lastWanted(std::vector<Entry>& entries, std::int64_t wanted) {
   return *last;
 }
 
-// Cuts each row to its best perRow values, and says in which buckets.
-std::vector<Edge> cutAlone(const Kernels& kernels, const ValueRows& rows, const std::uint32_t* histograms, int perRow,
-                           std::int32_t* positions, Cut* cuts) {
-  std::vector<Edge> edges(static_cast<std::size_t>(rows.numRows), Edge{kBuckets, 0});
+// Cuts one row, of which `count` values are candidates, to its best `wanted`.
+Cut cutAlone(const Kernels& kernels, const ValueRows& rows, int row, std::int32_t count, std::int32_t wanted,
+             std::int32_t* positions) {
+  if (wanted <= 0) return kNone;
+  const Edge edge = findEdge(kernels, rows, row, {0}, wanted, {count});
   std::vector<Entry> entries;
-  for (int row = 0; row < rows.numRows; ++row) {
-    cuts[row] = kNone;
-    const int own = std::min(perRow, rows.counts[row]);
-    if (own == 0) continue;
-    const std::uint32_t* counts = histograms + static_cast<std::size_t>(row) * kBuckets;
-    const Edge edge = edges[static_cast<std::size_t>(row)] = findEdge<std::uint32_t>(own, counts);
-    entries.clear();
-    gather(kernels, rows, row, edge.bucket, kNone, positions, entries);
-    const Entry last = lastWanted(entries, edge.wanted);
-    cuts[row] = {last.key, last.token};
-  }
-  return edges;
+  gather(kernels, rows, row, edge, kNone, positions, entries);
+  const Entry last = lastWanted(entries, wanted - edge.fromHigh[0]);
+  return {last.key, last.token};
 }
 
 }  // namespace
 
-void cutRows(const Kernels& kernels, const ValueRows& rows, const std::uint32_t* histograms, int perRow, bool joint,
-             std::int32_t* positions, Cut* cuts) {
-  if (!joint) {
-    cutAlone(kernels, rows, histograms, perRow, positions, cuts);
-    return;
-  }
-  const int quarter = perRow / 4;
-  std::int64_t available = 0;
-  std::vector<std::uint32_t> counts(kBuckets);
+void cutRows(const Kernels& kernels, const ValueRows& rows, const int* wanted, bool joint, std::int32_t* positions,
+             Cut* cuts) {
+  std::vector<std::int32_t> all, shares;
   for (int row = 0; row < rows.numRows; ++row) {
-    available += rows.counts[row];
-    const std::uint32_t* own = histograms + static_cast<std::size_t>(row) * kBuckets;
-    for (int bucket = 0; bucket < kBuckets; ++bucket) counts[static_cast<std::size_t>(bucket)] += own[bucket];
+    all.push_back(rows.candidates[row]);
+    shares.push_back(std::min(joint ? wanted[row] / 4 : wanted[row], all.back()));
   }
-  std::int64_t wanted = std::min(static_cast<std::int64_t>(perRow) * rows.numRows, available);
-  std::fill_n(cuts, rows.numRows, kNone);
-  if (wanted == 0) return;
-  Edge edge = findEdge(wanted, counts.data());
-
-  // Where the best of all rows hold every row's quarter, quarters change nothing, and finding them can be left out.
-  bool quartersInside = true;
+  const auto total = [](const std::vector<std::int32_t>& counts) {
+    return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  };
+  const std::int64_t sum = joint ? std::min(std::accumulate(wanted, wanted + rows.numRows, std::int64_t{0}), total(all))
+                                 : total(shares);
+  const bool common = sum > total(shares);
+  Edge edge;
+  if (common) edge = findEdge(kernels, rows, 0, shares, sum, all);
   for (int row = 0; row < rows.numRows; ++row) {
-    const std::uint32_t* own = histograms + static_cast<std::size_t>(row) * kBuckets;
-    std::uint32_t above = 0;
-    for (int bucket = edge.bucket + 1; bucket < kBuckets; ++bucket) above += own[bucket];
-    quartersInside = quartersInside && static_cast<std::int64_t>(above) >= std::min(quarter, rows.counts[row]);
+    const std::size_t r = static_cast<std::size_t>(row);
+    // Where the best of all rows hold a row's share, it changes nothing.
+    cuts[row] = common && edge.fromHigh[r] >= shares[r] ? kNone
+                                                        : cutAlone(kernels, rows, row, all[r], shares[r], positions);
   }
-  if (!quartersInside) {
-    const std::vector<Edge> edges = cutAlone(kernels, rows, histograms, quarter, positions, cuts);
-    for (int row = 0; row < rows.numRows; ++row) {
-      const std::uint32_t* own = histograms + static_cast<std::size_t>(row) * kBuckets;
-      const Edge& kept = edges[static_cast<std::size_t>(row)];
-      for (int bucket = kept.bucket + 1; bucket < kBuckets; ++bucket)
-        counts[static_cast<std::size_t>(bucket)] -= own[bucket];
-      if (kept.bucket < kBuckets)
-        counts[static_cast<std::size_t>(kept.bucket)] -= static_cast<std::uint32_t>(kept.wanted);
-      wanted -= std::min(quarter, rows.counts[row]);
-    }
-    if (wanted == 0) return;
-    edge = findEdge(wanted, counts.data());
-  }
+  if (!common) return;
   std::vector<Entry> entries;
-  for (int row = 0; row < rows.numRows; ++row) gather(kernels, rows, row, edge.bucket, cuts[row], positions, entries);
-  const Entry last = lastWanted(entries, edge.wanted);
+  for (int row = 0; row < rows.numRows; ++row) gather(kernels, rows, row, edge, cuts[row], positions, entries);
+  const Entry last = lastWanted(entries, sum - taken(edge.fromHigh, shares));
   for (int row = 0; row < rows.numRows; ++row) {
-    const Cut common = {last.key, row <= last.row ? last.token : last.token - 1};
-    if (!keeps(cuts[row], common.key, common.token)) cuts[row] = common;
+    const Cut cut = {last.key, row <= last.row ? last.token : last.token - 1};
+    if (!keeps(cuts[row], cut.key, cut.token)) cuts[row] = cut;
   }
 }
 
 int keptTokens(const Kernels& kernels, const ValueRows& rows, int row, const Cut& cut, std::int32_t* out) {
-  const float* values = rows.values + static_cast<std::size_t>(row) * rows.stride;
+  const float* values = valuesOf(rows, row);
   const int found = kernels.findKeys(values, rows.counts[row], cut.key, kHighestKey, out);
   int kept = 0;
   for (int i = 0; i < found; ++i) {

@@ -1,448 +1,585 @@
 #include "choice.h"
 
-#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <iterator>
+#include <limits>
 
 #include "budget.h"
-#include "kernels.h"
-#include "layout.h"
+#include "certificate.h"
+#include "kept.h"
+#include "plan.h"
 #include "runs.h"
+#include "workspace.h"
 
 namespace kvasir::selection {
 namespace {
 
-// Tokens of one task; fixed, so that sums do not depend on the number of workers.
-constexpr int kChunkTokens = 512;
-constexpr int kMaxParts = 8;
-constexpr int kSerialTokens = 4096;
+// Work of one task; fixed, so that sums do not depend on the number of workers.
+constexpr int kChunkTokens = kChunkBlocks * kBlockTokens;
+constexpr int kPieceTokens = 128;
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// Always visible: [0, first) and [end, numTokens). Candidates: [first, end).
-struct Split {
-  int first;
-  int end;
-};
+int pieces(int count, int size) { return (count + size - 1) / size; }
 
-Split splitTokens(const SelectInput& input, const SegmentIndex* index, const BudgetRule& rule) {
-  const int indexed = index ? index->numTokens() : input.numTokens;
-  const int end = std::max(0, std::min(indexed, input.numTokens - rule.recentTokens));
-  return {std::min(rule.sinkTokens, end), end};
-}
-
-// Cuts one block of memory into arrays.
-class Layout {
- public:
-  std::size_t place(std::size_t bytes) {
-    const std::size_t at = bytes_;
-    bytes_ += (bytes + 63) / 64 * 64;
-    return at;
+WorkShape shapeOf(const SelectInput& input, const SegmentRule& rule, const SegmentIndex* index, bool otherQuery,
+                  const std::vector<HeadPlan>& plans) {
+  WorkShape shape = {input.numHeads, input.kv.numKvHeads, input.kv.headDim, 0, 0, 0, otherQuery};
+  int most = 0;
+  for (const HeadPlan& plan : plans) {
+    const int chunks = index ? pieces(plan.numBlocks, kChunkBlocks) : pieces(plan.end, kChunkTokens);
+    // Blocks at the ends hold up to a block of tokens that are no candidates.
+    shape.stride = std::max(shape.stride, wide(plan.end) + kBlockTokens);
+    shape.chunks = std::max(shape.chunks, chunks);
+    most = std::max(most, plan.candidates);
   }
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  std::size_t bytes_ = 0;
-};
+  if (index && rule.poolFactor > 0) shape.poolStride = wide(most) + kBlockTokens;
+  return shape;
+}
 
 class Choice {
  public:
-  Choice(Context& context, const SelectInput& input, const SegmentIndex* index, const BudgetRule& rule, Split split)
+  Choice(Context& context, const SelectInput& input, const float* estimateQuery, const SegmentIndex* index,
+         const SegmentRule& rule, const std::vector<HeadPlan>& plans)
       : context_(context),
         input_(input),
         index_(index),
         rule_(rule),
-        split_(split),
+        plans_(plans),
         kernels_(kernelsFor(context.isa())),
         numKvHeads_(input.kv.numKvHeads),
         group_(input.numHeads / input.kv.numKvHeads),
         paddedDim_(codeUnits(input.kv.headDim) * kUnitChannels),
-        numCandidates_(split.end - split.first),
-        chunks_((numCandidates_ + kChunkTokens - 1) / kChunkTokens),
-        parts_(std::min(kMaxParts, (chunks_ + 3) / 4)),
-        stride_(static_cast<std::size_t>(chunks_) * kChunkTokens),
-        factorStride_(static_cast<std::size_t>(chunks_) + 1) {
-    takeMemory();
-    padQueries();
-  }
-
-  // Softmax numerators of all candidates, by estimate or exactly. False if aborted, as all phases.
-  bool scoreCandidates(bool exact) {
-    const bool fetched = input_.keys != nullptr;
-    if (fetched && exact && !scoreFetched()) return false;
-    if (fetched && !fetchVisible()) return false;
-    context_.forEach(numKvHeads_ * (chunks_ + 1), [&](int task, int worker) {
-      if (context_.cancelled()) return;
-      const int kvHead = task % numKvHeads_, chunk = task / numKvHeads_;
-      if (chunk == chunks_) return scoreVisible(kvHead, worker);
-      const int offset = chunk * kChunkTokens, count = std::min(kChunkTokens, numCandidates_ - offset);
-      if (!exact) {
-        estimate(kvHead, offset, count, worker);
-      } else if (!fetched) {
-        scoreTokens(kvHead, nullptr, nullptr, split_.first + offset, count, scores(kvHead) + offset);
-      }
-      finishChunk(kvHead, chunk, count);
-    });
-    if (context_.cancelled()) return false;
-    findFactors();
-
-    // Values of the candidates, in a few parts a head so that their histograms can be counted side by side.
-    context_.forEach(numKvHeads_ * parts_, [&](int task, int) {
-      if (context_.cancelled()) return;
-      const int kvHead = task / parts_, part = task % parts_;
-      const int firstChunk = chunks_ * part / parts_, endChunk = chunks_ * (part + 1) / parts_;
-      std::uint32_t* counts = histograms_ + static_cast<std::size_t>(part * numKvHeads_ + kvHead) * kBuckets;
-      std::memset(counts, 0, kBuckets * sizeof *counts);
-      for (int chunk = firstChunk; chunk < endChunk; ++chunk) {
-        const int offset = chunk * kChunkTokens, count = std::min(kChunkTokens, numCandidates_ - offset);
-        kernels_.values(scores(kvHead) + offset, stride_, group_, factors(kvHead) + chunk, factorStride_, count,
-                        values(kvHead) + offset);
-        kernels_.histogram(values(kvHead) + offset, count, counts);
-      }
-    });
-    if (context_.cancelled()) return false;
-    std::fill_n(counts_, numKvHeads_, numCandidates_);
-    const std::size_t all = static_cast<std::size_t>(numKvHeads_) * kBuckets;
-    for (std::size_t part = 1; part < static_cast<std::size_t>(parts_); ++part) {
-      for (std::size_t i = 0; i < all; ++i) histograms_[i] += histograms_[part * all + i];
+        otherQuery_(index && estimateQuery != input.q),
+        shape_(shapeOf(input, rule, index, otherQuery_, plans)),
+        work_(context, shape_) {
+    padQueries(input.q, work_.queries);
+    if (otherQuery_) padQueries(estimateQuery, work_.otherQueries);
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const HeadPlan& plan = plans[wide(kvHead)];
+      candidateTokens_.push_back(plan.tokens);
+      candidateEnds_.push_back(plan.end);
+      candidateCounts_.push_back(plan.candidates);
+      poolTokens_.push_back(pool(kvHead));
     }
-    return true;
   }
 
-  // Narrows the candidates to a pool of poolTokens a head, with exact scores.
-  bool poolCandidates(int poolTokens) {
-    cutRows(kernels_, candidateRows(), histograms_, poolTokens, rule_.jointHeads, positions_, cuts_);
-    context_.forEach(numKvHeads_ * chunks_, [&](int task, int) {
+  // Values of all candidates, by estimate or exactly. False if aborted, as all phases.
+  bool scoreCandidates() {
+    const bool exact = !index_, fetched = input_.keys != nullptr;
+    if (fetched && ((exact && !scoreFetched()) || !fetchVisible())) return false;
+    startHeads([&](int) { return shape_.chunks + 1; });
+    context_.forEach(numKvHeads_ * (shape_.chunks + 1), [&](int task, int worker) {
       if (context_.cancelled()) return;
-      const int kvHead = task % numKvHeads_, chunk = task / numKvHeads_, offset = chunk * kChunkTokens;
-      std::int32_t* tokens = tokens_ + static_cast<std::size_t>(kvHead) * stride_ + offset;
-      const ValueRows row = chunkRow(kvHead, chunk);
-      Cut cut = cuts_[kvHead];
-      cut.token -= offset;
-      const int count = keptTokens(kernels_, row, 0, cut, tokens);
-      for (int i = 0; i < count; ++i) tokens[i] += split_.first + offset;
-      chunkCounts_[kvHead * chunks_ + chunk] = count;
-      if (input_.keys) return;
-      scoreTokens(kvHead, nullptr, tokens, 0, count, scores(kvHead) + offset);
-      finishChunk(kvHead, chunk, count);
-    });
-    if (context_.cancelled() || (input_.keys && !scoreFetchedPool())) return false;
-    findFactors();
-
-    // Values and tokens of a head's pool, closed up; a small pool is not worth a fork.
-    auto closeUp = [&](int kvHead, int) {
-      std::uint32_t* counts = histograms_ + static_cast<std::size_t>(kvHead) * kBuckets;
-      std::memset(counts, 0, kBuckets * sizeof *counts);
-      std::int32_t* tokens = tokens_ + static_cast<std::size_t>(kvHead) * stride_;
-      int filled = 0;
-      for (int chunk = 0; chunk < chunks_; ++chunk) {
-        const int offset = chunk * kChunkTokens, count = chunkCounts_[kvHead * chunks_ + chunk];
-        kernels_.values(scores(kvHead) + offset, stride_, group_, factors(kvHead) + chunk, factorStride_, count,
-                        values(kvHead) + filled);
-        std::memmove(tokens + filled, tokens + offset, static_cast<std::size_t>(count) * sizeof *tokens);
-        filled += count;
+      const int kvHead = task / (shape_.chunks + 1), chunk = task % (shape_.chunks + 1) - 1;
+      if (chunk < 0) {
+        scoreVisible(kvHead, worker);
+      } else {
+        const Stretch stretch = stretchOf(kvHead, chunk);
+        if (!exact) estimate(kvHead, chunk, worker);
+        else if (!fetched) scoreStretch(kvHead, stretch, nullptr);
+        finishChunk(kvHead, chunk, stretch);
       }
-      counts_[kvHead] = filled;
-      kernels_.histogram(values(kvHead), filled, counts);
-    };
-    if (static_cast<std::int64_t>(poolTokens) * numKvHeads_ > kSerialTokens) {
-      context_.forEach(numKvHeads_, closeUp);
-    } else {
-      for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) closeUp(kvHead, 0);
+      if (endsHead(kvHead)) finishCandidates(kvHead);
+    });
+    return !context_.cancelled();
+  }
+
+  // Scores the best candidates of each head exactly: wanted[head] of them on average.
+  bool poolCandidates(const int* wanted) {
+    cutRows(kernels_, candidateRows(), wanted, rule_.budget.jointHeads, work_.work, work_.poolCuts);
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      work_.counts[kvHead] =
+          keptTokens(kernels_, candidateRows(), kvHead, work_.poolCuts[kvHead], pool(kvHead));
     }
     pooled_ = true;
+    return scorePool();
+  }
+
+  // Cuts the pool, or the candidates, to the budget.
+  void cut(const int* wanted) {
+    cutRows(kernels_, chosenRows(), wanted, rule_.budget.jointHeads, work_.work, work_.cuts);
+  }
+
+  // After cut(): how many KV heads are proven. Certify::extend: scores what is in doubt and cuts again.
+  bool certify(const int* wanted, TokenChoice& out) {
+    if (!pooled_) {
+      out.certified = index_ ? 0 : numKvHeads_;
+      return true;
+    }
+    std::vector<std::vector<std::int32_t>> doubtful(wide(numKvHeads_));
+    const bool report = rule_.certify == Certify::report;
+    context_.forEach(numKvHeads_, [&](int kvHead, int) {
+      if (context_.cancelled()) return;
+      const int head = kvHead * group_;
+      const Bounds bounds = {kernels_,
+                             *index_,
+                             input_,
+                             plans_[wide(kvHead)],
+                             kvHead,
+                             group_,
+                             scores(kvHead),
+                             work_.stride(),
+                             work_.maxima + wide(head) * work_.chunkStride(),
+                             work_.chunkStride(),
+                             work_.poolLogSums + head,
+                             query(work_.queries, kvHead),
+                             values(kvHead),
+                             work_.poolCuts[kvHead]};
+      doubtful[wide(kvHead)] = tokensInDoubt(bounds, work_.cuts[kvHead].key, report);
+    });
+    if (context_.cancelled()) return false;
+    for (const std::vector<std::int32_t>& tokens : doubtful) out.certified += !report || tokens.empty() ? 1 : 0;
+    if (report) return true;
+    if (!extendPool(doubtful)) return false;
+    cut(wanted);
     return true;
   }
 
-  void cutToBudget(int tokens) {
-    cutRows(kernels_, candidateRows(), histograms_, tokens, rule_.jointHeads, positions_, cuts_);
-  }
-
-  // What the pool holds beside the kept tokens, ascending.
-  void appendRest(int kvHead, const std::int32_t* kept, int count, std::vector<std::int32_t>& out) const {
-    if (!pooled_) return;
-    const std::int32_t* pool = tokens_ + static_cast<std::size_t>(kvHead) * stride_;
-    std::set_difference(pool, pool + counts_[kvHead], kept, kept + count, std::back_inserter(out));
-  }
-
-  // Kept candidates of a KV head, ascending.
-  int kept(int kvHead, const std::int32_t** tokens) {
-    const int count = keptTokens(kernels_, candidateRows(), kvHead, cuts_[kvHead], positions_);
-    if (!pooled_) {
-      for (int i = 0; i < count; ++i) positions_[i] += split_.first;
+  // The kept tokens of each head, ascending, and what else the pool holds.
+  void list(TokenChoice& out) {
+    const ValueRows rows = chosenRows();
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const std::size_t start = out.tokens.size();
+      out.tokens.resize(start + wide(rows.counts[kvHead]));
+      const int count = keptTokens(kernels_, rows, kvHead, work_.cuts[kvHead], out.tokens.data() + start);
+      out.tokens.resize(start + wide(count));
+      out.starts[wide(kvHead) + 1] = static_cast<std::int32_t>(out.tokens.size());
+      if (pooled_ || !index_) out.pooled += rows.candidates[kvHead];
+      if (!input_.wantsLikely) continue;
+      if (pooled_) {
+        std::set_difference(pool(kvHead), pool(kvHead) + work_.counts[kvHead],
+                            out.tokens.begin() + static_cast<std::ptrdiff_t>(start), out.tokens.end(),
+                            std::back_inserter(out.likely));
+      }
+      out.likelyStarts[wide(kvHead) + 1] = static_cast<std::int32_t>(out.likely.size());
     }
-    *tokens = positions_;
-    return count;
-  }
-
-  int poolSize() const {
-    int size = 0;
-    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) size += counts_[kvHead];
-    return size;
   }
 
  private:
-  void takeMemory() {
-    const std::size_t heads = static_cast<std::size_t>(input_.numHeads),
-                      kvHeads = static_cast<std::size_t>(numKvHeads_);
-    Layout layout;
-    const std::size_t queries = layout.place(heads * static_cast<std::size_t>(paddedDim_) * 4);
-    const std::size_t scores = layout.place(heads * stride_ * 4);
-    const std::size_t values = layout.place(kvHeads * stride_ * 4);
-    const std::size_t tokens = layout.place(kvHeads * stride_ * 4);
-    const std::size_t positions = layout.place(stride_ * 4);
-    const std::size_t maxima = layout.place(heads * factorStride_ * 4);
-    const std::size_t sums = layout.place(heads * factorStride_ * 4);
-    const std::size_t factors = layout.place(heads * factorStride_ * 4);
-    const std::size_t chunkCounts = layout.place(kvHeads * static_cast<std::size_t>(chunks_) * 4);
-    const std::size_t counts = layout.place(kvHeads * 4);
-    const std::size_t cuts = layout.place(kvHeads * sizeof(Cut));
-    const std::size_t histograms = layout.place(kvHeads * static_cast<std::size_t>(parts_) * kBuckets * 4);
-    std::byte* base = context_.shared(layout.bytes());
-    queries_ = reinterpret_cast<float*>(base + queries);
-    scores_ = reinterpret_cast<float*>(base + scores);
-    values_ = reinterpret_cast<float*>(base + values);
-    tokens_ = reinterpret_cast<std::int32_t*>(base + tokens);
-    positions_ = reinterpret_cast<std::int32_t*>(base + positions);
-    maxima_ = reinterpret_cast<float*>(base + maxima);
-    sums_ = reinterpret_cast<float*>(base + sums);
-    factors_ = reinterpret_cast<float*>(base + factors);
-    chunkCounts_ = reinterpret_cast<std::int32_t*>(base + chunkCounts);
-    counts_ = reinterpret_cast<std::int32_t*>(base + counts);
-    cuts_ = reinterpret_cast<Cut*>(base + cuts);
-    histograms_ = reinterpret_cast<std::uint32_t*>(base + histograms);
-  }
+  // Positions of a task that are candidates.
+  struct Stretch {
+    int begin, end;
+    int count() const { return std::max(0, end - begin); }
+  };
 
-  void padQueries() {
-    const int dim = input_.kv.headDim;
-    for (int head = 0; head < input_.numHeads; ++head) {
-      float* q = queries_ + static_cast<std::size_t>(head) * static_cast<std::size_t>(paddedDim_);
-      std::memcpy(q, input_.q + static_cast<std::size_t>(head) * static_cast<std::size_t>(dim),
-                  static_cast<std::size_t>(dim) * 4);
+  void padQueries(const float* from, float* to) const {
+    const std::size_t dim = wide(input_.kv.headDim);
+    for (std::size_t head = 0; head < wide(input_.numHeads); ++head) {
+      float* q = to + head * wide(paddedDim_);
+      std::copy_n(from + head * dim, dim, q);
       std::fill(q + dim, q + paddedDim_, 0.0f);
     }
   }
 
-  float* query(int kvHead) const {
-    return queries_ + static_cast<std::size_t>(kvHead * group_) * static_cast<std::size_t>(paddedDim_);
+  float* query(float* queries, int kvHead) const { return queries + wide(kvHead * group_) * wide(paddedDim_); }
+  Queries queriesOf(float* queries, int kvHead) const {
+    return {query(queries, kvHead), group_, input_.scale * kLog2E};
   }
-  float* scores(int kvHead) const { return scores_ + static_cast<std::size_t>(kvHead * group_) * stride_; }
-  float* values(int kvHead) const { return values_ + static_cast<std::size_t>(kvHead) * stride_; }
-  float* factors(int kvHead) const { return factors_ + static_cast<std::size_t>(kvHead * group_) * factorStride_; }
+  float* scores(int kvHead) const { return work_.scores + wide(kvHead * group_) * work_.stride(); }
+  float* values(int kvHead) const { return work_.values + wide(kvHead) * work_.stride(); }
+  float* poolScores(int kvHead) const { return work_.poolScores + wide(kvHead * group_) * work_.poolStride(); }
+  float* poolValues(int kvHead) const { return work_.poolValues + wide(kvHead) * work_.poolStride(); }
+  std::int32_t* pool(int kvHead) const { return work_.pool + wide(kvHead) * work_.poolStride(); }
 
-  ValueRows candidateRows() const { return {values_, pooled_ ? tokens_ : nullptr, stride_, counts_, numKvHeads_}; }
-  // A chunk of the unpooled candidates as a row of its own, tokens counted from its start.
-  ValueRows chunkRow(int kvHead, int chunk) const {
-    static constexpr std::int32_t full = kChunkTokens;
-    const int offset = chunk * kChunkTokens;
-    const bool last = chunk == chunks_ - 1;
-    return {values(kvHead) + offset, nullptr, stride_, last ? &lastCount_ : &full, 1};
+  ValueRows candidateRows() const {
+    return {work_.values, work_.stride(), candidateTokens_.data(), candidateEnds_.data(), candidateCounts_.data(),
+            numKvHeads_};
+  }
+  ValueRows chosenRows() const {
+    if (!pooled_) return candidateRows();
+    return {work_.poolValues, work_.poolStride(), poolTokens_.data(), work_.counts, work_.counts, numKvHeads_};
+  }
+
+  // The last task of a head that ends sums it up, so that no further fork is needed.
+  template <class TasksOf>
+  void startHeads(TasksOf&& tasksOf) {
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) work_.pending[kvHead].tasks.store(tasksOf(kvHead));
+  }
+  bool endsHead(int kvHead) { return work_.pending[kvHead].tasks.fetch_sub(1) == 1; }
+
+  Stretch stretchOf(int kvHead, int chunk) const {
+    const HeadPlan& plan = plans_[wide(kvHead)];
+    int begin = chunk * kChunkTokens, end = begin + kChunkTokens;
+    if (index_) {
+      const int first = chunk * kChunkBlocks, last = std::min(plan.numBlocks, first + kChunkBlocks) - 1;
+      if (first > last) return {0, 0};
+      begin = plan.blocks[first].out;
+      end = plan.blocks[last].out + plan.blocks[last].count;
+    }
+    return {std::max(plan.begin, begin), std::min(plan.end, end)};
   }
 
   // Of tokens named by address, by index or, with neither, from `first` on.
-  void scoreTokens(int kvHead, const std::uint8_t* const* rows, const std::int32_t* tokens, int first, int count,
-                   float* out, std::size_t outStride = 0) const {
-    kernels_.score({headKeys(input_.kv, input_.layer, kvHead, input_.pages), rows, tokens, first, count, query(kvHead),
-                    group_, input_.scale, out, outStride > 0 ? outStride : stride_});
+  void scoreTokens(int kvHead, float* queries, const std::uint8_t* const* rows, const std::int32_t* tokens, int first,
+                   int count, float* out, std::size_t outStride) const {
+    kernels_.score({headKeys(input_.kv, input_.layer, kvHead, input_.pages), rows, tokens, first, count,
+                    queriesOf(queries, kvHead), out, outStride});
+  }
+
+  void scoreStretch(int kvHead, const Stretch& stretch, const std::uint8_t* const* rows) const {
+    const std::int32_t* tokens = plans_[wide(kvHead)].tokens;
+    scoreTokens(kvHead, work_.queries, rows, tokens ? tokens + stretch.begin : nullptr, stretch.begin, stretch.count(),
+                scores(kvHead) + stretch.begin, work_.stride());
   }
 
   bool fetchVisible() {
-    std::vector<std::int32_t> visible;
-    for (int token = 0; token < split_.first; ++token) visible.push_back(token);
-    for (int token = split_.end; token < input_.numTokens; ++token) visible.push_back(token);
-    visibleRows_.resize(static_cast<std::size_t>(numKvHeads_));
     for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
-      const auto rows = input_.keys->rows(context_, kvHead, visible.data(), static_cast<int>(visible.size()));
-      if (!rows) return false;
-      visibleRows_[static_cast<std::size_t>(kvHead)] = rows;
+      const std::vector<std::int32_t>& visible = plans_[wide(kvHead)].visible;
+      visibleRows_.push_back(
+          input_.keys->rows(context_, kvHead, visible.data(), static_cast<int>(visible.size())));
+      if (!visibleRows_.back()) return false;
     }
     return true;
   }
 
   // Exact scores of all candidates, a chunk of rows at a time, so that not all need be at hand at once.
   bool scoreFetched() {
-    std::vector<std::int32_t> tokens(kChunkTokens);
-    std::vector<const std::uint8_t* const*> rows(static_cast<std::size_t>(numKvHeads_));
-    for (int chunk = 0; chunk < chunks_; ++chunk) {
-      const int offset = chunk * kChunkTokens, count = std::min(kChunkTokens, numCandidates_ - offset);
-      for (int i = 0; i < count; ++i) tokens[static_cast<std::size_t>(i)] = split_.first + offset + i;
+    std::vector<std::int32_t> tokens;
+    std::vector<const std::uint8_t* const*> rows(wide(numKvHeads_));
+    for (int chunk = 0; chunk < shape_.chunks; ++chunk) {
       for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
-        const auto found = input_.keys->rows(context_, kvHead, tokens.data(), count);
-        if (!found) return false;
-        rows[static_cast<std::size_t>(kvHead)] = found;
+        const Stretch stretch = stretchOf(kvHead, chunk);
+        tokens.clear();
+        for (int at = stretch.begin; at < stretch.end; ++at) tokens.push_back(plans_[wide(kvHead)].tokenAt(at));
+        rows[wide(kvHead)] = input_.keys->rows(context_, kvHead, tokens.data(), stretch.count());
+        if (!rows[wide(kvHead)]) return false;
       }
       context_.forEach(numKvHeads_, [&](int kvHead, int) {
-        scoreTokens(kvHead, rows[static_cast<std::size_t>(kvHead)], nullptr, 0, count, scores(kvHead) + offset);
+        scoreStretch(kvHead, stretchOf(kvHead, chunk), rows[wide(kvHead)]);
       });
     }
     return true;
   }
 
-  // Exact scores of the pool: all rows of a KV head asked for together.
-  bool scoreFetchedPool() {
-    std::vector<std::int32_t> tokens;
-    std::vector<const std::uint8_t* const*> rows(static_cast<std::size_t>(numKvHeads_));
-    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
-      tokens.clear();
-      for (int chunk = 0; chunk < chunks_; ++chunk) {
-        const std::int32_t* part = tokens_ + static_cast<std::size_t>(kvHead) * stride_ + chunk * kChunkTokens;
-        tokens.insert(tokens.end(), part, part + chunkCounts_[kvHead * chunks_ + chunk]);
-      }
-      const auto found = input_.keys->rows(context_, kvHead, tokens.data(), static_cast<int>(tokens.size()));
-      if (!found) return false;
-      rows[static_cast<std::size_t>(kvHead)] = found;
+  void estimate(int kvHead, int chunk, int worker) {
+    const HeadPlan& plan = plans_[wide(kvHead)];
+    const int first = chunk * kChunkBlocks, count = std::min(kChunkBlocks, plan.numBlocks - first);
+    if (count <= 0) return;
+    const SegmentBlock* blocks = plan.blocks + first;
+    const SegmentIndexShape& shape = index_->shape();
+    const SegmentIndex::HeadView view = index_->head(input_.layer, kvHead);
+    const int segment = blocks[0].segment, numSegments = blocks[count - 1].segment - segment + 1;
+    const SegmentStats segments = {view.stats,   plan.segments ? plan.segments + segment : nullptr,
+                                   segment,      numSegments,
+                                   shape.headDim, shape.vectorBits};
+    const Queries queries = queriesOf(otherQuery_ ? work_.otherQueries : work_.queries, kvHead);
+    float* out = scores(kvHead);
+    if (shape.codeBits > 0) {
+      std::byte* scratch = context_.scratch(worker, scanWorkBytes(shape.headDim, numSegments));
+      kernels_.scan({segments, view.codes, view.planeBytes, shape.codeBits, blocks, count,
+                     plan.numBlocks - first - count, queries, scratch, out,
+                     work_.stride()});
+      return;
     }
-    context_.forEach(numKvHeads_, [&](int kvHead, int) {
-      const std::uint8_t* const* row = rows[static_cast<std::size_t>(kvHead)];
-      for (int chunk = 0; chunk < chunks_; ++chunk) {
-        const int count = chunkCounts_[kvHead * chunks_ + chunk];
-        scoreTokens(kvHead, row, nullptr, 0, count, scores(kvHead) + chunk * kChunkTokens);
-        finishChunk(kvHead, chunk, count);
-        row += count;
+    const std::size_t stride = wide(numSegments);
+    float* masses = reinterpret_cast<float*>(context_.scratch(worker, stride * wide(group_) * 4));
+    kernels_.masses({segments, queries, varianceScale(input_.scale), masses, stride});
+    for (int head = 0; head < group_; ++head) {
+      float* row = out + wide(head) * work_.stride();
+      for (int n = 0; n < count; ++n) {
+        std::fill_n(row + blocks[n].out, blocks[n].count, masses[wide(head) * stride + wide(blocks[n].segment - segment)]);
       }
+    }
+  }
+
+  // Largest score and sum of powers of the always-visible tokens, for the estimated and the true query; their values
+  // are not needed.
+  void scoreVisible(int kvHead, int worker) {
+    const std::vector<std::int32_t>& visible = plans_[wide(kvHead)].visible;
+    const int count = static_cast<int>(visible.size());
+    float* out = reinterpret_cast<float*>(context_.scratch(worker, wide(count * group_) * 4));
+    for (int kind = 0; kind < 2; ++kind) {
+      const std::size_t at = wide(kind * input_.numHeads + kvHead * group_);
+      if (kind == 1 && !otherQuery_) {
+        std::copy_n(work_.visibleMaxima + kvHead * group_, group_, work_.visibleMaxima + at);
+        std::copy_n(work_.visibleSums + kvHead * group_, group_, work_.visibleSums + at);
+        continue;
+      }
+      scoreTokens(kvHead, kind == 0 && otherQuery_ ? work_.otherQueries : work_.queries,
+                  input_.keys ? visibleRows_[wide(kvHead)] : nullptr, visible.data(), 0, count, out, wide(count));
+      for (int head = 0; head < group_; ++head) {
+        float* row = out + wide(head * count);
+        work_.visibleMaxima[at + wide(head)] = kernels_.maximum(row, count);
+        work_.visibleSums[at + wide(head)] = powers(row, count, work_.visibleMaxima[at + wide(head)]);
+      }
+    }
+  }
+
+  float powers(float* x, int n, float largest) const {
+    return kernels_.powers(x, n, largest == kMinusInfinity ? 0.0f : largest);
+  }
+
+  // Scores of a chunk become powers relative to its largest.
+  void finishChunk(int kvHead, int chunk, const Stretch& stretch) {
+    forEachDroppedPosition(kvHead, stretch, [&](int position) {
+      for (int head = 0; head < group_; ++head) scores(kvHead)[wide(head) * work_.stride() + wide(position)] = kMinusInfinity;
+    });
+    for (int head = 0; head < group_; ++head) {
+      float* row = scores(kvHead) + wide(head) * work_.stride() + stretch.begin;
+      const std::size_t at = wide(kvHead * group_ + head) * work_.chunkStride() + wide(chunk);
+      work_.maxima[at] = kernels_.maximum(row, stretch.count());
+      work_.sums[at] = powers(row, stretch.count(), work_.maxima[at]);
+    }
+  }
+
+  template <class Dropped>
+  void forEachDroppedPosition(int kvHead, const Stretch& stretch, Dropped&& dropped) const {
+    const HeadPlan& plan = plans_[wide(kvHead)];
+    if (input_.kept.keepsAll() || !index_) return;
+    if (!plan.tokens) return forEachDropped(input_.kept, kvHead, stretch.begin, stretch.end, dropped);
+    for (int at = stretch.begin; at < stretch.end; ++at) {
+      if (!isKept(input_.kept, kvHead, plan.tokens[at])) dropped(at);
+    }
+  }
+
+  // Powers of all chunks become the values of the candidates.
+  void finishCandidates(int kvHead) {
+    const int chunks = shape_.chunks;
+    for (int head = kvHead * group_; head < (kvHead + 1) * group_; ++head) {
+      const std::size_t row = wide(head) * work_.chunkStride();
+      float* factors = work_.factors + row;
+      std::copy_n(work_.maxima + row, chunks, factors);
+      const float most = std::max(kernels_.maximum(factors, chunks), work_.visibleMaxima[head]);
+      powers(factors, chunks, most);
+      double total = std::exp2(static_cast<double>(work_.visibleMaxima[head] - most)) *
+                     static_cast<double>(work_.visibleSums[head]);
+      for (int i = 0; i < chunks; ++i)
+        total += static_cast<double>(factors[i]) * static_cast<double>(work_.sums[row + wide(i)]);
+      const float inverse = static_cast<float>(1.0 / total);
+      for (int i = 0; i < chunks; ++i) factors[i] *= inverse;
+    }
+    float* out = values(kvHead);
+    std::fill_n(out, plans_[wide(kvHead)].begin, -1.0f);
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      const Stretch stretch = stretchOf(kvHead, chunk);
+      kernels_.values(scores(kvHead) + stretch.begin, work_.stride(), group_,
+                      work_.factors + wide(kvHead * group_) * work_.chunkStride() + chunk, work_.chunkStride(),
+                      stretch.count(), out + stretch.begin);
+      forEachDroppedPosition(kvHead, stretch, [&](int position) { out[position] = -1.0f; });
+    }
+  }
+
+  // Exact scores of the pool, by the address of each row where keys are fetched: all of a KV head together.
+  bool scorePool() {
+    std::vector<const std::uint8_t* const*> rows(wide(numKvHeads_), nullptr);
+    int most = 0;
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const int count = work_.counts[kvHead];
+      most = std::max(most, pieces(count, kPieceTokens));
+      if (count == 0) finishPool(kvHead);
+      if (!input_.keys) continue;
+      rows[wide(kvHead)] = input_.keys->rows(context_, kvHead, pool(kvHead), count);
+      if (!rows[wide(kvHead)]) return false;
+    }
+    startHeads([&](int kvHead) { return pieces(work_.counts[kvHead], kPieceTokens); });
+    context_.forEach(numKvHeads_ * most, [&](int task, int) {
+      const int kvHead = task % numKvHeads_, first = task / numKvHeads_ * kPieceTokens;
+      const int count = std::min(kPieceTokens, work_.counts[kvHead] - first);
+      if (context_.cancelled() || count <= 0) return;
+      scoreTokens(kvHead, work_.queries, rows[wide(kvHead)] ? rows[wide(kvHead)] + first : nullptr, pool(kvHead) + first,
+                  0, count, poolScores(kvHead) + first, work_.poolStride());
+      if (endsHead(kvHead)) finishPool(kvHead);
     });
     return !context_.cancelled();
   }
 
-  void estimate(int kvHead, int offset, int count, int worker) {
-    const SegmentIndex::HeadView view = index_->head(input_.layer, kvHead);
-    const std::vector<std::int32_t>& ends = index_->ends();
-    const int start = split_.first + offset;
-    const int segment = static_cast<int>(std::upper_bound(ends.begin(), ends.end(), start) - ends.begin());
-    const std::size_t weightBytes = static_cast<std::size_t>(group_) * static_cast<std::size_t>(paddedDim_);
-    std::int8_t* weights = reinterpret_cast<std::int8_t*>(context_.scratch(worker, weightBytes));
-    std::memset(weights, 0, weightBytes);
-    kernels_.scan({view.stats, view.codes, view.planeBytes, ends.data(), segment, start, start + count,
-                   input_.kv.headDim, index_->shape().codeBits, query(kvHead), group_, input_.scale, weights,
-                   scores(kvHead) + offset, stride_});
-  }
-
-  // Largest score and sum of the softmax numerators of the always-visible tokens; their values are not needed.
-  void scoreVisible(int kvHead, int worker) {
-    const int after = input_.numTokens - split_.end, stride = std::max(split_.first, after);
-    float* out = reinterpret_cast<float*>(context_.scratch(worker, static_cast<std::size_t>(2 * stride * group_) * 4));
-    float* behind = out + static_cast<std::size_t>(stride) * static_cast<std::size_t>(group_);
-    const std::uint8_t* const* rows = input_.keys ? visibleRows_[static_cast<std::size_t>(kvHead)] : nullptr;
-    scoreTokens(kvHead, rows, nullptr, 0, split_.first, out, static_cast<std::size_t>(stride));
-    scoreTokens(kvHead, rows ? rows + split_.first : nullptr, nullptr, split_.end, after, behind,
-                static_cast<std::size_t>(stride));
+  void finishPool(int kvHead) {
+    const int count = work_.counts[kvHead];
+    float* factors = work_.factors + wide(kvHead * group_) * work_.chunkStride();
     for (int head = 0; head < group_; ++head) {
-      float* sinks = out + head * stride;
-      float* recent = behind + head * stride;
-      const float most = std::max(kernels_.maximum(sinks, split_.first), kernels_.maximum(recent, after));
-      const std::size_t at =
-          static_cast<std::size_t>(kvHead * group_ + head) * factorStride_ + static_cast<std::size_t>(chunks_);
-      maxima_[at] = most;
-      sums_[at] = kernels_.exponentials(sinks, split_.first, most) + kernels_.exponentials(recent, after, most);
+      const std::size_t at = wide(input_.numHeads + kvHead * group_ + head);
+      float* row = poolScores(kvHead) + wide(head) * work_.poolStride();
+      const float most = kernels_.maximum(row, count), visible = work_.visibleMaxima[at];
+      const float largest = std::max(most, visible);
+      const float sum = powers(row, count, largest) + work_.visibleSums[at] * std::exp2(visible - largest);
+      factors[wide(head) * work_.chunkStride()] = 1.0f / sum;
+      work_.poolLogSums[kvHead * group_ + head] = largest + std::log2(sum);
     }
+    kernels_.values(poolScores(kvHead), work_.poolStride(), group_, factors, work_.chunkStride(), count,
+                    poolValues(kvHead));
   }
 
-  // Scores of a chunk become softmax numerators relative to its largest.
-  void finishChunk(int kvHead, int chunk, int count) {
-    for (int head = 0; head < group_; ++head) {
-      float* row =
-          scores(kvHead) + static_cast<std::size_t>(head) * stride_ + static_cast<std::size_t>(chunk) * kChunkTokens;
-      const std::size_t at =
-          static_cast<std::size_t>(kvHead * group_ + head) * factorStride_ + static_cast<std::size_t>(chunk);
-      maxima_[at] = kernels_.maximum(row, count);
-      sums_[at] = kernels_.exponentials(row, count, maxima_[at]);
+  // Adds tokens to the pool, valued as the pool is: under the denominators that it had.
+  bool extendPool(const std::vector<std::vector<std::int32_t>>& tokens) {
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const std::vector<std::int32_t>& added = tokens[wide(kvHead)];
+      const int count = static_cast<int>(added.size()), before = work_.counts[kvHead];
+      if (count == 0) continue;
+      const std::uint8_t* const* rows = nullptr;
+      if (input_.keys && !(rows = input_.keys->rows(context_, kvHead, added.data(), count))) return false;
+      std::vector<float> scores(wide(count * group_)), values(wide(count)), factors(wide(group_));
+      context_.forEach(pieces(count, kPieceTokens), [&](int piece, int) {
+        const int first = piece * kPieceTokens;
+        scoreTokens(kvHead, work_.queries, rows ? rows + first : nullptr, added.data() + first, 0,
+                    std::min(kPieceTokens, count - first), scores.data() + first, wide(count));
+      });
+      for (int head = 0; head < group_; ++head) {
+        float* row = scores.data() + wide(head * count);
+        const float most = kernels_.maximum(row, count);
+        powers(row, count, most);
+        factors[wide(head)] = std::exp2(most - work_.poolLogSums[kvHead * group_ + head]);
+      }
+      kernels_.values(scores.data(), wide(count), group_, factors.data(), 1, count, values.data());
+      mergeFromBehind(pool(kvHead), poolValues(kvHead), before, added, values);
+      work_.counts[kvHead] = before + count;
     }
+    return !context_.cancelled();
   }
 
-  // What turns the numerators of each chunk into probabilities: exp(chunk's maximum - maximum) / denominator.
-  void findFactors() {
-    const int n = chunks_ + 1;
-    for (int head = 0; head < input_.numHeads; ++head) {
-      const std::size_t row = static_cast<std::size_t>(head) * factorStride_;
-      float* factors = factors_ + row;
-      std::copy_n(maxima_ + row, n, factors);
-      kernels_.exponentials(factors, n, kernels_.maximum(factors, n));
-      double total = 0;
-      for (int i = 0; i < n; ++i)
-        total += static_cast<double>(factors[i]) * static_cast<double>(sums_[row + static_cast<std::size_t>(i)]);
-      const float inverse = static_cast<float>(1.0 / total);
-      for (int i = 0; i < n; ++i) factors[i] *= inverse;
+  static void mergeFromBehind(std::int32_t* tokens, float* values, int count, const std::vector<std::int32_t>& added,
+                              const std::vector<float>& addedValues) {
+    int to = count + static_cast<int>(added.size()), from = count;
+    for (std::size_t next = added.size(); next > 0;) {
+      const bool own = from > 0 && tokens[from - 1] > added[next - 1];
+      if (!own) --next;
+      else --from;
+      --to;
+      tokens[to] = own ? tokens[from] : added[next];
+      values[to] = own ? values[from] : addedValues[next];
     }
   }
 
   Context& context_;
   const SelectInput& input_;
   const SegmentIndex* index_;
-  const BudgetRule& rule_;
-  const Split split_;
+  const SegmentRule& rule_;
+  const std::vector<HeadPlan>& plans_;
   const Kernels& kernels_;
-  const int numKvHeads_, group_, paddedDim_, numCandidates_, chunks_, parts_;
-  const std::size_t stride_, factorStride_;
-  const std::int32_t lastCount_ = numCandidates_ - (chunks_ - 1) * kChunkTokens;
+  const int numKvHeads_, group_, paddedDim_;
+  const bool otherQuery_;
+  const WorkShape shape_;
+  Workspace work_;
   bool pooled_ = false;
-
-  float* queries_;             // [numHeads][paddedDim]
-  float* scores_;              // [numHeads][stride] scores, then softmax numerators
-  float* values_;              // [numKvHeads][stride]
-  std::int32_t* tokens_;       // [numKvHeads][stride] of the pool
-  std::int32_t* positions_;    // [stride] work
-  float* maxima_;              // [numHeads][chunks + 1], the last for the always-visible tokens
-  float* sums_;                // the same
-  float* factors_;             // the same
-  std::int32_t* chunkCounts_;  // [numKvHeads][chunks] pooled tokens
-  std::int32_t* counts_;       // [numKvHeads] values in a row
-  Cut* cuts_;                  // [numKvHeads]
-  std::uint32_t* histograms_;  // [parts][numKvHeads][kBuckets]
-  std::vector<const std::uint8_t* const*> visibleRows_;  // [numKvHeads], with a source of keys
+  std::vector<const std::int32_t*> candidateTokens_, poolTokens_;
+  std::vector<std::int32_t> candidateEnds_, candidateCounts_;
+  std::vector<const std::uint8_t* const*> visibleRows_;  // [numKvHeads], where keys are fetched
 };
+
+// The row of the current token always stands.
+SelectInput withCurrentRow(SelectInput input) {
+  input.kept.endTokens = std::min(input.kept.endTokens, input.numTokens - 1);
+  return input;
+}
+
+// Values of all segments of a KV head: the probability of one of their tokens under mean and variance, summed over the
+// query heads.
+std::vector<float> segmentValues(Context& context, const SelectInput& input, const float* q, const SegmentIndex& index,
+                                 int kvHead) {
+  const int dim = input.kv.headDim, paddedDim = codeUnits(dim) * kUnitChannels;
+  const int group = input.numHeads / input.kv.numKvHeads, count = index.numSegments();
+  const Kernels& kernels = kernelsFor(context.isa());
+  std::vector<float> queries(wide(group * paddedDim)), masses(wide(group * count)), values(wide(count));
+  for (int head = 0; head < group; ++head) {
+    std::copy_n(q + wide((kvHead * group + head) * dim), dim, queries.begin() + head * paddedDim);
+  }
+  kernels.masses({{index.head(input.layer, kvHead).stats, nullptr, 0, count, dim, index.shape().vectorBits},
+                  {queries.data(), group, input.scale * kLog2E},
+                  varianceScale(input.scale),
+                  masses.data(),
+                  wide(count)});
+  std::vector<float> factors(wide(group));
+  for (int head = 0; head < group; ++head) {
+    float* row = masses.data() + wide(head * count);
+    kernels.powers(row, count, kernels.maximum(row, count));
+    double sum = 0;
+    for (int s = 0; s < count; ++s) {
+      const std::size_t i = wide(s);
+      sum += static_cast<double>(row[s]) * (index.ends()[i] - (s == 0 ? 0 : index.ends()[i - 1]));
+    }
+    factors[wide(head)] = static_cast<float>(1.0 / sum);
+  }
+  kernels.values(masses.data(), wide(count), group, factors.data(), 1, count, values.data());
+  return values;
+}
+
+void planScans(Context& context, const SelectInput& input, const float* q, const SegmentIndex& index,
+               const SegmentRule& rule, std::vector<HeadPlan>& plans) {
+  const double most = rule.prefilterFactor * rule.budget.budgetTokens;
+  context.forEach(rule.prefilterFactor > 0 ? input.kv.numKvHeads : 0, [&](int kvHead, int) {
+    HeadPlan& plan = plans[wide(kvHead)];
+    if (static_cast<double>(plan.candidates) <= most) return;
+    const std::vector<float> values = segmentValues(context, input, q, index, kvHead);
+    scanBest(input, index, values.data(), static_cast<int>(most), plan, kvHead);
+  });
+  for (HeadPlan& plan : plans) {
+    if (!plan.blocks) scanAll(index, plan);
+  }
+}
 
 }  // namespace
 
-void chooseRuns(Context& context, const SelectInput& input, const SegmentIndex* index, const BudgetRule& rule,
-                double poolFactor, ChosenRuns& out, SelectCounts& counts) {
+bool chooseTokens(Context& context, const SelectInput& given, const float* estimateQuery, const SegmentIndex* index,
+                  const SegmentRule& rule, TokenChoice& out) {
+  const SelectInput input = withCurrentRow(given);
   const int numKvHeads = input.kv.numKvHeads;
-  const Split split = splitTokens(input, index, rule);
-  const int numCandidates = split.end - split.first;
-  const int numVisible = input.numTokens - numCandidates;
-  const int wanted = std::min(numCandidates, std::max(0, rule.budgetTokens - numVisible));
-  const bool all = wanted == numCandidates;
-  out.rowStarts.assign(static_cast<std::size_t>(numKvHeads) + 1, 0);
-  out.runs.clear();
-  out.likelyStarts.assign(input.wantsLikely ? static_cast<std::size_t>(numKvHeads) + 1 : 0, 0);
-  out.likely.clear();
+  const int indexed = index ? index->numTokens() : input.numTokens;
+  out.end = std::max(0, std::min(indexed, input.numTokens - rule.budget.recentTokens));
+  out.first = std::min(rule.budget.sinkTokens, out.end);
+  out.starts.assign(wide(numKvHeads) + 1, 0);
+  out.likelyStarts.assign(input.wantsLikely ? wide(numKvHeads) + 1 : 0, 0);
 
-  double pooled = 0;
-  std::int64_t attended = static_cast<std::int64_t>(numVisible + (all ? numCandidates : 0)) * numKvHeads;
-  const auto write = [&](auto&& chosenOf) {
-    RunWriter writer(out.runs);
-    for (int kvHead = 0; kvHead < numKvHeads; ++kvHead) {
-      writer.span(0, split.first);
-      if (all) writer.span(split.first, split.end);
-      else chosenOf(kvHead, writer);
-      writer.span(split.end, input.numTokens);
-      writer.flush();
-      out.rowStarts[static_cast<std::size_t>(kvHead) + 1] = static_cast<std::int32_t>(out.runs.size());
+  std::vector<HeadPlan> plans = planHeads(input, rule.budget, out.first, out.end);
+  const bool none = std::all_of(plans.begin(), plans.end(), [](const HeadPlan& plan) { return plan.wanted == 0; });
+  out.everything = std::all_of(plans.begin(), plans.end(),
+                               [](const HeadPlan& plan) { return plan.wanted == plan.candidates; });
+  if (none || out.everything) {
+    out.certified = rule.certify == Certify::off ? 0 : numKvHeads;
+    return true;
+  }
+  for (int kvHead = 0; kvHead < numKvHeads; ++kvHead) listVisible(input, plans[wide(kvHead)], kvHead);
+  std::vector<int> wanted, pooled;
+  bool exact = !index;
+  if (index) {
+    planScans(context, input, estimateQuery, *index, rule, plans);
+    if (context.cancelled()) return false;
+    exact = rule.poolFactor > 0;
+  }
+  for (HeadPlan& plan : plans) {
+    const int wish = static_cast<int>(std::min<double>(rule.poolFactor * rule.budget.budgetTokens, plan.candidates));
+    plan.wanted = std::min(plan.wanted, plan.candidates);
+    wanted.push_back(plan.wanted);
+    pooled.push_back(std::max(plan.wanted, wish));
+    exact = exact && (!index || pooled.back() == plan.candidates);
+  }
+  if (exact && !input.kept.keepsAll()) {
+    for (int kvHead = 0; kvHead < numKvHeads; ++kvHead) listCandidates(input, plans[wide(kvHead)], kvHead);
+  }
+  Choice choice(context, input, estimateQuery, exact ? nullptr : index, rule, plans);
+  if (!choice.scoreCandidates()) return false;
+  if (!exact && rule.poolFactor > 0 && !choice.poolCandidates(pooled.data())) return false;
+  choice.cut(wanted.data());
+  if (rule.certify != Certify::off && !choice.certify(wanted.data(), out)) return false;
+  choice.list(out);
+  return true;
+}
+
+void writeRuns(const SelectInput& given, const TokenChoice& choice, ChosenRuns& out, SelectCounts& counts) {
+  const SelectInput input = withCurrentRow(given);
+  const int numKvHeads = input.kv.numKvHeads;
+  out.rowStarts.assign(1, 0);
+  out.runs.clear();
+  for (int kvHead = 0; kvHead < numKvHeads; ++kvHead) {
+    const std::size_t start = out.runs.size();
+    const int first = choice.everything ? input.numTokens : choice.first;
+    const std::int32_t* tokens = choice.tokens.data() + choice.starts[wide(kvHead)];
+    const int count = choice.starts[wide(kvHead) + 1] - choice.starts[wide(kvHead)];
+    const int visible = first + input.numTokens - std::min(choice.end, input.numTokens);
+    RunWriter writer(out.runs, wide(count + (input.kept.keepsAll() ? pieces(visible, kPageTokens) + 4 : visible)));
+    const auto span = [&](int from, int to) { writer.span(from, to); };
+    forEachKeptSpan(input.kept, kvHead, 0, first, span);
+    if (input.kept.keepsAll()) {
+      for (int i = 0; i < count; ++i) writer.token(tokens[i]);
+    } else {
+      for (int i = 0; i < count; ++i) {
+        if (isKept(input.kept, kvHead, tokens[i])) writer.token(tokens[i]);
+      }
     }
-  };
-  if (all || wanted == 0) {
-    write([](int, RunWriter&) {});
-  } else {
-    const double poolWish = poolFactor * rule.budgetTokens;
-    const int poolTokens =
-        poolFactor > 0 ? std::max(wanted, static_cast<int>(std::min<double>(poolWish, numCandidates))) : 0;
-    const bool exact = !index || poolTokens == numCandidates;
-    Choice choice(context, input, index, rule, split);
-    if (!choice.scoreCandidates(exact)) return;
-    if (!exact && poolTokens > 0 && !choice.poolCandidates(poolTokens)) return;
-    if (exact || poolTokens > 0) pooled = choice.poolSize();
-    choice.cutToBudget(wanted);
-    write([&](int kvHead, RunWriter& writer) {
-      const std::int32_t* tokens;
-      const int count = choice.kept(kvHead, &tokens);
-      for (int i = 0; i < count; ++i) writer.span(tokens[i], tokens[i] + 1);
-      attended += count;
-      if (!input.wantsLikely) return;
-      choice.appendRest(kvHead, tokens, count, out.likely);
-      out.likelyStarts[static_cast<std::size_t>(kvHead) + 1] = static_cast<std::int32_t>(out.likely.size());
-    });
+    if (!choice.everything) forEachKeptSpan(input.kept, kvHead, choice.end, input.numTokens, span);
+    writer.finish();
+    for (std::size_t r = start; r < out.runs.size(); ++r) counts.attended += out.runs[r].len;
+    out.rowStarts.push_back(static_cast<std::int32_t>(out.runs.size()));
   }
   counts.calls += 1;
-  counts.attended += static_cast<double>(attended);
-  counts.pooled += pooled;
 }
 
 }  // namespace kvasir::selection

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include "folded.h"
 #include "layout.h"
 
 namespace kvasir::selection {
@@ -11,6 +12,16 @@ namespace {
 struct Codes256 {
   static __m256 loadBytes(const std::uint8_t* p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  static __m256 loadSigned(const std::int8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  // Deviations of channels from i on: the low or the high four bits of eight bytes.
+  static __m256 loadNibbles(const std::uint8_t* p, int i) {
+    const __m128i both = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + i / 16 * 8));
+    const __m128i codes = _mm_and_si128(i % 16 == 0 ? both : _mm_srli_epi16(both, 4), _mm_set1_epi8(15));
+    const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kDeviations));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_shuffle_epi8(table, codes)));
   }
   static void storeRounded(std::int8_t* p, __m256 x) {
     const __m256i words = _mm256_cvtps_epi32(x);
@@ -34,50 +45,66 @@ struct Codes256 {
     for (; found != 0; found &= found - 1) out[count++] = first + __builtin_ctz(found);
     return count;
   }
-  static void storeBuckets(const float* values, int shift, std::int32_t first, std::int32_t last, std::int32_t* out) {
-    const __m256i keys = _mm256_castps_si256(_mm256_loadu_ps(values));
-    const __m256i bucket = _mm256_sub_epi32(_mm256_srai_epi32(keys, shift), _mm256_set1_epi32(first));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
-                        _mm256_min_epi32(_mm256_max_epi32(bucket, _mm256_setzero_si256()), _mm256_set1_epi32(last)));
+  using Counter = __m256i;
+  static Counter noCount() { return _mm256_setzero_si256(); }
+  static Counter countFrom(Counter counter, const float* values, std::int32_t probe) {
+    const __m256i keys = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
+    return _mm256_sub_epi32(counter, _mm256_cmpgt_epi32(keys, _mm256_set1_epi32(probe - 1)));
+  }
+  static std::int32_t total(Counter counter) {
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(counter), _mm256_extracti128_si256(counter, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_srli_si128(four, 8));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_srli_si128(two, 4)));
+  }
+
+  template <int kBits>
+  static void zeroSums(const std::int8_t* weights, int units, std::int32_t* out) {
+    constexpr int kRow = 8 * kBits;
+    const __m256i zeros = _mm256_set1_epi8(static_cast<char>(codeScale(kBits).zero));
+    __m256i sum = _mm256_setzero_si256();
+    for (int at = 0; at < units * kUnitChannels; at += 32) {
+      const __m256i pairs =
+          _mm256_maddubs_epi16(zeros, _mm256_load_si256(reinterpret_cast<const __m256i*>(weights + at)));
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    __m256i row = sum;
+    if constexpr (kRow < 32) {
+      const __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+      const __m128i quarter = kRow < 16 ? _mm_add_epi32(half, _mm_srli_si128(half, 8)) : half;
+      row = _mm256_castsi128_si256(quarter);
+    }
+    _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm256_sub_epi32(_mm256_setzero_si256(), row));
   }
 
   template <int kBits, int kHeads>
-  static void sums(const std::uint8_t* codes, std::size_t planeBytes, int units, int count, const std::int8_t* weights,
-                   int weightStride, const float* base, const float* slope, float* out, std::size_t outStride) {
+  static void estimateBlock(const std::uint8_t* codes, std::size_t planeBytes, int units, const FoldedSegment& folded,
+                            int weightStride, int count, float* out, std::size_t outStride) {
     constexpr int kRow = 8 * kBits;
     constexpr int kTokens = 32 / kRow;
     constexpr int kLoads = 8 / kTokens;
     constexpr int kTerms = 8 / kBits;
-    __m256i zeros[kTerms], start[kHeads];
-    for (int k = 0; k < kTerms; ++k) zeros[k] = _mm256_set1_epi8(static_cast<char>(codeScale(kBits).zero));
-    for (int h = 0; h < kHeads; ++h) {
-      __m256i sum = _mm256_setzero_si256();
-      for (int unit = 0; unit < units; ++unit)
-        sum = addDots<kRow, kTerms>(sum, zeros, weights + h * weightStride + unit * kUnitChannels);
-      start[h] = _mm256_sub_epi32(_mm256_setzero_si256(), sum);
-    }
     for (int at = 0; at < count; at += 8) {
-      const int left = count - at;
       __m256i total[kHeads][kLoads];
       for (int h = 0; h < kHeads; ++h) {
-        for (int n = 0; n < kLoads; ++n) total[h][n] = start[h];
+        const __m256i start = broadcast<kRow>(reinterpret_cast<const std::int8_t*>(folded.zeroSums + h * kZeroSums));
+        for (int n = 0; n < kLoads; ++n) total[h][n] = start;
       }
       for (int unit = 0; unit < units; ++unit) {
         const std::uint8_t* rows =
             codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(at) * kRow;
-        const std::int8_t* unitWeights = weights + unit * kUnitChannels;
-#pragma GCC unroll 4
+        const std::int8_t* weights = folded.weights + unit * kUnitChannels;
+#pragma GCC unroll 8
         for (int n = 0; n < kLoads; ++n) {
-          if (n * kTokens >= left) break;
           __m256i x[kTerms];
           expand<kBits>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + n * 32)), x);
           for (int h = 0; h < kHeads; ++h)
-            total[h][n] = addDots<kRow, kTerms>(total[h][n], x, unitWeights + h * weightStride);
+            total[h][n] = addDots<kRow, kTerms>(total[h][n], x, weights + h * weightStride);
         }
       }
+      const int left = count - at;
       for (int h = 0; h < kHeads; ++h) {
         const __m256 sum = _mm256_cvtepi32_ps(tokenSums<kBits>(total[h]));
-        const __m256 score = _mm256_fmadd_ps(sum, _mm256_set1_ps(slope[h]), _mm256_set1_ps(base[h]));
+        const __m256 score = _mm256_fmadd_ps(sum, _mm256_set1_ps(folded.slope[h]), _mm256_set1_ps(folded.base[h]));
         float* target = out + static_cast<std::size_t>(h) * outStride + at;
         if (left >= 8) {
           _mm256_storeu_ps(target, score);
@@ -92,6 +119,7 @@ struct Codes256 {
  private:
   template <int kRow>
   static __m256i broadcast(const std::int8_t* w) {
+    if constexpr (kRow == 32) return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
     if constexpr (kRow == 16) return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
     return _mm256_broadcastq_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w)));
   }
@@ -107,7 +135,12 @@ struct Codes256 {
 
   template <int kBits>
   static void expand(__m256i codes, __m256i* x) {
-    if constexpr (kBits == 2) {
+    if constexpr (kBits == 4) {
+      const __m256i nibble = _mm256_set1_epi8(15);
+      const __m256i steps = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kSteps4)));
+      x[0] = _mm256_shuffle_epi8(steps, _mm256_and_si256(codes, nibble));
+      x[1] = _mm256_shuffle_epi8(steps, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
+    } else if constexpr (kBits == 2) {
       const __m256i nibble = _mm256_set1_epi8(15);
       const __m256i low = _mm256_and_si256(codes, nibble);
       const __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble);
@@ -128,7 +161,12 @@ struct Codes256 {
 
   template <int kBits>
   static __m256i tokenSums(const __m256i* total) {
-    if constexpr (kBits == 2) {
+    if constexpr (kBits == 4) {
+      const __m256i low = _mm256_hadd_epi32(_mm256_hadd_epi32(total[0], total[1]), _mm256_hadd_epi32(total[2], total[3]));
+      const __m256i high =
+          _mm256_hadd_epi32(_mm256_hadd_epi32(total[4], total[5]), _mm256_hadd_epi32(total[6], total[7]));
+      return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
+    } else if constexpr (kBits == 2) {
       const __m256i ab =
           _mm256_add_epi32(_mm256_unpacklo_epi32(total[0], total[1]), _mm256_unpackhi_epi32(total[0], total[1]));
       const __m256i cd =

@@ -1,8 +1,10 @@
-// Code kernels on AVX-512. A lane of 128 bits holds the codes of one token (two bits a channel) or of two (one bit).
+// Code kernels on AVX-512. A lane of 128 bits holds the codes of one token (two bits a channel), of two (one bit), or
+// half of them (four bits).
 #pragma once
 
 #include <immintrin.h>
 
+#include "folded.h"
 #include "layout.h"
 
 namespace kvasir::selection {
@@ -34,6 +36,17 @@ struct Codes512 {
   static __m512 loadBytes(const std::uint8_t* p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
   }
+  static __m512 loadSigned(const std::int8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
+  // Deviations of channels from i on, of four bits each.
+  static __m512 loadNibbles(const std::uint8_t* p, int i) {
+    const __m128i both = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + i / 2));
+    const __m128i codes =
+        _mm_and_si128(_mm_unpacklo_epi64(both, _mm_srli_epi16(both, 4)), _mm_set1_epi8(15));
+    const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kDeviations));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_shuffle_epi8(table, codes)));
+  }
   // To whole numbers of 8 bits, ties to even.
   static void storeRounded(std::int8_t* p, __m512 x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
@@ -59,69 +72,72 @@ struct Codes512 {
                              _mm512_maskz_compress_epi32(found, positions));
     return count;
   }
-  static void storeBuckets(const float* values, int shift, std::int32_t first, std::int32_t last, std::int32_t* out) {
-    const __m512i keys = _mm512_castps_si512(_mm512_loadu_ps(values));
-    const __m512i bucket =
-        _mm512_sub_epi32(_mm512_srai_epi32(keys, static_cast<unsigned>(shift)), _mm512_set1_epi32(first));
-    _mm512_storeu_si512(out,
-                        _mm512_min_epi32(_mm512_max_epi32(bucket, _mm512_setzero_si512()), _mm512_set1_epi32(last)));
+  // Adds to counts[p] how many lanes have a key of at least probes[p].
+  using Counter = __m512i;
+  static Counter noCount() { return _mm512_setzero_si512(); }
+  static Counter countFrom(Counter counter, const float* values, std::int32_t probe) {
+    const __mmask16 found = _mm512_cmple_epi32_mask(_mm512_set1_epi32(probe), _mm512_castps_si512(_mm512_loadu_ps(values)));
+    return _mm512_mask_sub_epi32(counter, found, counter, _mm512_set1_epi32(-1));
+  }
+  static std::int32_t total(Counter counter) { return _mm512_reduce_add_epi32(counter); }
+
+  // What the zero of the steps adds to the sums of a token, negated: taken off before the sums begin.
+  template <int kBits>
+  static void zeroSums(const std::int8_t* weights, int units, std::int32_t* out) {
+    constexpr int kRow = 8 * kBits;
+    __m512i sum = _mm512_setzero_si512();
+    const __m512i zeros = _mm512_set1_epi8(static_cast<char>(codeScale(kBits).zero));
+    for (int unit = 0; unit < units; ++unit) {
+      const __m512i w = _mm512_load_si512(weights + unit * kUnitChannels);
+      sum = Dots::template add<1>(sum, &zeros, &w);
+    }
+    // Terms lie behind each other; a row of a token is as long as one term.
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+    __m256i row = half;
+    if constexpr (kRow < 32) {
+      const __m128i quarter = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+      const __m128i eighth = kRow < 16 ? _mm_add_epi32(quarter, _mm_srli_si128(quarter, 8)) : quarter;
+      row = _mm256_castsi128_si256(eighth);
+    }
+    _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm256_sub_epi32(_mm256_setzero_si256(), row));
   }
 
-  // out[head][i] = base[head] + slope[head] * sum of (step - zero) * weight, for `count` tokens.
+  // out[head][i] = base[head] + slope[head] * sum of (step - zero) * weight, for the `count` first of 16 tokens.
   template <int kBits, int kHeads>
-  static void sums(const std::uint8_t* codes, std::size_t planeBytes, int units, int count, const std::int8_t* weights,
-                   int weightStride, const float* base, const float* slope, float* out, std::size_t outStride) {
-    constexpr int kRow = 8 * kBits;
-    constexpr int kTokens = 64 / kRow;  // of one load
-    constexpr int kLoads = 16 / kTokens;
-    constexpr int kTerms = 8 / kBits;
-    // The zero of the steps, taken off before the sums begin.
-    __m512i zeros[kTerms], start[kHeads];
-    for (int k = 0; k < kTerms; ++k) zeros[k] = _mm512_set1_epi8(static_cast<char>(codeScale(kBits).zero));
-    for (int h = 0; h < kHeads; ++h) {
-      __m512i sum = _mm512_setzero_si512();
-      for (int unit = 0; unit < units; ++unit) {
-        __m512i w[kTerms];
-        for (int k = 0; k < kTerms; ++k)
-          w[k] = broadcast<kRow>(weights + h * weightStride + unit * kUnitChannels + k * kRow);
-        sum = Dots::template add<kTerms>(sum, zeros, w);
+  [[gnu::always_inline]] static void estimateBlock(const std::uint8_t* codes, std::size_t planeBytes, int units, const FoldedSegment& folded,
+                            int weightStride, int count, float* out, std::size_t outStride) {
+    // Sums are put together as soon as they are made: all of them at once would not fit in the registers.
+    __m512i sums[kHeads];
+    if constexpr (kBits == 1) {
+      __m512i low[kHeads], high[kHeads];
+      addLoad<kBits, kHeads>(codes, planeBytes, units, folded, weightStride, low);
+      addLoad<kBits, kHeads>(codes + 64, planeBytes, units, folded, weightStride, high);
+      for (int h = 0; h < kHeads; ++h) sums[h] = sumsOfEighths(low[h], high[h]);
+    } else {
+      __m512i halves[2][kHeads];
+#pragma GCC unroll 2
+      for (int pair = 0; pair < 2; ++pair) {
+        __m512i a[kHeads], b[kHeads];
+        const std::uint8_t* rows = codes + pair * 8 * (8 * kBits);
+        addQuad<kBits, kHeads>(rows, planeBytes, units, folded, weightStride, a);
+        addQuad<kBits, kHeads>(rows + 4 * (8 * kBits), planeBytes, units, folded, weightStride, b);
+        for (int h = 0; h < kHeads; ++h)
+          halves[pair][h] = _mm512_add_epi32(_mm512_unpacklo_epi32(a[h], b[h]), _mm512_unpackhi_epi32(a[h], b[h]));
       }
-      start[h] = _mm512_sub_epi32(_mm512_setzero_si512(), sum);
+      for (int h = 0; h < kHeads; ++h) sums[h] = sumsOfQuads<kBits>(halves[0][h], halves[1][h]);
     }
-    for (int at = 0; at < count; at += 16) {
-      const int left = count - at;
-      __m512i total[kHeads][kLoads];
-      for (int h = 0; h < kHeads; ++h) {
-        for (int n = 0; n < kLoads; ++n) total[h][n] = start[h];
-      }
-      for (int unit = 0; unit < units; ++unit) {
-        const std::uint8_t* rows =
-            codes + static_cast<std::size_t>(unit) * planeBytes + static_cast<std::size_t>(at) * kRow;
-        __m512i w[kHeads][kTerms];
-        for (int h = 0; h < kHeads; ++h) {
-          for (int k = 0; k < kTerms; ++k)
-            w[h][k] = broadcast<kRow>(weights + h * weightStride + unit * kUnitChannels + k * kRow);
-        }
-#pragma GCC unroll 4
-        for (int n = 0; n < kLoads; ++n) {
-          if (n * kTokens >= left) break;
-          __m512i x[kTerms];
-          expand<kBits>(_mm512_loadu_si512(rows + n * 64), x);
-          for (int h = 0; h < kHeads; ++h) total[h][n] = Dots::template add<kTerms>(total[h][n], x, w[h]);
-        }
-      }
-      const __mmask16 valid = static_cast<__mmask16>(left >= 16 ? 0xffffu : (1u << left) - 1u);
-      for (int h = 0; h < kHeads; ++h) {
-        const __m512 sum = _mm512_cvtepi32_ps(tokenSums<kBits>(total[h]));
-        _mm512_mask_storeu_ps(out + static_cast<std::size_t>(h) * outStride + at, valid,
-                              _mm512_fmadd_ps(sum, _mm512_set1_ps(slope[h]), _mm512_set1_ps(base[h])));
-      }
+    const __mmask16 valid = static_cast<__mmask16>((1u << count) - 1u);
+    for (int h = 0; h < kHeads; ++h) {
+      const __m512 sum = _mm512_cvtepi32_ps(sums[h]);
+      _mm512_mask_storeu_ps(out + static_cast<std::size_t>(h) * outStride, valid,
+                            _mm512_fmadd_ps(sum, _mm512_set1_ps(folded.slope[h]), _mm512_set1_ps(folded.base[h])));
     }
   }
 
  private:
   template <int kRow>
   static __m512i broadcast(const std::int8_t* w) {
+    if constexpr (kRow == 32) return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
     if constexpr (kRow == 16) return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
     return _mm512_broadcastq_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w)));
   }
@@ -134,7 +150,12 @@ struct Codes512 {
   // Steps of the codes: of two bits by shuffles that look up a nibble at a time.
   template <int kBits>
   static void expand(__m512i codes, __m512i* x) {
-    if constexpr (kBits == 2) {
+    if constexpr (kBits == 4) {
+      const __m512i nibble = _mm512_set1_epi8(15);
+      const __m512i steps = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kSteps4)));
+      x[0] = _mm512_shuffle_epi8(steps, _mm512_and_si512(codes, nibble));
+      x[1] = _mm512_shuffle_epi8(steps, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
+    } else if constexpr (kBits == 2) {
       const __m512i nibble = _mm512_set1_epi8(15);
       const __m512i low = _mm512_and_si512(codes, nibble);
       const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
@@ -151,23 +172,56 @@ struct Codes512 {
     }
   }
 
-  // Sixteen token sums in order from the partial sums of all loads.
-  template <int kBits>
-  static __m512i tokenSums(const __m512i* total) {
-    if constexpr (kBits == 2) {
-      const __m512i ab =
-          _mm512_add_epi32(_mm512_unpacklo_epi32(total[0], total[1]), _mm512_unpackhi_epi32(total[0], total[1]));
-      const __m512i cd =
-          _mm512_add_epi32(_mm512_unpacklo_epi32(total[2], total[3]), _mm512_unpackhi_epi32(total[2], total[3]));
-      const __m512i sums = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-      // Lane l has tokens l, 4 + l, 8 + l, 12 + l.
-      return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), sums);
-    } else {
-      const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-      const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-      return _mm512_add_epi32(_mm512_permutex2var_epi32(total[0], even, total[1]),
-                              _mm512_permutex2var_epi32(total[0], odd, total[1]));
+  // Products of 64 bytes of codes, begun at what the zero takes off: partial sums of the tokens that they hold.
+  template <int kBits, int kHeads>
+  [[gnu::always_inline]] static void addLoad(const std::uint8_t* codes, std::size_t planeBytes, int units,
+                                             const FoldedSegment& folded, int weightStride, __m512i* total) {
+    constexpr int kRow = 8 * kBits;
+    constexpr int kTerms = 8 / kBits;
+    for (int h = 0; h < kHeads; ++h)
+      total[h] = broadcast<kRow>(reinterpret_cast<const std::int8_t*>(folded.zeroSums + h * kZeroSums));
+    for (int unit = 0; unit < units; ++unit) {
+      const std::int8_t* weights = folded.weights + unit * kUnitChannels;
+      __m512i x[kTerms];
+      expand<kBits>(_mm512_loadu_si512(codes + static_cast<std::size_t>(unit) * planeBytes), x);
+      for (int h = 0; h < kHeads; ++h) {
+        __m512i w[kTerms];
+        for (int k = 0; k < kTerms; ++k) w[k] = broadcast<kRow>(weights + h * weightStride + k * kRow);
+        total[h] = Dots::template add<kTerms>(total[h], x, w);
+      }
     }
+  }
+
+  // Four tokens, one a lane of 128 bits; with four bits a channel in the order 0 2 1 3.
+  template <int kBits, int kHeads>
+  [[gnu::always_inline]] static void addQuad(const std::uint8_t* codes, std::size_t planeBytes, int units,
+                                             const FoldedSegment& folded, int weightStride, __m512i* total) {
+    addLoad<kBits, kHeads>(codes, planeBytes, units, folded, weightStride, total);
+    if constexpr (kBits == 4) {
+      __m512i more[kHeads];
+      addLoad<kBits, kHeads>(codes + 64, planeBytes, units, folded, weightStride, more);
+      for (int h = 0; h < kHeads; ++h) {
+        const __m512i a = total[h], b = more[h];
+        total[h] = _mm512_mask_blend_epi64(0xcc, _mm512_add_epi32(a, _mm512_shuffle_i64x2(a, a, 0xb1)),
+                                           _mm512_add_epi32(b, _mm512_shuffle_i64x2(b, b, 0xb1)));
+      }
+    }
+  }
+
+  // Sixteen token sums in order: lane l of `ab` has the tokens l and 4 + l of the first eight.
+  template <int kBits>
+  static __m512i sumsOfQuads(__m512i ab, __m512i cd) {
+    const __m512i sums = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m512i order = kBits == 4
+                              ? _mm512_setr_epi32(0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15)
+                              : _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, sums);
+  }
+
+  static __m512i sumsOfEighths(__m512i low, __m512i high) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_add_epi32(_mm512_permutex2var_epi32(low, even, high), _mm512_permutex2var_epi32(low, odd, high));
   }
 };
 

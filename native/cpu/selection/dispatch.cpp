@@ -1,4 +1,6 @@
+#include "folded.h"
 #include "kernels.h"
+#include "layout.h"
 
 namespace kvasir::selection {
 
@@ -12,6 +14,11 @@ const Kernels& kernelsFor(Isa isa) {
 #endif
   (void)isa;
   return scalarKernels;
+}
+
+std::size_t scanWorkBytes(int headDim, int numSegments) {
+  const std::size_t weights = static_cast<std::size_t>(codeUnits(headDim) * kUnitChannels * kMaxHeadsAtOnce);
+  return static_cast<std::size_t>(numSegments) * (sizeof(FoldedSegment) + weights);
 }
 
 }  // namespace kvasir::selection

@@ -25,25 +25,47 @@ static inline HeadKeys headKeys(const KvView& kv, int layer, int kvHead, const s
 struct EncodeTask {
   HeadKeys keys;
   int start, end;  // the segment
-  int codeBits;
+  int codeBits, vectorBits;
   std::uint8_t* stats;  // [statBytes]
   std::uint8_t* codes;  // row of token `start` in the first plane
   std::size_t planeBytes;
 };
 
-struct ScanTask {
-  const std::uint8_t* stats;  // of segment 0
-  const std::uint8_t* codes;  // of token 0
-  std::size_t planeBytes;
-  const std::int32_t* ends;
-  int segment;  // the one that holds token `start`
-  int start, end;
-  int headDim, codeBits;
-  const float* q;  // [group][paddedDim], zeros beyond headDim; paddedDim = 64 * codeUnits
+// Queries of one KV head's group, zeros beyond headDim; paddedDim = 64 * codeUnits.
+struct Queries {
+  const float* q;  // [group][paddedDim]
   int group;
   float scale;
-  std::int8_t* weights;  // work, [group][paddedDim], zeros beyond headDim
-  float* out;            // [group][outStride], estimates of tokens start to end
+};
+
+// Statistics of `count` segments: those listed, or `first` and its followers.
+struct SegmentStats {
+  const std::uint8_t* stats;  // of segment 0
+  const std::int32_t* list;   // or null
+  int first, count;
+  int headDim, vectorBits;
+};
+
+struct ScanTask {
+  SegmentStats segments;
+  const std::uint8_t* codes;  // of token 0
+  std::size_t planeBytes;
+  int codeBits;
+  const SegmentBlock* blocks;  // of these segments alone; block.segment - segments.first is the place in their list
+  int numBlocks;
+  int numAhead;  // blocks behind them that will be scanned next: worth fetching
+  Queries queries;
+  std::byte* work;  // [scanWorkBytes], 64-byte aligned
+  float* out;       // [group][outStride], the estimate of a block's token i at block.out + i
+  std::size_t outStride;
+};
+std::size_t scanWorkBytes(int headDim, int numSegments);
+
+struct MassTask {
+  SegmentStats segments;
+  Queries queries;
+  float varianceScale;
+  float* out;  // [group][outStride]
   std::size_t outStride;
 };
 
@@ -52,47 +74,40 @@ struct ScoreTask {
   const std::uint8_t* const* rows;  // [count] addresses, or null: by token in `keys`
   const std::int32_t* tokens;       // [count], or null: first, first + 1, ...
   int first, count;
-  const float* q;  // [group][paddedDim]
-  int group;
-  float scale;
+  Queries queries;
   float* out;  // [group][outStride]
   std::size_t outStride;
 };
 
-// A value as an integer that orders as it does: values are >= 0.
+// A value as an integer that orders as it does: values are >= 0, and -1 for what must not be kept.
 // Keeps a (key, token) if key > cut.key, or key == cut.key and token <= cut.token.
 struct Cut {
   std::int32_t key;
   std::int32_t token;
 };
 
-// 32 buckets an octave from 2^-40 to 2^8; what lies beyond falls in the first or the last.
-constexpr int kBuckets = 48 * 32;
-constexpr int kBucketShift = 18;
-constexpr std::int32_t kFirstBucket = (127 - 40) << 5;
-static inline int bucketOf(std::int32_t key) {
-  const std::int32_t bucket = (key >> kBucketShift) - kFirstBucket;
-  return bucket < 0 ? 0 : bucket >= kBuckets ? kBuckets - 1 : bucket;
-}
+constexpr int kProbes = 4;
 
 struct Kernels {
   // Statistics and codes of one segment. The same bits on every instruction set.
   void (*encode)(const EncodeTask& task);
-  // Estimated scores: (q.c + sum_i q_i e_i level_i) * scale, where the weights q_i * byte_i are rounded to
-  // 8 bits a (segment, query head).
+  // Estimated scores: (q.c + sum_i q_i e_i level_i) * scale, where the weights q_i * e_i are rounded to 8 bits a
+  // (segment, query head).
   void (*scan)(const ScanTask& task);
+  // q.c * scale + sum_i (q_i e_i)^2 * varianceScale of whole segments.
+  void (*masses)(const MassTask& task);
   // Exact scores q.k * scale.
   void (*score)(const ScoreTask& task);
   // Largest of x [n], -infinity if n is 0.
   float (*maximum)(const float* x, int n);
-  // x = exp(x - shift) in place, for x <= shift; returns the sum.
-  float (*exponentials)(float* x, int n, float shift);
-  // out[i] = sum over heads of factors[head * factorStride] * x[head][i], x [group][stride].
+  // x = 2^(x - shift) in place, for x <= shift; returns the sum.
+  float (*powers)(float* x, int n, float shift);
+  // out[i] = sum over heads of factors[head * factorStride] * x[head][i], x [group][stride]; NaN becomes 0.
   void (*values)(const float* x, std::size_t stride, int group, const float* factors, std::size_t factorStride, int n,
                  float* out);
-  // counts[bucketOf(values[i])] += 1.
-  void (*histogram)(const float* values, int n, std::uint32_t* counts);
-  // Positions i with low <= key of values[i] <= high, ascending; returns how many.
+  // counts[p] = how many values have a key of at least probes[p].
+  void (*countKeys)(const float* values, int n, const std::int32_t* probes, std::int32_t* counts);
+  // Positions i with low <= key of values[i] <= high, ascending; returns how many. Room for n.
   int (*findKeys)(const float* values, int n, std::int32_t low, std::int32_t high, std::int32_t* positions);
 };
 

@@ -29,45 +29,69 @@ std::int32_t keyOf(float value) {
 
 void encode(const EncodeTask& task) { encodeSegment(task, loadRow); }
 
+// A segment's mean and deviation as the index holds them.
+struct Vectors {
+  float mean[kMaxSelectHeadDim];
+  float deviation[kMaxSelectHeadDim];  // in steps
+  float step;
+};
+
+void loadVectors(const SegmentStats& segments, int n, Vectors& out) {
+  const int dim = segments.headDim, bits = segments.vectorBits, segment = segments.list ? segments.list[n] : segments.first + n;
+  const std::uint8_t* stats = segments.stats + static_cast<std::size_t>(segment) * statBytes(dim, bits);
+  const std::uint8_t* deviations = stats + meanBytes(dim, bits);
+  StatsTail tail;
+  std::memcpy(&tail, deviations + deviationBytes(dim, bits), sizeof tail);
+  out.step = halfToFloat(tail.deviationStep);
+  for (int i = 0; i < dim; ++i) {
+    if (bits == 16) {
+      std::uint16_t half;
+      std::memcpy(&half, stats + 2 * i, 2);
+      out.mean[i] = halfToFloat(half);
+      out.deviation[i] = static_cast<float>(deviations[i]);
+    } else {
+      out.mean[i] = static_cast<float>(static_cast<std::int8_t>(stats[i])) * halfToFloat(tail.meanStep);
+      out.deviation[i] = static_cast<float>(kDeviations[deviations[i / 16 * 8 + i % 8] >> (i / 8 % 2 * 4) & 15]);
+    }
+  }
+}
+
 // Query head folded into a segment: score = base + slope * sum_i (step(code_i) - zero) * weights_i.
 struct Folded {
   float base;
   float slope;
 };
 
-Folded fold(const ScanTask& task, const std::uint8_t* stats, const float* q, std::int8_t* weights) {
-  const int padded = statDim(task.headDim);
-  const std::uint8_t* bytes = stats + static_cast<std::size_t>(padded) * 2;
-  float base = 0.0f, largest = 0.0f, step;
-  std::memcpy(&step, bytes + padded, 4);
-  for (int i = 0; i < task.headDim; ++i) {
-    std::uint16_t half;
-    std::memcpy(&half, stats + 2 * i, 2);
-    base += q[i] * halfToFloat(half);
-    largest = std::fmax(largest, std::fabs(q[i] * static_cast<float>(bytes[i])));
+Folded fold(const ScanTask& task, const Vectors& segment, const float* q, std::int8_t* weights) {
+  float base = 0.0f, largest = 0.0f;
+  for (int i = 0; i < task.segments.headDim; ++i) {
+    base += q[i] * segment.mean[i];
+    largest = std::fmax(largest, std::fabs(q[i] * segment.deviation[i]));
   }
   const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
-  for (int i = 0; i < task.headDim; ++i) {
-    weights[i] = static_cast<std::int8_t>(nearest(q[i] * static_cast<float>(bytes[i]) * inverse));
+  for (int i = 0; i < task.segments.headDim; ++i) {
+    weights[i] = static_cast<std::int8_t>(nearest(q[i] * segment.deviation[i] * inverse));
   }
-  return {task.scale * base, task.scale * codeScale(task.codeBits).unit * step * (largest / 127.0f)};
+  const float scale = task.queries.scale;
+  return {scale * base, scale * codeScale(task.codeBits).unit * segment.step * (largest / 127.0f)};
 }
 
 void scan(const ScanTask& task) {
   const int row = rowBytes(task.codeBits), perByte = 8 / task.codeBits, mask = (1 << task.codeBits) - 1;
-  const int paddedDim = codeUnits(task.headDim) * kUnitChannels, zero = codeScale(task.codeBits).zero;
-  int segment = task.segment;
-  for (int at = task.start; at < task.end; ++segment) {
-    const int stop = task.ends[segment] < task.end ? task.ends[segment] : task.end;
-    const std::uint8_t* stats = task.stats + static_cast<std::size_t>(segment) * statBytes(task.headDim);
-    for (int head = 0; head < task.group; ++head) {
-      std::int8_t* weights = task.weights + head * paddedDim;
-      const Folded folded = fold(task, stats, task.q + head * paddedDim, weights);
-      for (int token = at; token < stop; ++token) {
+  const int dim = task.segments.headDim;
+  const int paddedDim = codeUnits(dim) * kUnitChannels, zero = codeScale(task.codeBits).zero;
+  std::int8_t weights[kMaxSelectHeadDim] = {};
+  Vectors vectors;
+  for (int n = 0; n < task.numBlocks; ++n) {
+    const SegmentBlock& block = task.blocks[n];
+    loadVectors(task.segments, block.segment - task.segments.first, vectors);
+    for (int head = 0; head < task.queries.group; ++head) {
+      const Folded folded = fold(task, vectors, task.queries.q + head * paddedDim, weights);
+      for (int i = 0; i < block.count; ++i) {
         int sum = 0;
-        for (int unit = 0; unit < codeUnits(task.headDim); ++unit) {
+        for (int unit = 0; unit < codeUnits(dim); ++unit) {
           const std::uint8_t* codes = task.codes + static_cast<std::size_t>(unit) * task.planeBytes +
-                                      static_cast<std::size_t>(token) * static_cast<std::size_t>(row);
+                                      static_cast<std::size_t>(block.token + i) * static_cast<std::size_t>(row);
           for (int b = 0; b < row; ++b) {
             for (int k = 0; k < perByte; ++k) {
               const int step = codeStep(task.codeBits, codes[b] >> (k * task.codeBits) & mask);
@@ -75,11 +99,28 @@ void scan(const ScanTask& task) {
             }
           }
         }
-        task.out[static_cast<std::size_t>(head) * task.outStride + static_cast<std::size_t>(token - task.start)] =
+        task.out[static_cast<std::size_t>(head) * task.outStride + static_cast<std::size_t>(block.out + i)] =
             folded.base + folded.slope * static_cast<float>(sum);
       }
     }
-    at = stop;
+  }
+}
+
+void masses(const MassTask& task) {
+  const int dim = task.segments.headDim, paddedDim = codeUnits(dim) * kUnitChannels;
+  Vectors segment;
+  for (int n = 0; n < task.segments.count; ++n) {
+    loadVectors(task.segments, n, segment);
+    for (int head = 0; head < task.queries.group; ++head) {
+      const float* q = task.queries.q + head * paddedDim;
+      float dot = 0.0f, squares = 0.0f;
+      for (int i = 0; i < dim; ++i) {
+        dot += q[i] * segment.mean[i];
+        squares += q[i] * segment.deviation[i] * (q[i] * segment.deviation[i]);
+      }
+      task.out[static_cast<std::size_t>(head) * task.outStride + static_cast<std::size_t>(n)] =
+          task.queries.scale * dot + task.varianceScale * segment.step * segment.step * squares;
+    }
   }
 }
 
@@ -90,10 +131,10 @@ void score(const ScoreTask& task) {
     const std::uint8_t* key =
         task.rows ? task.rows[n] : keyRow(task.keys, task.tokens ? task.tokens[n] : task.first + n);
     loadRow(key, task.keys.type, task.keys.headDim, row);
-    for (int head = 0; head < task.group; ++head) {
+    for (int head = 0; head < task.queries.group; ++head) {
       float dot = 0.0f;
-      for (int i = 0; i < task.keys.headDim; ++i) dot += task.q[head * paddedDim + i] * row[i];
-      task.out[static_cast<std::size_t>(head) * task.outStride + static_cast<std::size_t>(n)] = dot * task.scale;
+      for (int i = 0; i < task.keys.headDim; ++i) dot += task.queries.q[head * paddedDim + i] * row[i];
+      task.out[static_cast<std::size_t>(head) * task.outStride + static_cast<std::size_t>(n)] = dot * task.queries.scale;
     }
   }
 }
@@ -104,10 +145,10 @@ float maximum(const float* x, int n) {
   return largest;
 }
 
-float exponentials(float* x, int n, float shift) {
+float powers(float* x, int n, float shift) {
   double sum = 0;
   for (int i = 0; i < n; ++i) {
-    x[i] = std::exp(x[i] - shift);
+    x[i] = std::exp2(x[i] - shift);
     sum += static_cast<double>(x[i]);
   }
   return static_cast<float>(sum);
@@ -121,12 +162,15 @@ void values(const float* x, std::size_t stride, int group, const float* factors,
       const std::size_t row = static_cast<std::size_t>(head);
       sum += factors[row * factorStride] * x[row * stride + static_cast<std::size_t>(i)];
     }
-    out[i] = sum;
+    out[i] = sum > 0.0f ? sum : 0.0f;
   }
 }
 
-void histogram(const float* values, int n, std::uint32_t* counts) {
-  for (int i = 0; i < n; ++i) ++counts[bucketOf(keyOf(values[i]))];
+void countKeys(const float* values, int n, const std::int32_t* probes, std::int32_t* counts) {
+  for (int p = 0; p < kProbes; ++p) {
+    counts[p] = 0;
+    for (int i = 0; i < n; ++i) counts[p] += keyOf(values[i]) >= probes[p] ? 1 : 0;
+  }
 }
 
 int findKeys(const float* values, int n, std::int32_t low, std::int32_t high, std::int32_t* positions) {
@@ -140,6 +184,6 @@ int findKeys(const float* values, int n, std::int32_t low, std::int32_t high, st
 
 }  // namespace
 
-const Kernels scalarKernels = {encode, scan, score, maximum, exponentials, values, histogram, findKeys};
+const Kernels scalarKernels = {encode, scan, masses, score, maximum, powers, values, countKeys, findKeys};
 
 }  // namespace kvasir::selection

@@ -99,8 +99,9 @@ class KeyRows {
  public:
   virtual ~KeyRows() = default;
   // Addresses [count] of the K rows [headDim] at `indices`, ascending, in the type of the view. Asked between forks by
-  // the thread that selects, so it may fork itself; what is asked together may be fetched together. Array and addresses
-  // hold until the same KV head is asked again or the selection returns. Null once the caller has aborted.
+  // the thread that selects, so it may fork itself, but not use the Context's shared memory; what is asked together may
+  // be fetched together. Array and addresses hold until the same KV head is asked again or the selection returns. Null
+  // once the caller has aborted.
   virtual const std::uint8_t* const* rows(Context& context, int kvHead, const std::int32_t* indices, int count) = 0;
 };
 
@@ -141,8 +142,10 @@ struct SelectInput {
 // Sums over the calls since the last reset; a count is tokens times KV heads.
 struct SelectCounts {
   double calls = 0;
-  double attended = 0;  // read exactly by attention
-  double pooled = 0;    // keys read exactly to choose among
+  double attended = 0;   // read exactly by attention
+  double pooled = 0;     // keys read exactly to choose among
+  double certified = 0;  // KV heads of calls whose choice is proven to be the exact one
+  double reused = 0;     // calls answered by an earlier choice
 };
 
 // A native selector of one sequence: which KV rows may attention read at this layer and step.

@@ -18,11 +18,21 @@ struct SegmentIndexShape {
   int numLayers;
   int numKvHeads;
   int headDim;   // 1 to kMaxSelectHeadDim
-  int codeBits;  // 1 or 2
+  int codeBits;    // 0, 1, 2 or 4
+  int vectorBits;  // 8 or 16
 };
 
-// Per layer, KV head and closed segment: mean c (float16) and per-channel standard deviation e (8 bits a channel and
-// one step) of the rotated keys; per token the codes of its residual (k - c) / e. Segments tile [0, numTokens()).
+// At most 16 tokens of one segment, in the order of the tokens: what kernels work through.
+struct SegmentBlock {
+  std::int32_t token;    // the first one
+  std::int32_t out;      // where its estimate goes
+  std::int32_t segment;  // its place in a list of segments
+  std::int32_t count;
+};
+
+// Per layer, KV head and closed segment: mean c and per-channel standard deviation e of the rotated keys (vectorBits 16:
+// float16 and 8 bits a channel; 8: 8 and 4 bits) and the radius, the largest distance of a key from its estimate; per
+// token the codes of its residual (k - c) / e. Segments tile [0, numTokens()).
 // Not synchronised: extend and truncate want no reader at the same time.
 class SegmentIndex {
  public:
@@ -38,6 +48,8 @@ class SegmentIndex {
   int numTokens() const { return ends_.empty() ? 0 : ends_.back(); }
   // [numSegments()] first token after each segment, ascending.
   const std::vector<std::int32_t>& ends() const { return ends_; }
+  // All segments in blocks, `out` as `token`.
+  const std::vector<SegmentBlock>& blocks() const { return blocks_; }
   // Memory held, spare room included.
   std::size_t bytes() const;
 
@@ -56,8 +68,9 @@ class SegmentIndex {
   // Forgets segments that end after numTokens.
   void truncate(int numTokens);
 
-  // For inspection: means, deviations [numSegments][headDim], levels [numTokens][headDim] as the estimates see them.
-  void read(int layer, int kvHead, float* means, float* deviations, float* levels) const;
+  // For inspection: means, deviations [numSegments][headDim], levels [numTokens][headDim] as the estimates see them
+  // (0 without codes), radii [numSegments].
+  void read(int layer, int kvHead, float* means, float* deviations, float* levels, float* radii) const;
 
   // Bytes of one KV head as the kernels read them (native/cpu/selection/layout.h).
   struct HeadView {
@@ -70,11 +83,14 @@ class SegmentIndex {
  private:
   struct Storage;
   void reserve(int segments, int tokens);
+  void makeRoom(const std::int32_t* ends, int count);
+  void addEncoded(const std::int32_t* ends, int count);
   void encodeLayers(Context& context, int firstLayer, int numLayers, const LayerKeys& keys, const std::int32_t* ends,
                     int count);
 
   SegmentIndexShape shape_;
   std::vector<std::int32_t> ends_;
+  std::vector<SegmentBlock> blocks_;
   std::unique_ptr<Storage> storage_;
 };
 
@@ -85,22 +101,50 @@ struct BudgetRule {
   bool jointHeads;   // true: each head keeps its best quarter, the rest goes to the best tokens of any head
 };
 
-// Candidates are the indexed tokens that are neither sinks nor recent; everything else is visible and counts in the
-// budget. A token's value is its softmax probability, summed over the query heads of its KV head. Best
-// poolFactor * budgetTokens candidates a head by estimate, exact scores for them, then the best that the budget allows;
-// poolFactor 0: the budget is filled by estimates. The index must cover the same sequence and outlive the selector.
-class SegmentSelector : public Selector {
- public:
-  SegmentSelector(const SegmentIndex& index, const BudgetRule& rule, double poolFactor);
-  void select(Context& context, const SelectInput& input, ChosenRuns& out) override;
+enum class QueryKind : int { current = 0, mean = 1, ema = 2 };
+enum class Certify : int { off = 0, report = 1, extend = 2 };
 
- private:
-  const SegmentIndex& index_;
-  BudgetRule rule_;
-  double poolFactor_;
+struct SegmentRule {
+  BudgetRule budget;
+  // Best poolFactor * budgetTokens candidates a head by estimate are scored exactly; 0: the estimates decide alone.
+  double poolFactor = 2;
+  // Only the segments best by mean and variance, prefilterFactor * budgetTokens tokens a head, are estimated token by
+  // token; 0: all.
+  double prefilterFactor = 0;
+  // What estimates are made for: the query, or its running mean over the steps since a segment closed.
+  QueryKind query = QueryKind::current;
+  float emaDecay = 0.5f;
+  // A choice stands for up to rerankSteps - 1 more steps, while the query's cosine to its own is at least driftLimit.
+  int rerankSteps = 1;
+  float driftLimit = 0.8f;
+  // Not with a prefilter or a running query.
+  Certify certify = Certify::off;
 };
 
-// The oracle: true scores of every row. Sinks and recent tokens are forced visible as far as the rule says.
+// Candidates are the indexed and kept tokens that are neither sinks nor recent; everything else that is kept is visible
+// and counts in the budget. A token's value is its softmax probability, summed over the query heads of its KV head: over
+// visible tokens and candidates by estimate, then over visible tokens and the pool.
+// Certificate: every score is at most its estimate plus |q| radius. With the probabilities' denominators of the pool held
+// fixed, a KV head's choice is proven when no candidate outside the pool can have a value as high as the lowest that the
+// head (jointHeads: the lower of its quarter and of the layer) keeps; Certify::extend scores those that can, so that the
+// choice is exact under these denominators. With one query head a KV head and without jointHeads it is ExactSelector's.
+// The index must cover the same sequence and outlive the selector.
+class SegmentSelector : public Selector {
+ public:
+  SegmentSelector(const SegmentIndex& index, const SegmentRule& rule);
+  ~SegmentSelector() override;
+  void select(Context& context, const SelectInput& input, ChosenRuns& out) override;
+  // Takes over what another selector of the same rule has kept between steps: for the copy of a sequence.
+  void continueFrom(const SegmentSelector& other);
+
+ private:
+  struct Memory;
+  const SegmentIndex& index_;
+  SegmentRule rule_;
+  std::unique_ptr<Memory> memory_;
+};
+
+// The oracle: true scores of every kept row. Sinks and recent tokens are forced visible as far as the rule says.
 class ExactSelector : public Selector {
  public:
   explicit ExactSelector(const BudgetRule& rule);

@@ -1,5 +1,6 @@
 export { availableBackends, type Backend, type LoadOptions, loadKernels } from './backends.ts'
 export { BackendError, KernelError, TierError } from './errors.ts'
+export { type EstimateRule, estimateNames, resolveEstimates } from './kernel-selector.ts'
 export type {
   KeptRows,
   Kernels,
@@ -34,11 +35,15 @@ export { slotBytes } from './reference/slot-cache.ts'
 export { type ListedRun, TierPlan, type TierPlanShape } from './reference/tier-plan.ts'
 export type {
   BudgetOptions,
+  CodeBits,
+  EstimateOptions,
   ExactSelectorOptions,
   SegmentIndex,
+  SegmentIndexContents,
   SegmentIndexOptions,
   SegmentSelectorOptions,
   SequenceKv,
+  VectorBits,
 } from './selection.ts'
 export type { CountingSelector, SelectorCounts } from './selector-counts.ts'
 export {

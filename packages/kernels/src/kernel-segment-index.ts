@@ -1,30 +1,33 @@
-import { checkInteger, checkKeys, pageTokens, ShapeError } from '@kvasir/core'
+import { checkInteger, checkKeys, OptionError, pageTokens, ShapeError } from '@kvasir/core'
 import { KernelError } from './errors.ts'
 import type { KvArena } from './kernels.ts'
 import { checkPages, PageArena } from './page-arena.ts'
 import { ownResource, Resource, type ResourceOwner } from './resource.ts'
-import type { SegmentIndex, SegmentIndexOptions, SequenceKv } from './selection.ts'
-
-export interface IndexContents {
-  readonly means: Float32Array
-  readonly deviations: Float32Array
-  readonly levels: Float32Array
-}
+import type {
+  CodeBits,
+  SegmentIndex,
+  SegmentIndexContents,
+  SegmentIndexOptions,
+  SequenceKv,
+  VectorBits,
+} from './selection.ts'
 
 /** What segment indexes of all backends share: options and checks. */
 export abstract class KernelSegmentIndex extends Resource implements SegmentIndex {
   readonly numLayers: number
   readonly numKvHeads: number
   readonly headDim: number
-  readonly codeBits: 1 | 2
+  readonly codeBits: CodeBits
+  readonly vectorBits: VectorBits
 
   constructor(owner: ResourceOwner, options: SegmentIndexOptions) {
     super(owner)
-    checkKeys('createSegmentIndex', options, ['numLayers', 'numKvHeads', 'headDim', 'codeBits'])
+    checkKeys('createSegmentIndex', options, ['numLayers', 'numKvHeads', 'headDim', 'codeBits', 'vectorBits'])
     this.numLayers = checkInteger('numLayers', options.numLayers, 1, 4096)
     this.numKvHeads = checkInteger('numKvHeads', options.numKvHeads, 1, 4096)
     this.headDim = checkInteger('headDim', options.headDim, 1, 512)
-    this.codeBits = checkInteger('codeBits', options.codeBits ?? 2, 1, 2) as 1 | 2
+    this.codeBits = checkBits('codeBits', options.codeBits ?? 2, [0, 1, 2, 4])
+    this.vectorBits = checkBits('vectorBits', options.vectorBits ?? 16, [8, 16])
   }
 
   abstract readonly numSegments: number
@@ -61,7 +64,7 @@ export abstract class KernelSegmentIndex extends Resource implements SegmentInde
     return this.owner.resources.keep(this.copy())
   }
 
-  read(layer: number, kvHead: number): IndexContents {
+  read(layer: number, kvHead: number): SegmentIndexContents {
     this.assertQuiet()
     checkInteger('layer', layer, 0, this.numLayers - 1)
     checkInteger('kvHead', kvHead, 0, this.numKvHeads - 1)
@@ -83,7 +86,7 @@ export abstract class KernelSegmentIndex extends Resource implements SegmentInde
   protected abstract add(arena: PageArena, pages: Int32Array, ends: Int32Array): Promise<void>
   protected abstract cut(numTokens: number): void
   protected abstract copy(): KernelSegmentIndex
-  protected abstract contents(layer: number, kvHead: number): IndexContents
+  protected abstract contents(layer: number, kvHead: number): SegmentIndexContents
 
   private checkEnds(ends: Int32Array): void {
     for (let i = 1; i < ends.length; i++) {
@@ -103,4 +106,9 @@ export abstract class KernelSegmentIndex extends Resource implements SegmentInde
       remedy: 'Await the promise of run() or extend() first.',
     })
   }
+}
+
+function checkBits<T extends number>(parameter: string, got: unknown, known: readonly T[]): T {
+  if (known.includes(got as T)) return got as T
+  throw new OptionError({ parameter, expected: `one of ${known.join(', ')}`, got })
 }

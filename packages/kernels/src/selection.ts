@@ -1,3 +1,4 @@
+import type { NativeSelector } from '@kvasir/core'
 import type { KvArena } from './kernels.ts'
 
 /** KV of one sequence as kernels address it. */
@@ -7,12 +8,32 @@ export interface SequenceKv {
   readonly pages: Int32Array
 }
 
+/** Bits a channel of a token's code: none, sign, or the best 4 or 16 levels for a normal variable. */
+export type CodeBits = 0 | 1 | 2 | 4
+
+/** Bits a channel of a segment's mean. */
+export type VectorBits = 8 | 16
+
 export interface SegmentIndexOptions {
   readonly numLayers: number
   readonly numKvHeads: number
   readonly headDim: number
-  /** Bits a residual: 1 (sign) or 2 (Gaussian quantiser). @default 2 */
-  readonly codeBits?: 1 | 2
+  /** Bits a channel of a token's residual; 0: tokens of a segment are told apart by nothing. @default 2 */
+  readonly codeBits?: CodeBits | undefined
+  /** 16: means of float16, deviations of 8 bits a channel; 8: means of 8 bits, deviations of 4. @default 16 */
+  readonly vectorBits?: VectorBits | undefined
+}
+
+/** What an index holds of one layer and KV head. */
+export interface SegmentIndexContents {
+  /** [numSegments][headDim] */
+  readonly means: Float32Array
+  /** [numSegments][headDim] */
+  readonly deviations: Float32Array
+  /** [numTokens][headDim], 0 without codes: a key is about mean + deviation * level */
+  readonly levels: Float32Array
+  /** [numSegments] largest distance of a segment's keys from these estimates, or more */
+  readonly radii: Float32Array
 }
 
 /**
@@ -29,11 +50,8 @@ export interface SegmentIndex {
   /** Forgets segments that end after numTokens. */
   truncate(numTokens: number): void
   clone(): SegmentIndex
-  /** Copies for inspection: mean and deviation [numSegments][headDim], levels of the tokens [numTokens][headDim]. */
-  read(
-    layer: number,
-    kvHead: number,
-  ): { readonly means: Float32Array; readonly deviations: Float32Array; readonly levels: Float32Array }
+  /** Copies for inspection. */
+  read(layer: number, kvHead: number): SegmentIndexContents
   dispose(): void
 }
 
@@ -48,10 +66,36 @@ export interface BudgetOptions {
   readonly jointHeads?: boolean
 }
 
-export interface SegmentSelectorOptions extends BudgetOptions {
-  readonly index: SegmentIndex
+/** How a choice by estimates is made. */
+export interface EstimateOptions {
   /** Keys read exactly to choose among, as a multiple of the budget; 0: choose by estimates alone. @default 2 */
-  readonly poolFactor?: number
+  readonly poolFactor?: number | undefined
+  /**
+   * Tokens a KV head that are estimated one by one, as a multiple of the budget: those of the segments with the best
+   * mean and variance; 0: all. @default 0
+   */
+  readonly prefilterFactor?: number | undefined
+  /** What estimates are made for: the query, or its mean or exponential average since a segment closed. @default 'current' */
+  readonly query?: 'current' | 'mean' | 'ema' | undefined
+  /** Share of the average that each step of `ema` keeps, 0 to 1. @default 0.5 */
+  readonly emaDecay?: number | undefined
+  /** A choice answers so many steps, the first included; rows that came since are visible. @default 1 */
+  readonly rerankSteps?: number | undefined
+  /** It answers none whose query has a smaller cosine to the one that it was made for, -1 to 1. @default 0.8 */
+  readonly driftLimit?: number | undefined
+  /**
+   * Whether choices are checked against what the radii of segments allow: `report` counts the KV heads whose choice is
+   * proven to be the exact one, `extend` reads every key that stands against a proof. Values are taken under the
+   * softmax denominators of the pool: with one query head a KV head and without jointHeads, an extended choice is that
+   * of an exact selector. Needs the current query and no prefilter. @default 'off'
+   */
+  readonly certify?: 'off' | 'report' | 'extend' | undefined
+}
+
+export interface SegmentSelectorOptions extends BudgetOptions, EstimateOptions {
+  readonly index: SegmentIndex
+  /** A segment selector of the sequence that this one's was copied from: averages and standing choices go on. @default none */
+  readonly continues?: NativeSelector | undefined
 }
 
 export interface ExactSelectorOptions extends BudgetOptions {}

@@ -6,6 +6,10 @@ export interface SelectorCounts {
   readonly calls: number
   readonly attendedTokens: number
   readonly pooledTokens: number
+  /** KV heads of calls whose choice is proven to be the exact one; 0 unless it was asked for. */
+  readonly certifiedHeads: number
+  /** Calls that an earlier choice answered. */
+  readonly reusedCalls: number
 }
 
 /** A native selector that counts its work. */

@@ -1,2 +1,2 @@
 export { resolveRule, type SelectionOptions, type SelectionRule } from './selection-rule.ts'
-export { SemanticIndex, uniformLayer } from './semantic-index.ts'
+export { type IndexOptions, SemanticIndex, uniformLayer } from './semantic-index.ts'

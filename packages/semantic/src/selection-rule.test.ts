@@ -7,8 +7,14 @@ test('fills in the defaults', () => {
     budgetTokens: 128,
     sinkTokens: 4,
     recentTokens: 16,
-    poolFactor: 2,
     jointHeads: true,
+    poolFactor: 2,
+    prefilterFactor: 0,
+    query: 'current',
+    emaDecay: 0.5,
+    rerankSteps: 1,
+    driftLimit: 0.8,
+    certify: 'off',
   })
 })
 
@@ -35,6 +41,16 @@ test.each([
   { budgetTokens: 64, poolFactor: -1 },
   { budgetTokens: 64, poolFactor: Number.POSITIVE_INFINITY },
   { budgetTokens: 64, jointHeads: 1 },
+  { budgetTokens: 64, prefilterFactor: 1 },
+  { budgetTokens: 64, prefilterFactor: -1 },
+  { budgetTokens: 64, query: 'max' },
+  { budgetTokens: 64, emaDecay: 2 },
+  { budgetTokens: 64, rerankSteps: 0 },
+  { budgetTokens: 64, driftLimit: -2 },
+  { budgetTokens: 64, certify: true },
+  { budgetTokens: 64, certify: 'report', query: 'mean' },
+  { budgetTokens: 64, certify: 'report', prefilterFactor: 4 },
+  { budgetTokens: 64, certify: 'extend', poolFactor: 0 },
   {},
 ])('refuses %o', (options) => {
   expect(() => resolveRule(options as never)).toThrow(OptionError)

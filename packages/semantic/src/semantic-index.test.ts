@@ -3,19 +3,32 @@ import { seededRandom } from '@kvasir/core/testing'
 import { availableBackends } from '@kvasir/kernels'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { headDim, heldRows, numHeads, numKvHeads, numLayers, profileOf } from '../test-fixtures/held-rows.ts'
-import { resolveRule } from './selection-rule.ts'
-import { SemanticIndex, uniformLayer } from './semantic-index.ts'
+import { resolveRule, type SelectionOptions } from './selection-rule.ts'
+import { type IndexOptions, SemanticIndex, uniformLayer } from './semantic-index.ts'
 
 const numTokens = 300
 const ends = Array.from({ length: 12 }, (_, i) => 24 * (i + 1)) // 288 closed, 12 open
 const queries = Array.from({ length: 6 }, (_, seed) => seededRandom(100 + seed).normals(numHeads * headDim, 2))
 
+/** Every kind of choice. */
+const choices: Partial<SelectionOptions>[] = [
+  {},
+  { jointHeads: false },
+  { poolFactor: 0 },
+  { sinkTokens: 0, recentTokens: 1 },
+  { prefilterFactor: 3 },
+  { query: 'mean' },
+  { query: 'ema', emaDecay: 0.9 },
+  { certify: 'report' },
+  { certify: 'extend' },
+]
+
 const backends = availableBackends().flatMap(({ backend, missing }) => (missing ? [] : backend))
 
 type Rows = Awaited<ReturnType<typeof heldRows>>
 
-async function indexOf({ profile, reader }: Rows, codeBits: 1 | 2 = 2): Promise<SemanticIndex> {
-  const index = SemanticIndex.open(profile, codeBits)
+async function indexOf({ profile, reader }: Rows, options: IndexOptions = {}): Promise<SemanticIndex> {
+  const index = SemanticIndex.open(profile, options)
   await index.extend(reader, ends)
   return index
 }
@@ -28,7 +41,7 @@ describe.each(backends)('on the %s kernels', (backend) => {
   afterAll(() => rows.kernels.dispose())
 
   test('an index covers what it was given, and forgets from a token on', async () => {
-    const index = SemanticIndex.open(rows.profile, 2)
+    const index = SemanticIndex.open(rows.profile)
     expect([index.numTokens, index.numSegments]).toEqual([0, 0])
     await index.extend(rows.reader, ends.slice(0, 3))
     await index.extend(rows.reader, [])
@@ -41,7 +54,7 @@ describe.each(backends)('on the %s kernels', (backend) => {
 
   test('it does not matter in how many calls an index grew, nor that it was cut back', async () => {
     const whole = await indexOf(rows)
-    const grown = SemanticIndex.open(rows.profile, 2)
+    const grown = SemanticIndex.open(rows.profile)
     for (const end of ends) await grown.extend(rows.reader, [end])
     grown.truncate(130)
     await grown.extend(rows.reader, ends.slice(5))
@@ -63,7 +76,7 @@ describe.each(backends)('on the %s kernels', (backend) => {
 
   test('every choice holds sinks, recent and open tokens, and the budget as the mean over heads', async () => {
     const index = await indexOf(rows)
-    for (const options of [{}, { jointHeads: false }, { poolFactor: 0 }, { sinkTokens: 0, recentTokens: 1 }]) {
+    for (const options of choices) {
       const rule = resolveRule({ budgetTokens: 64, ...options })
       for (const q of queries) {
         const chosen = await rows.choose(index.selector(rows.profile, rule), 0, q)
@@ -102,10 +115,70 @@ describe.each(backends)('on the %s kernels', (backend) => {
     }
   })
 
+  test('a choice answers the steps that follow until the query drifts, and goes on in a copy', async () => {
+    const index = await indexOf(rows)
+    const rule = resolveRule({ budgetTokens: 64, rerankSteps: 3 })
+    const first = index.selector(rows.profile, rule)
+    const q = queries[0]
+    const chosen = await rows.choose(first, 0, q, 298)
+    const copy = index.clone()
+    const second = copy.selector(rows.profile, rule, first)
+    for (const selector of [first, second]) {
+      const next = await rows.choose(selector, 0, q, 299)
+      expect(next).toEqual(chosen.map((indices) => [...indices, 298]))
+      expect(selector.counts().reusedCalls).toBe(1)
+    }
+    const away = q.map((x) => -x)
+    await rows.choose(first, 0, away, 300)
+    expect(first.counts()).toMatchObject({ calls: 3, reusedCalls: 1 })
+    expect(await rows.choose(second, 0, q, 300)).toEqual(chosen.map((indices) => [...indices, 298, 299]))
+    expect(second.counts()).toMatchObject({ calls: 2, reusedCalls: 2, pooledTokens: 0 })
+  })
+
+  test('a running query begins anew when a segment closes', async () => {
+    const index = await indexOf(rows)
+    const rule = resolveRule({ budgetTokens: 48, poolFactor: 0, query: 'mean' })
+    const current = resolveRule({ budgetTokens: 48, poolFactor: 0 })
+    const [first, second] = queries
+    const running = index.selector(rows.profile, rule)
+    await rows.choose(running, 0, first, 296)
+    const mean = first.map((x, i) => (x + second[i]) / 2)
+    expect(await rows.choose(running, 0, second, 297)).toEqual(
+      await rows.choose(index.selector(rows.profile, current), 0, mean, 297),
+    )
+    await index.extend(rows.reader, [290])
+    expect(await rows.choose(running, 0, second, 298)).toEqual(
+      await rows.choose(index.selector(rows.profile, current), 0, second, 298),
+    )
+  })
+
+  test('certificates are counted, and an extended pool holds at least what a pool does', async () => {
+    const index = await indexOf(rows, { codeBits: 4 })
+    for (const q of queries) {
+      const report = index.selector(rows.profile, resolveRule({ budgetTokens: 64, certify: 'report' }))
+      await rows.choose(report, 0, q)
+      expect(report.counts().certifiedHeads).toBeLessThanOrEqual(numKvHeads)
+      const extend = index.selector(rows.profile, resolveRule({ budgetTokens: 64, certify: 'extend' }))
+      const extended = await rows.choose(extend, 0, q)
+      expect(extend.counts().certifiedHeads).toBe(numKvHeads)
+      expect(extend.counts().pooledTokens).toBeGreaterThanOrEqual(numKvHeads * 128)
+      expect(extended.flat().length).toBe(64 * numKvHeads)
+    }
+  })
+
   test('bytes grow with tokens and bits', async () => {
-    const [one, two] = await Promise.all([indexOf(rows, 1), indexOf(rows, 2)])
-    expect(one.bytes).toBeGreaterThan(0)
-    expect(two.bytes).toBeGreaterThan(one.bytes)
+    const sizes = await Promise.all(
+      ([0, 1, 2, 4] as const).map(async (codeBits) => [
+        (await indexOf(rows, { codeBits, vectorBits: 8 })).bytes,
+        (await indexOf(rows, { codeBits })).bytes,
+      ]),
+    )
+    for (const [small, large] of sizes) expect(large).toBeGreaterThan(small)
+    for (const row of [0, 1]) {
+      const column = sizes.map((both) => both[row])
+      expect(column).toEqual([...column].sort((a, b) => a - b))
+      expect(new Set(column).size).toBe(4)
+    }
   })
 })
 
@@ -115,15 +188,15 @@ test.skipIf(backends.length < 2)(
     for (const seed of [1, 2, 3]) {
       const [cpu, plain] = await Promise.all([heldRows('cpu', numTokens, seed), heldRows('reference', numTokens, seed)])
       expect(cpu.reader.keys(1, 1, 0, numTokens)).toEqual(plain.reader.keys(1, 1, 0, numTokens))
-      for (const codeBits of [1, 2] as const) {
-        const indexes = [await indexOf(cpu, codeBits), await indexOf(plain, codeBits)]
-        for (const options of [{}, { jointHeads: false }, { poolFactor: 0 }]) {
+      for (const format of [{ codeBits: 1 }, {}, { codeBits: 4, vectorBits: 8 }] as IndexOptions[]) {
+        const indexes = [await indexOf(cpu, format), await indexOf(plain, format)]
+        for (const options of [{}, { jointHeads: false }, { poolFactor: 0 }, { prefilterFactor: 2 }]) {
           const rule = resolveRule({ budgetTokens: 64, ...options })
           for (const q of queries) {
             const mine = await cpu.choose(indexes[0].selector(cpu.profile, rule), 1, q)
             const theirs = await plain.choose(indexes[1].selector(plain.profile, rule), 1, q)
             const differing = mine.flatMap((indices, head) => indices.filter((index) => !theirs[head].includes(index)))
-            expect(differing.length, JSON.stringify({ seed, codeBits, options })).toBeLessThanOrEqual(1)
+            expect(differing.length, JSON.stringify({ seed, format, options })).toBeLessThanOrEqual(1)
           }
         }
       }
@@ -134,13 +207,13 @@ test.skipIf(backends.length < 2)(
 
 describe('misuse', () => {
   test('an engine without kernels is refused', () => {
-    expect(() => SemanticIndex.open(profileOf(undefined), 2)).toThrow(CapabilityError)
+    expect(() => SemanticIndex.open(profileOf(undefined))).toThrow(CapabilityError)
   })
 
   test('KV that lies elsewhere is refused', async () => {
     const { kernels, profile, reader } = await heldRows('reference', 16, 1)
     const elsewhere: KvReader = { numTokens: 16, keys: reader.keys, values: reader.values }
-    await expect(SemanticIndex.open(profile, 2).extend(elsewhere, [8])).rejects.toThrow(CapabilityError)
+    await expect(SemanticIndex.open(profile).extend(elsewhere, [8])).rejects.toThrow(CapabilityError)
     await kernels.dispose()
   })
 

@@ -1,6 +1,21 @@
-import { CapabilityError, type EngineProfile, type KvReader, type LayerShape } from '@kvasir/core'
-import { type CountingSelector, kernelsOf, nativeKvOf, type SegmentIndex } from '@kvasir/kernels'
+import { CapabilityError, checkKeys, type EngineProfile, type KvReader, type LayerShape } from '@kvasir/core'
+import {
+  type CodeBits,
+  type CountingSelector,
+  kernelsOf,
+  nativeKvOf,
+  type SegmentIndex,
+  type VectorBits,
+} from '@kvasir/kernels'
 import type { SelectionRule } from './selection-rule.ts'
+
+/** How much an index keeps. */
+export interface IndexOptions {
+  /** Bits a channel of a token's residual code; 0: tokens of a segment are not told apart. @default 2 */
+  readonly codeBits?: CodeBits | undefined
+  /** Bits a channel of a segment's mean; its deviation takes half of them. @default 16 */
+  readonly vectorBits?: VectorBits | undefined
+}
 
 /**
  * Segment vectors and token codes of one sequence on the engine's kernels: a mean key, a deviation a channel and a code
@@ -13,12 +28,16 @@ export class SemanticIndex {
     this.#index = index
   }
 
-  /** An empty index for sequences of this engine. Throws CapabilityError where its kernels or layers do not suit. */
-  static open(profile: EngineProfile, codeBits: 1 | 2): SemanticIndex {
+  /**
+   * An empty index for sequences of this engine. Throws CapabilityError where its kernels or layers do not suit,
+   * OptionError for an unknown option.
+   */
+  static open(profile: EngineProfile, options: IndexOptions = {}): SemanticIndex {
+    checkKeys('IndexOptions', options, ['codeBits', 'vectorBits'])
     const { layers } = profile.shape
     const { numKvHeads, headDim } = uniformLayer(profile)
     return new SemanticIndex(
-      kernelsOf(profile).createSegmentIndex({ numLayers: layers.length, numKvHeads, headDim, codeBits }),
+      kernelsOf(profile).createSegmentIndex({ ...options, numLayers: layers.length, numKvHeads, headDim }),
     )
   }
 
@@ -41,9 +60,12 @@ export class SemanticIndex {
     if (ends.length > 0) await this.#index.extend(nativeKvOf(kv), Int32Array.from(ends))
   }
 
-  /** A selector over this index, alive as long as it. */
-  selector(profile: EngineProfile, rule: SelectionRule): CountingSelector {
-    return kernelsOf(profile).createSegmentSelector({ ...rule, index: this.#index })
+  /**
+   * A selector over this index, alive as long as it; `continues`: the one of the sequence that this was copied from,
+   * whose running queries and standing choices go on.
+   */
+  selector(profile: EngineProfile, rule: SelectionRule, continues?: CountingSelector): CountingSelector {
+    return kernelsOf(profile).createSegmentSelector({ ...rule, index: this.#index, continues })
   }
 
   /** Forgets segments that end after numTokens. */

@@ -36,11 +36,16 @@ export async function heldRows(backend: 'cpu' | 'reference', numTokens: number, 
     values: (layer, kvHead, start, end) => arena.readRows('values', layer, kvHead, pages, start, end),
     native: { arena, pages },
   }
-  /** The indices that each KV head chooses for queries [numHeads][headDim] of one layer. */
-  const choose = async (selector: NativeSelector, layer: number, q: Float32Array): Promise<number[][]> => {
+  /** The indices that each KV head chooses for queries [numHeads][headDim] of one layer, of the first `held` rows. */
+  const choose = async (
+    selector: NativeSelector,
+    layer: number,
+    q: Float32Array,
+    held = numTokens,
+  ): Promise<number[][]> => {
     const batch = {
       rowStarts: Int32Array.of(0, 1),
-      contextTokens: Int32Array.of(numTokens),
+      contextTokens: Int32Array.of(held),
       pageStarts: Int32Array.of(0, numPages),
       pages,
     }

@@ -1,4 +1,5 @@
 import type { RunList } from '@kvasir/core'
+import type { SegmentIndexContents } from '../selection.ts'
 import type { SelectorCounts } from '../selector-counts.ts'
 import type { ResolvedTierOptions, TierCounts } from '../tier-options.ts'
 
@@ -99,7 +100,13 @@ export interface NativeBinding {
     kept: readonly (Handle | null)[],
   ): void
 
-  createSegmentIndex(numLayers: number, numKvHeads: number, headDim: number, codeBits: number): Handle
+  createSegmentIndex(
+    numLayers: number,
+    numKvHeads: number,
+    headDim: number,
+    codeBits: number,
+    vectorBits: number,
+  ): Handle
   /** Copies pages and ends in the call. */
   extendSegmentIndex(
     runtime: Handle,
@@ -112,11 +119,8 @@ export interface NativeBinding {
   segmentIndexState(index: Handle): { readonly numSegments: number; readonly numTokens: number; readonly bytes: number }
   truncateSegmentIndex(index: Handle, numTokens: number): void
   cloneSegmentIndex(index: Handle): Handle
-  readSegmentIndex(
-    index: Handle,
-    layer: number,
-    kvHead: number,
-  ): { readonly means: Float32Array; readonly deviations: Float32Array; readonly levels: Float32Array }
+  readSegmentIndex(index: Handle, layer: number, kvHead: number): SegmentIndexContents
+  /** query: 0 current, 1 mean, 2 ema; certify: 0 off, 1 report, 2 extend; continues: a segment selector whose state is copied. */
   createSegmentSelector(
     index: Handle,
     budgetTokens: number,
@@ -124,6 +128,13 @@ export interface NativeBinding {
     recentTokens: number,
     jointHeads: boolean,
     poolFactor: number,
+    prefilterFactor: number,
+    query: number,
+    emaDecay: number,
+    rerankSteps: number,
+    driftLimit: number,
+    certify: number,
+    continues: Handle | null,
   ): Handle
   createExactSelector(budgetTokens: number, sinkTokens: number, recentTokens: number, jointHeads: boolean): Handle
   selectorCounts(selector: Handle): SelectorCounts

@@ -1,8 +1,19 @@
-import { type IndexContents, KernelSegmentIndex } from '../kernel-segment-index.ts'
-import { KernelSelector, resolveExactOptions, resolveSegmentOptions } from '../kernel-selector.ts'
+import { KernelSegmentIndex } from '../kernel-segment-index.ts'
+import {
+  certifyKinds,
+  KernelSelector,
+  queryKinds,
+  resolveExactOptions,
+  resolveSegmentOptions,
+} from '../kernel-selector.ts'
 import type { PageArena } from '../page-arena.ts'
 import { ownResource } from '../resource.ts'
-import type { ExactSelectorOptions, SegmentIndexOptions, SegmentSelectorOptions } from '../selection.ts'
+import type {
+  ExactSelectorOptions,
+  SegmentIndexContents,
+  SegmentIndexOptions,
+  SegmentSelectorOptions,
+} from '../selection.ts'
 import type { SelectorCounts } from '../selector-counts.ts'
 import type { Handle, NativeBinding } from './binding.ts'
 import type { CpuArena } from './cpu-arena.ts'
@@ -17,8 +28,8 @@ export class CpuSegmentIndex extends KernelSegmentIndex {
 
   constructor(owner: CpuKernels, options: SegmentIndexOptions, handle?: Handle) {
     super(owner, options)
-    const { numLayers, numKvHeads, headDim, codeBits } = this
-    this.handle = handle ?? owner.binding.createSegmentIndex(numLayers, numKvHeads, headDim, codeBits)
+    const { numLayers, numKvHeads, headDim, codeBits, vectorBits } = this
+    this.handle = handle ?? owner.binding.createSegmentIndex(numLayers, numKvHeads, headDim, codeBits, vectorBits)
     this.#state = owner.binding.segmentIndexState(this.handle)
   }
 
@@ -52,12 +63,12 @@ export class CpuSegmentIndex extends KernelSegmentIndex {
   }
 
   protected copy(): CpuSegmentIndex {
-    const { numLayers, numKvHeads, headDim, codeBits } = this
+    const { numLayers, numKvHeads, headDim, codeBits, vectorBits } = this
     const handle = this.owner.binding.cloneSegmentIndex(this.handle)
-    return new CpuSegmentIndex(this.owner, { numLayers, numKvHeads, headDim, codeBits }, handle)
+    return new CpuSegmentIndex(this.owner, { numLayers, numKvHeads, headDim, codeBits, vectorBits }, handle)
   }
 
-  protected contents(layer: number, kvHead: number): IndexContents {
+  protected contents(layer: number, kvHead: number): SegmentIndexContents {
     return this.owner.binding.readSegmentIndex(this.handle, layer, kvHead)
   }
 
@@ -88,9 +99,23 @@ export class CpuSegmentSelector extends CpuSelector {
     const rule = resolveSegmentOptions(options)
     const index = ownResource('index', options.index, CpuSegmentIndex, owner)
     super(owner, index)
-    const { budgetTokens, sinkTokens, recentTokens, jointHeads, poolFactor } = rule
-    const create = owner.binding.createSegmentSelector
-    this.handle = create(index.handle, budgetTokens, sinkTokens, recentTokens, jointHeads, poolFactor)
+    const other = options.continues && ownResource('continues', options.continues, CpuSegmentSelector, owner)
+    other?.assertQuiet()
+    this.handle = owner.binding.createSegmentSelector(
+      index.handle,
+      rule.budgetTokens,
+      rule.sinkTokens,
+      rule.recentTokens,
+      rule.jointHeads,
+      rule.poolFactor,
+      rule.prefilterFactor,
+      queryKinds.indexOf(rule.query),
+      rule.emaDecay,
+      rule.rerankSteps,
+      rule.driftLimit,
+      certifyKinds.indexOf(rule.certify),
+      other?.handle ?? null,
+    )
   }
 }
 

@@ -1,16 +1,31 @@
 import { type RunList, runsOfIndices } from '@kvasir/core'
 import { KernelError } from '../errors.ts'
-import { type IndexContents, KernelSegmentIndex } from '../kernel-segment-index.ts'
-import { KernelSelector, resolveExactOptions, resolveSegmentOptions } from '../kernel-selector.ts'
+import { KernelSegmentIndex } from '../kernel-segment-index.ts'
+import {
+  type EstimateRule,
+  KernelSelector,
+  resolveEstimates,
+  resolveExactOptions,
+  resolveSegmentOptions,
+} from '../kernel-selector.ts'
 import type { PageArena } from '../page-arena.ts'
 import { ownResource } from '../resource.ts'
-import type { ExactSelectorOptions, SegmentIndexOptions, SegmentSelectorOptions, SequenceKv } from '../selection.ts'
+import type {
+  ExactSelectorOptions,
+  SegmentIndexContents,
+  SegmentIndexOptions,
+  SegmentSelectorOptions,
+  SequenceKv,
+} from '../selection.ts'
 import type { SelectorCounts } from '../selector-counts.ts'
 import type { PlainArena } from './plain-arena.ts'
 import type { PlainKeptRows } from './plain-kept-rows.ts'
 import type { ReferenceKernels } from './reference-kernels.ts'
-import { type BudgetRule, chooseTokens } from './selection/choose-tokens.ts'
+import { type BudgetRule, type Choice, chooseTokens } from './selection/choose-tokens.ts'
+import { segmentDensity } from './selection/estimate-scores.ts'
+import { scoreBound } from './selection/score-bound.ts'
 import { SegmentCodes } from './selection/segment-codes.ts'
+import { RunningQuery, StandingChoice } from './selection/selector-state.ts'
 
 export class PlainSegmentIndex extends KernelSegmentIndex {
   declare readonly owner: ReferenceKernels
@@ -18,8 +33,8 @@ export class PlainSegmentIndex extends KernelSegmentIndex {
 
   constructor(owner: ReferenceKernels, options: SegmentIndexOptions, codes?: SegmentCodes) {
     super(owner, options)
-    const { numLayers, numKvHeads, headDim, codeBits } = this
-    this.codes = codes ?? new SegmentCodes({ numLayers, numKvHeads, headDim, codeBits })
+    const { numLayers, numKvHeads, headDim, codeBits, vectorBits } = this
+    this.codes = codes ?? new SegmentCodes({ numLayers, numKvHeads, headDim, codeBits, vectorBits })
   }
 
   get numSegments(): number {
@@ -53,11 +68,15 @@ export class PlainSegmentIndex extends KernelSegmentIndex {
   }
 
   protected copy(): PlainSegmentIndex {
-    const { numLayers, numKvHeads, headDim, codeBits } = this
-    return new PlainSegmentIndex(this.owner, { numLayers, numKvHeads, headDim, codeBits }, this.codes.clone())
+    const { numLayers, numKvHeads, headDim, codeBits, vectorBits } = this
+    return new PlainSegmentIndex(
+      this.owner,
+      { numLayers, numKvHeads, headDim, codeBits, vectorBits },
+      this.codes.clone(),
+    )
   }
 
-  protected contents(layer: number, kvHead: number): IndexContents {
+  protected contents(layer: number, kvHead: number): SegmentIndexContents {
     return this.codes.read(layer, kvHead)
   }
 
@@ -82,78 +101,122 @@ export interface SelectInput {
 /** Chooses by the rules of `chooseTokens`, and counts. */
 export abstract class PlainSelector extends KernelSelector {
   declare readonly index: PlainSegmentIndex | undefined
-  protected abstract readonly rule: BudgetRule
-  /** Infinity: all candidates are scored exactly. */
-  protected abstract readonly poolFactor: number
-  #calls = 0
-  #attendedTokens = 0
-  #pooledTokens = 0
+  protected abstract readonly rule: BudgetRule & EstimateRule
+  readonly #queries = new Map<number, RunningQuery>()
+  readonly #choices = new Map<number, StandingChoice>()
+  #counts: SelectorCounts = { calls: 0, attendedTokens: 0, pooledTokens: 0, certifiedHeads: 0, reusedCalls: 0 }
 
-  select({ kv, layer, q, numHeads, scale, numTokens }: SelectInput): RunList {
+  select(input: SelectInput): RunList {
+    const { layer, q, numTokens } = input
+    const standing = entryOf(this.#choices, layer, () => new StandingChoice())
+    const running = entryOf(this.#queries, layer, () => new RunningQuery())
+    const numSegments = this.index?.numSegments ?? 0
+    const query = this.rule.query === 'current' ? q : running.next(q, numTokens, numSegments, this.rule)
+    const reused = standing.answer(q, numTokens, this.rule)
+    const choice = reused ?? this.#choose(input, query)
+    if (!reused) standing.stand(choice, q, numTokens)
+
+    const tokens = choice.tokens.map((chosen, kvHead) => {
+      const all = [...range(0, choice.first), ...chosen, ...range(choice.end, numTokens)]
+      return all.filter((token) => keeps(input, kvHead, token))
+    })
+    const { calls, attendedTokens, pooledTokens, certifiedHeads, reusedCalls } = this.#counts
+    this.#counts = {
+      calls: calls + 1,
+      attendedTokens: attendedTokens + tokens.reduce((sum, row) => sum + row.length, 0),
+      pooledTokens: pooledTokens + (reused ? 0 : choice.pooledTokens),
+      certifiedHeads: certifiedHeads + (reused ? 0 : choice.certifiedHeads),
+      reusedCalls: reusedCalls + (reused ? 1 : 0),
+    }
+    return runsOfIndices(tokens)
+  }
+
+  counts(): SelectorCounts {
+    return this.#counts
+  }
+
+  /** Goes on with what another selector has kept between steps. */
+  protected takeOver(other: PlainSelector): void {
+    other.assertQuiet()
+    if (this.rule.query !== 'current') for (const [layer, q] of other.#queries) this.#queries.set(layer, q.clone())
+    if (this.rule.rerankSteps > 1) for (const [layer, c] of other.#choices) this.#choices.set(layer, c.clone())
+  }
+
+  protected free(): void {}
+
+  #choose(input: SelectInput, estimateQuery: Float32Array): Choice {
+    const { kv, layer, q, numHeads, scale, numTokens } = input
     const arena = kv.arena as PlainArena
     const { numKvHeads, headDim } = arena
     const group = numHeads / numKvHeads
-    const queryOf = (head: number) => q.subarray(head * headDim, (head + 1) * headDim)
-    const choice = chooseTokens({
+    const of = (queries: Float32Array, head: number) => queries.subarray(head * headDim, (head + 1) * headDim)
+    const segmentsOf = (head: number) =>
+      (this.index as PlainSegmentIndex).codes.segments(layer, Math.floor(head / group))
+    const { ends, shape } = this.index?.codes ?? { ends: null, shape: null }
+    return chooseTokens({
       ...this.rule,
       numTokens,
       numKvHeads,
       group,
-      indexedTokens: this.index?.numTokens ?? numTokens,
-      poolFactor: this.poolFactor,
-      exactScores: (head, tokens) =>
+      ends,
+      keeps: (kvHead, token) => keeps(input, kvHead, token),
+      exactScores: (head, tokens, estimated) =>
         tokens.map((token) => {
           const key = arena.row('keys', layer, Math.floor(head / group), kv.pages, token)
-          return scale * queryOf(head).reduce((sum, x, i) => sum + x * (key[i] as number), 0)
+          return scale * of(estimated ? estimateQuery : q, head).reduce((sum, x, i) => sum + x * (key[i] as number), 0)
         }),
-      estimatedScores: (head, start, end) =>
-        (this.index as PlainSegmentIndex).codes.estimate(
-          layer,
-          Math.floor(head / group),
-          queryOf(head),
-          scale,
-          start,
-          end,
-        ),
+      estimatedScores: (head, tokens) => {
+        const { codes } = this.index as PlainSegmentIndex
+        const kvHead = Math.floor(head / group)
+        const scores = codes.estimate(layer, kvHead, of(estimateQuery, head), scale, 0, codes.numTokens)
+        return tokens.map((token) => scores[token] as number)
+      },
+      scoreBounds: (head, tokens) => {
+        const bounds = segmentsOf(head).map((segment) => scoreBound(segment, of(q, head), scale, shape!.codeBits))
+        return tokens.map((token) => bounds[ends!.findIndex((end) => token < end)] as number)
+      },
+      densities: (head) => segmentsOf(head).map((segment) => segmentDensity(segment, of(estimateQuery, head), scale)),
     })
-    this.#calls++
-    this.#pooledTokens += choice.pooledTokens
-    for (const tokens of choice.tokens) this.#attendedTokens += tokens.length
-    return runsOfIndices(choice.tokens)
   }
-
-  counts(): SelectorCounts {
-    return { calls: this.#calls, attendedTokens: this.#attendedTokens, pooledTokens: this.#pooledTokens }
-  }
-
-  protected free(): void {}
 }
 
 export class PlainSegmentSelector extends PlainSelector {
   readonly kind = 'segment-codes'
-  protected readonly rule: BudgetRule
-  protected readonly poolFactor: number
+  protected readonly rule: BudgetRule & EstimateRule
 
   constructor(owner: ReferenceKernels, options: SegmentSelectorOptions) {
-    const { poolFactor, ...rule } = resolveSegmentOptions(options)
+    const rule = resolveSegmentOptions(options)
     super(owner, ownResource('index', options.index, PlainSegmentIndex, owner))
     this.rule = rule
-    this.poolFactor = poolFactor
+    const { continues } = options
+    if (continues) this.takeOver(ownResource('continues', continues, PlainSegmentSelector, owner))
   }
 }
 
 export class PlainExactSelector extends PlainSelector {
   readonly kind = 'exact-scores'
-  protected readonly rule: BudgetRule
-  protected readonly poolFactor = Infinity
+  protected readonly rule: BudgetRule & EstimateRule
 
   constructor(owner: ReferenceKernels, options: ExactSelectorOptions) {
     const rule = resolveExactOptions(options)
     super(owner)
-    this.rule = rule
+    this.rule = { ...rule, ...resolveEstimates({}) }
   }
 }
 
+/** The current token's row always stands. */
+function keeps({ kept, layer, numTokens }: SelectInput, kvHead: number, token: number): boolean {
+  return token === numTokens - 1 || (kept?.keeps(layer, kvHead, token) ?? true)
+}
+
+function entryOf<T>(map: Map<number, T>, key: number, make: () => T): T {
+  const known = map.get(key)
+  if (known !== undefined) return known
+  const made = make()
+  map.set(key, made)
+  return made
+}
+
 function range(start: number, end: number): number[] {
-  return Array.from({ length: end - start }, (_, i) => start + i)
+  return Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i)
 }

@@ -1,11 +1,12 @@
 import { OptionError } from '@kvasir/core'
+import { resolveRule } from '@kvasir/semantic'
 import { describe, expect, test } from 'vitest'
 import { resolveKvasir } from './options.ts'
 
 test('defaults', () => {
   expect(resolveKvasir({ budgetTokens: 256 })).toEqual({
     mode: 'kvasir',
-    rule: { budgetTokens: 256, sinkTokens: 4, recentTokens: 16, poolFactor: 2, jointHeads: true },
+    rule: resolveRule({ budgetTokens: 256, sinkTokens: 4, recentTokens: 16, poolFactor: 2, jointHeads: true }),
     codeBits: 2,
     minSegmentTokens: 4,
     maxSegmentTokens: 64,

@@ -44,7 +44,7 @@ export class KvasirSession implements PolicySession {
   static open(profile: EngineProfile, options: ResolvedKvasir): KvasirSession {
     const { minSegmentTokens, maxSegmentTokens, pieceTokens } = options
     const bounds = SentenceBounds.open(minSegmentTokens, maxSegmentTokens, pieceTokens)
-    return new KvasirSession(profile, options, bounds, SemanticIndex.open(profile, options.codeBits))
+    return new KvasirSession(profile, options, bounds, SemanticIndex.open(profile, { codeBits: options.codeBits }))
   }
 
   async retain(view: PrefillView): Promise<RetainPlan> {

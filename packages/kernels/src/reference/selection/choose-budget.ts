@@ -11,18 +11,18 @@ interface Candidate {
 }
 
 /**
- * Tokens that each row keeps of `perRow` a row on average, ascending. Not joint: its best perRow. Joint: its best
- * floor(perRow / 4), then the best remaining of any row until rows * perRow are taken. Equal values: the lower token,
- * then the lower row.
+ * Tokens that each row keeps, ascending. Not joint: its best wanted[row]. Joint: its best floor(wanted[row] / 4), then
+ * the best remaining of any row until the sum of `wanted` is taken. Equal values: the lower token, then the lower row.
  */
-export function chooseBudget(rows: readonly ValueRow[], perRow: number, joint: boolean): number[][] {
-  const first = joint ? Math.floor(perRow / 4) : perRow
+export function chooseBudget(rows: readonly ValueRow[], wanted: readonly number[], joint: boolean): number[][] {
   const ranked = rows.map(({ tokens, values }, row) =>
     tokens.map((token, i): Candidate => ({ row, token, value: values[i] as number })).sort(byRank),
   )
-  const own = ranked.flatMap((candidates) => candidates.slice(0, first))
-  const rest = ranked.flatMap((candidates) => candidates.slice(first)).sort(byRank)
-  const taken = joint ? own.concat(rest.slice(0, rows.length * perRow - own.length)) : own
+  const shares = wanted.map((tokens) => (joint ? Math.floor(tokens / 4) : tokens))
+  const own = ranked.flatMap((candidates, row) => candidates.slice(0, shares[row]))
+  const rest = ranked.flatMap((candidates, row) => candidates.slice(shares[row])).sort(byRank)
+  const all = wanted.reduce((sum, tokens) => sum + tokens, 0)
+  const taken = joint ? own.concat(rest.slice(0, all - own.length)) : own
   return rows.map((_, row) =>
     taken
       .filter((candidate) => candidate.row === row)

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import type { CodeBits, VectorBits } from '../../selection.ts'
 import { SegmentCodes } from './segment-codes.ts'
 import { normals } from './test-numbers.ts'
 
-const shape = { numLayers: 2, numKvHeads: 2, headDim: 20, codeBits: 2 } as const
+const shape = { numLayers: 2, numKvHeads: 2, headDim: 20, codeBits: 2, vectorBits: 16 } as const
 const keys = normals(4 * 60 * 20, 1)
 const readKeys = (layer: number, kvHead: number, start: number, end: number) =>
   Array.from({ length: end - start }, (_, i) => {
@@ -55,9 +56,16 @@ describe('SegmentCodes', () => {
     expect(Math.sqrt(error / (60 * 20))).toBeLessThan(0.4)
   })
 
-  it('counts bytes as native code lays them out', () => {
-    const big = new SegmentCodes({ numLayers: 1, numKvHeads: 1, headDim: 64, codeBits: 2 })
-    big.add(() => Array.from({ length: 25 }, (_, i) => normals(64, i + 1)), 25)
-    expect(big.bytes).toBe(25 * 16 + 64 * 3 + 4)
+  it('counts bytes as native code lays them out: 11, 8 and 5 % of float16 KV at 25 tokens a segment', () => {
+    const share = (codeBits: CodeBits, vectorBits: VectorBits) => {
+      const big = new SegmentCodes({ numLayers: 1, numKvHeads: 1, headDim: 64, codeBits, vectorBits })
+      big.add(() => Array.from({ length: 25 }, (_, i) => normals(64, i + 1)), 25)
+      return big.bytes / (25 * 2 * 64 * 2)
+    }
+    expect(share(2, 16)).toBe((25 * 16 + 64 * 3 + 6) / 6400)
+    expect(share(2, 16)).toBeLessThan(0.11)
+    expect(share(2, 8)).toBeLessThan(0.08)
+    expect(share(1, 8)).toBeLessThan(0.05)
+    expect(share(0, 16)).toBeLessThan(0.035)
   })
 })

@@ -1,12 +1,14 @@
+import type { CodeBits, SegmentIndexContents, VectorBits } from '../../selection.ts'
 import { type EncodedSegment, encodeSegment } from './encode-segment.ts'
 import { estimateScores } from './estimate-scores.ts'
-import { type CodeBits, levelOf } from './residual-codes.ts'
+import { levelOf } from './residual-codes.ts'
 
 export interface SegmentCodesShape {
   readonly numLayers: number
   readonly numKvHeads: number
   readonly headDim: number
   readonly codeBits: CodeBits
+  readonly vectorBits: VectorBits
 }
 
 /** Reads K rows [start, end) of one (layer, KV head). */
@@ -29,20 +31,20 @@ export class SegmentCodes {
     return this.ends.at(-1) ?? 0
   }
 
-  /** Bytes as native code lays them out: 3 a channel (of 16 at a time) and 4 a segment, the codes a token (64 channels at a time). */
+  /** Bytes as native code lays them out, without its spare room: channels of vectors 16 at a time, of codes 64. */
   get bytes(): number {
-    const { headDim, codeBits } = this.shape
-    const segmentBytes = Math.ceil(headDim / 16) * 48 + 4
+    const { headDim, codeBits, vectorBits } = this.shape
+    const segmentBytes = Math.ceil(headDim / 16) * (vectorBits === 16 ? 48 : 24) + 6
     const tokenBytes = Math.ceil(headDim / 64) * 8 * codeBits
     return this.#rows.length * (this.ends.length * segmentBytes + this.numTokens * tokenBytes)
   }
 
   /** Adds the segment [numTokens, end). */
   add(readKeys: ReadKeys, end: number): void {
-    const { numKvHeads, codeBits } = this.shape
+    const { numKvHeads, codeBits, vectorBits } = this.shape
     this.#rows.forEach((segments, row) => {
       const keys = readKeys(Math.floor(row / numKvHeads), row % numKvHeads, this.numTokens, end)
-      segments.push(encodeSegment(keys, codeBits))
+      segments.push(encodeSegment(keys, codeBits, vectorBits))
     })
     this.ends.push(end)
   }
@@ -74,8 +76,7 @@ export class SegmentCodes {
     return Float64Array.from(scores.flat().slice(start, end))
   }
 
-  /** Mean and deviation [segments][headDim], levels of the tokens [numTokens][headDim]. */
-  read(layer: number, kvHead: number): { means: Float32Array; deviations: Float32Array; levels: Float32Array } {
+  read(layer: number, kvHead: number): SegmentIndexContents {
     const segments = this.segments(layer, kvHead)
     const { codeBits } = this.shape
     return {
@@ -86,6 +87,7 @@ export class SegmentCodes {
       levels: Float32Array.from(
         segments.flatMap(({ codes }) => codes.flatMap((row) => Array.from(row, (code) => levelOf(code, codeBits)))),
       ),
+      radii: Float32Array.from(segments, ({ radius }) => radius),
     }
   }
 }
