@@ -48,7 +48,14 @@ function buildParts(
   const { numLayers, numHeads, numKvHeads, headDim } = config
   const { contextTokens, maxBatch, chunkTokens, mode } = options
   const capacityPages = Math.ceil(options.kvCapacityTokens / pageTokens)
-  const arena = kernels.createArena({ numLayers, numKvHeads, headDim, capacityPages, type: options.kvType })
+  const arena = kernels.createArena({
+    numLayers,
+    numKvHeads,
+    headDim,
+    capacityPages,
+    type: options.kvType,
+    ...(options.kvTier && { tier: options.kvTier }),
+  })
   const lists = kernels.createRunLists(maxBatch, numKvHeads, numHeads)
   const maxPages = Math.ceil(contextTokens / pageTokens)
   const workspace = createWorkspace(kernels, config, Math.max(chunkTokens, maxBatch), maxBatch, maxPages)

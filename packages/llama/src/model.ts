@@ -9,6 +9,7 @@ import {
   privateScope,
   type Scope,
 } from '@kvasir/core'
+import type { TierCounts, TierNote } from '@kvasir/kernels'
 import type { ChatTemplate } from './chat.ts'
 import type { LlamaConfig } from './config.ts'
 import { type DecodeStep, decode } from './decode.ts'
@@ -75,6 +76,16 @@ export class LlamaModel implements AsyncDisposable {
   /** Most tokens of a sequence. */
   get contextTokens(): number {
     return this.#loaded.parts.contextTokens
+  }
+
+  /** What the lower tier of KV rows holds and has moved, all sequences together; null without one. */
+  tierCounts(): TierCounts | null {
+    return this.#loaded.parts.arena.counts()
+  }
+
+  /** What was asked of the tier and not given, such as direct access to its file. */
+  get tierNotes(): readonly TierNote[] {
+    return this.#loaded.parts.arena.notes
   }
 
   /** An empty sequence. Throws CapabilityError where the policy needs what this engine lacks. */

@@ -1,5 +1,5 @@
 import { checkInteger, checkKeys, checkOneOf, pageTokens, type QuarantineEvent } from '@kvasir/core'
-import type { Kernels } from '@kvasir/kernels'
+import type { Kernels, TierOptions } from '@kvasir/kernels'
 
 export interface LlamaOptions {
   /** Path of a GGUF file. Required. */
@@ -10,6 +10,8 @@ export interface LlamaOptions {
   readonly mode?: 'exact' | 'fast'
   /** How KV rows are stored. @default 'f16' */
   readonly kvType?: 'f16' | 'f32'
+  /** Keeps KV rows in a lower tier and a bounded part of them hot; see `tieredKv` of @kvasir/tier. @default all rows in memory */
+  readonly kvTier?: TierOptions
   /** Most tokens of a sequence. @default the model's own context, at most 8,192 */
   readonly contextTokens?: number
   /** Tokens of KV memory that all sequences share; taken from the system as it fills. @default twice contextTokens */
@@ -27,6 +29,7 @@ const optionNames = [
   'kernels',
   'mode',
   'kvType',
+  'kvTier',
   'contextTokens',
   'kvCapacityTokens',
   'maxBatch',
@@ -37,6 +40,7 @@ const optionNames = [
 export interface ResolvedOptions {
   readonly mode: 'exact' | 'fast'
   readonly kvType: 'f16' | 'f32'
+  readonly kvTier: TierOptions | undefined
   readonly contextTokens: number
   readonly kvCapacityTokens: number
   readonly maxBatch: number
@@ -55,6 +59,7 @@ export function resolveOptions(options: LlamaOptions, trainedTokens: number): Re
   checkInteger('contextTokens', contextTokens, 1, trainedTokens)
   return {
     mode: checkOneOf('mode', options.mode ?? 'fast', ['exact', 'fast']),
+    kvTier: options.kvTier,
     kvType: checkOneOf('kvType', options.kvType ?? 'f16', ['f16', 'f32']),
     contextTokens,
     kvCapacityTokens: checkInteger('kvCapacityTokens', options.kvCapacityTokens ?? 2 * contextTokens, pageTokens),
