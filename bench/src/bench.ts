@@ -9,6 +9,7 @@ import { measurePeakMemory } from './peak-memory.ts'
 import { type BenchReport, type BenchRow, describeMachine } from './report.ts'
 import { measureRoofs } from './roofs.ts'
 import { benchSegment } from './segment.ts'
+import { type TierName, tierNames } from './tiers.ts'
 
 export const benchNames = ['prefill', 'decode', 'segment'] as const
 export type BenchName = (typeof benchNames)[number]
@@ -31,6 +32,8 @@ export interface BenchOptions {
   readonly policies?: readonly string[]
   /** Tokens a KV head, for policies that name none themselves. @default 256 */
   readonly budgets?: readonly number[]
+  /** Lower tiers to decode from as well, under each policy that has a budget. @default none */
+  readonly tiers?: readonly TierName[]
   /** Of both engines. @default the physical cores that the process may use */
   readonly threads?: number
   /** Rounds in which each contestant runs once. @default 5 */
@@ -47,6 +50,7 @@ const optionNames = [
   'lengths',
   'policies',
   'budgets',
+  'tiers',
   'threads',
   'pairs',
   'onProgress',
@@ -62,6 +66,9 @@ export interface Bench {
   readonly pairs: number
   /** Policies to decode under. */
   readonly arms: readonly BenchArm[]
+  readonly tiers: readonly TierName[]
+  readonly modelPath: string
+  readonly kernels: Kernels
   readonly progress: (label: string) => void
 }
 
@@ -108,7 +115,8 @@ async function benchEngine(
   const peer = against ? { name: against, engine: await openPeer({ model: path, threads, contextTokens }) } : null
   try {
     const tokens = tokensOf(model, options.text, contextTokens)
-    const bench: Bench = { model, peer, tokens, pairs, arms, progress }
+    const tiers = options.tiers ?? []
+    const bench: Bench = { model, peer, tokens, pairs, arms, tiers, modelPath: path, kernels, progress }
     progress('roofs')
     const rows = await measureRoofs(threads)
     for (const { what, length } of jobs) {
@@ -129,6 +137,7 @@ function checkOptions(options: BenchOptions): void {
     throw new OptionError({ parameter: 'what', expected: `some of ${benchNames.join(', ')}`, got: 'nothing' })
   }
   for (const what of options.what) checkOneOf('what', what, benchNames)
+  for (const tier of options.tiers ?? []) checkOneOf('tiers', tier, tierNames)
   armsOf(options)
   for (const length of options.lengths ?? []) checkInteger('lengths', length, 1)
   if (options.against !== undefined) checkOneOf('against', options.against, peerNames)

@@ -3,56 +3,98 @@ import { createSampler, type Sequence } from '@kvasir/llama'
 import type { Bench } from './bench.ts'
 import { type Contestant, pairedRow, takeTurns, timeRow } from './pairs.ts'
 import type { BenchRow } from './report.ts'
+import { openTiered } from './tiers.ts'
 
 /** Tokens decoded in one turn: the mean is over these, at lengths from `length` to `length + turnTokens`. */
 export const turnTokens = 32
 
-const fullCache = 'full cache'
-
-/** Ours with the full cache and with each policy, and the peer with its full cache, in turns on the same tokens. */
+/**
+ * Ours with the full cache, with each policy and with its rows in lower tiers, and the peer with its full cache, in turns
+ * on the same tokens.
+ */
 export async function benchDecode(bench: Bench, length: number): Promise<BenchRow[]> {
-  const { model, peer, tokens, pairs, progress, arms } = bench
-  const prompt = tokens.subarray(0, length)
-  const fed = tokens.subarray(length, length + turnTokens)
-  progress(`decode ${length}, prefill`)
-  const fitting = arms.filter(({ budget }) => budget === null || length > 2 * budget)
-  await using full = model.createSequence({ observe: observedBy(fitting.map(({ policy }) => policy)) })
-  await full.prefill(prompt)
-  await peer?.engine.prefill(prompt)
-  const forks = await Promise.all(fitting.map(({ policy }) => full.fork({ policy })))
-  const contestants: Record<string, Contestant> = { full: () => timeDecode(full, fed) }
-  if (peer) contestants.theirs = () => peer.engine.decode(fed)
-  forks.forEach((fork, at) => {
-    contestants[`arm ${at}`] = () => timeDecode(fork, fed)
-  })
-  const times = await takeTurns(contestants, pairs, () => progress(`decode ${length}`))
-  const against = (label: { name: string; shape: string }, ours: number[], theirs: number[], name: string) =>
-    pairedRow({ ...label, unit }, (ms) => ms, ours, theirs, name)
-
-  const label = { name: 'decode full', shape: `length=${length}` }
-  const rows = peer
-    ? [against(label, times.full, times.theirs, peer.name)]
-    : [timeRow({ ...label, unit }, (ms) => ms, times.full)]
-  fitting.forEach(({ name, budget }, at) => {
-    const shape = `length=${length}${budget === null ? '' : `,budget=${budget}`}`
-    const own = { name: `decode ${name}`, shape }
-    rows.push(against(own, times[`arm ${at}`], times.full, fullCache))
-    if (peer) rows.push(against(own, times[`arm ${at}`], times.theirs, peer.name))
-  })
-  for (const fork of forks) await fork.dispose()
-  return rows
-}
-
-/** What the policies together must see of the prompt's attention. */
-function observedBy(policies: readonly CachePolicy[]): ObservedAttention {
-  const observes = policies.map(({ effects }) => effects.observes)
-  return {
-    windowTokens: Math.max(0, ...observes.map((wish) => wish?.windowTokens ?? 0)),
-    allRows: observes.some((wish) => wish?.allRows ?? false),
+  const opened: AsyncDisposable[] = []
+  try {
+    return await timeSides(bench, length, opened)
+  } finally {
+    for (const one of opened.reverse()) await one[Symbol.asyncDispose]()
   }
 }
 
-const unit = 'ms/token'
+/** What it opens it adds to `opened`. */
+async function timeSides(bench: Bench, length: number, opened: AsyncDisposable[]): Promise<BenchRow[]> {
+  const { model, peer, tokens, pairs, progress } = bench
+  const fed = tokens.subarray(length, length + turnTokens)
+  const prompt = tokens.subarray(0, length)
+  progress(`decode ${length}, prefill`)
+  const full = model.createSequence({ observe: observedBy(bench.arms.map(({ policy }) => policy)) })
+  opened.push(full)
+  await full.prefill(prompt)
+  await peer?.engine.prefill(prompt)
+  const sides = await openSides(bench, full, length, opened)
+  const contestants: Record<string, Contestant> = { full: () => timeDecode(full, fed) }
+  if (peer) contestants.theirs = () => peer.engine.decode(fed)
+  for (const { key, sequence } of sides) contestants[key] = () => timeDecode(sequence, fed)
+  const times = await takeTurns(contestants, pairs, () => progress(`decode ${length}`))
+
+  const row = (name: string, shape: string, ours: string, theirs?: string, against?: string) => {
+    const label = { name, shape, unit: 'ms/token' }
+    if (theirs === undefined || against === undefined) return timeRow(label, (ms) => ms, times[ours])
+    return pairedRow(label, (ms) => ms, times[ours], times[theirs], against)
+  }
+  const rows = [row('decode full', `length=${length}`, 'full', ...(peer ? (['theirs', peer.name] as const) : []))]
+  for (const { key, name, shape, above } of sides) {
+    rows.push(row(name, shape, key, 'full', 'full cache'))
+    if (peer) rows.push(row(name, shape, key, 'theirs', peer.name))
+    if (above) rows.push(row(name, shape, key, above, 'rows in memory'))
+  }
+  return rows
+}
+
+/** Something that decodes beside the full cache. */
+interface Side {
+  readonly key: string
+  readonly name: string
+  readonly shape: string
+  readonly sequence: Sequence
+  /** Key of the same policy with all rows in memory. */
+  readonly above?: string
+}
+
+async function openSides(
+  { arms, tiers, modelPath, model, kernels, tokens }: Bench,
+  full: Sequence,
+  length: number,
+  opened: AsyncDisposable[],
+): Promise<Side[]> {
+  const sides: Side[] = []
+  for (const { name, budget, policy } of arms) {
+    if (budget !== null && length <= 2 * budget) continue
+    const shape = `length=${length}${budget === null ? '' : `,budget=${budget}`}`
+    const key = `${name} ${budget}`
+    const fork = await full.fork({ policy })
+    opened.push(fork)
+    sides.push({ key, name: `decode ${name}`, shape, sequence: fork })
+    for (const tier of budget === null ? [] : tiers) {
+      const [prompt, contextTokens] = [tokens.subarray(0, length), length + turnTokens]
+      const options = {
+        model: modelPath,
+        config: model.config,
+        kernels,
+        contextTokens,
+        prompt,
+        policy,
+        budgetTokens: budget ?? 0,
+      }
+      const tiered = await openTiered(tier, options)
+      opened.push(tiered)
+      const { sequence, hotBytes } = tiered
+      const hot = `${shape},tier=${tier},hotMB=${(hotBytes / 1e6).toFixed(0)}`
+      sides.push({ key: `${key} ${tier}`, name: `decode ${name}, ${tier} tier`, shape: hot, sequence, above: key })
+    }
+  }
+  return sides
+}
 
 /** Milliseconds a token, a greedy draw each; then forgets the tokens, so that every turn starts at the same length. */
 async function timeDecode(sequence: Sequence, tokens: Int32Array): Promise<number> {

@@ -1,4 +1,13 @@
-import { type BenchName, type BenchReport, type BenchRow, benchNames, type PeerName, runBench } from '@kvasir/bench'
+import {
+  type BenchName,
+  type BenchReport,
+  type BenchRow,
+  benchNames,
+  type PeerName,
+  runBench,
+  type TierName,
+  tierNames,
+} from '@kvasir/bench'
 import { checkOneOf } from '@kvasir/core'
 import type { Command } from 'commander'
 import { integer, integerList, repeated } from '../arguments.ts'
@@ -12,6 +21,7 @@ interface BenchFlags {
   readonly length?: readonly number[]
   readonly policy?: readonly string[]
   readonly budget?: readonly number[]
+  readonly tier?: readonly string[]
   readonly threads?: number
   readonly pairs: number
   readonly json?: true
@@ -27,6 +37,11 @@ export function addBenchCommand(program: Command): void {
     .option('--length <n,...>', 'tokens in the sequence', integerList('--length', 1))
     .option('--policy <spec>', 'policy to decode under (default: sentence-kv); may be given more than once', repeated)
     .option('--budget <n,...>', 'tokens a KV head (default: 256)', integerList('--budget', 1))
+    .option(
+      '--tier <name>',
+      `decode from a lower tier as well: ${tierNames.join(', ')}; may be given more than once`,
+      repeated,
+    )
     .option('--threads <n>', 'threads of each engine (default: the physical cores)', integer('--threads', 1, 256))
     .option('--pairs <n>', 'rounds in which each takes its turn', integer('--pairs', 1), 5)
     .option('--json', 'print one JSON object')
@@ -35,7 +50,7 @@ export function addBenchCommand(program: Command): void {
 
 async function measure(
   what: string[],
-  { model, against, length, policy, budget, threads, pairs, json }: BenchFlags,
+  { model, against, length, policy, budget, tier, threads, pairs, json }: BenchFlags,
 ): Promise<void> {
   const report = await runBench({
     what: what.map((name) => checkOneOf('what', name as BenchName, benchNames)),
@@ -46,6 +61,7 @@ async function measure(
     ...(length && { lengths: length }),
     ...(policy && { policies: policy }),
     ...(budget && { budgets: budget }),
+    ...(tier && { tiers: tier.map((name) => checkOneOf('--tier', name as TierName, tierNames)) }),
     ...(threads && { threads }),
     onProgress: changes(note),
   })
