@@ -34,6 +34,19 @@ void HostTier::write(Context& context, int layer, const float* keys, const float
   }
 }
 
+void HostTier::expect(int layer, int page, int kvHead, int row) const {
+  constexpr std::size_t line = 64;
+  const RowFormat& rows = format_.rows;
+  const std::size_t values =
+      rows.type() == LowerType::f16 ? rows.hotRowBytes() : static_cast<std::size_t>(shape_.headDim);
+  const std::uint8_t* key = tile(layer, page) + static_cast<std::size_t>(kvHead) * format_.blockBytes() +
+                            static_cast<std::size_t>(row) * values;
+  for (std::size_t at = 0; at < values; at += line) {
+    __builtin_prefetch(key + at);
+    __builtin_prefetch(key + rows.partBytes() + at);
+  }
+}
+
 void HostTier::fill(int layer, Fill& fill) {
   format_.decode(tile(layer, fill.page) + static_cast<std::size_t>(fill.kvHead) * format_.blockBytes(), fill, kAllRows);
   fill.rows[0] = fill.rows[1] = 0;

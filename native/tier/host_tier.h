@@ -13,6 +13,7 @@ class HostTier final : public LowerTier {
   void write(Context& context, int layer, const float* keys, const float* values, const std::int32_t* slots,
              int rows) override;
   unsigned heldRows(int layer, int page) const override { return held_[number(layer, page)]; }
+  void expect(int layer, int page, int kvHead, int row) const override;
   void fill(int layer, Fill& fill) override;
   void copyPage(int layer, int from, int to) override;
   double bytes() const override { return static_cast<double>(tiles_) * static_cast<double>(format_.tileBytes()); }

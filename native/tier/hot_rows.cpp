@@ -5,17 +5,12 @@
 namespace kvasir::tier {
 namespace {
 
-// Slots of one row stand in groups of 16, K rows before V rows: the same strides as a block.
-std::size_t memoryFor(const ArenaShape& shape, bool blocks, int slots) {
-  const std::size_t groups = static_cast<std::size_t>(blocks ? slots : (slots + kPageTokens - 1) / kPageTokens);
-  return groups * 2 * shape.partBytes();
-}
-
 unsigned rowsOf(const Unit& unit, bool blocks) { return blocks ? kAllRows : 1u << unit.first; }
 
 }  // namespace
 
-HotRows::HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, LowerTier& lower, IoThreads* threads)
+HotRows::HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, std::uint8_t* memory, LowerTier& lower,
+                 IoThreads* threads)
     : shape_(shape),
       layer_(layer),
       blocks_(blocks),
@@ -23,10 +18,18 @@ HotRows::HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, Low
       threads_(threads),
       cache_(slots),
       states_(static_cast<std::size_t>(slots)),
-      memory_(memoryFor(shape, blocks, slots)) {}
+      memory_(memory),
+      groupBytes_(2 * shape.partBytes()),
+      rowBytes_(shape.rowBytes()) {}
 
 HotRows::~HotRows() {
   for (const auto& [slot, job] : coming_) threads_->cancel(*job);
+}
+
+// Slots of one row stand in groups of 16, K rows before V rows: the same strides as a block.
+std::size_t HotRows::memoryFor(const ArenaShape& shape, bool blocks, int slots) {
+  const std::size_t groups = static_cast<std::size_t>(blocks ? slots : (slots + kPageTokens - 1) / kPageTokens);
+  return groups * 2 * shape.partBytes();
 }
 
 double HotRows::bytesFor(const ArenaShape& shape, bool blocks, int slots) {
@@ -43,19 +46,6 @@ int HotRows::slotsWithin(const ArenaShape& shape, bool blocks, double bytes) {
     else high = middle - 1;
   }
   return low;
-}
-
-std::uint64_t HotRows::keyOf(const Unit& unit) const {
-  const std::uint64_t place =
-      blocks_ ? static_cast<std::uint64_t>(unit.page)
-              : static_cast<std::uint64_t>(unit.page) * kPageTokens + static_cast<std::uint64_t>(unit.first);
-  return place * static_cast<std::uint64_t>(shape_.numKvHeads) + static_cast<std::uint64_t>(unit.kvHead);
-}
-
-std::uint8_t* HotRows::place(int slot, int row) const {
-  const std::size_t group = static_cast<std::size_t>(blocks_ ? slot : slot / kPageTokens);
-  const std::size_t at = static_cast<std::size_t>(blocks_ ? row : slot % kPageTokens);
-  return memory_.data() + group * 2 * shape_.partBytes() + at * shape_.rowBytes();
 }
 
 int HotRows::take(const Unit& unit) {
@@ -75,8 +65,15 @@ unsigned HotRows::absent(int slot, unsigned rows, bool values) {
 }
 
 void HotRows::bring(int slot, const Unit& unit, unsigned wanted, bool values, bool urgent) {
-  settle(slot, true);
   State& state = states_[static_cast<std::size_t>(slot)];
+  if (isSimple()) {
+    Fill row{unit.page, unit.kvHead, {wanted, wanted}, place(slot, unit.first), unit.first};
+    lower_.fill(layer_, row);
+    state.valid[0] = state.valid[1] = static_cast<std::uint16_t>(wanted);
+    movedParts_ += 2;
+    return;
+  }
+  settle(slot, true);
   const unsigned held = lower_.heldRows(layer_, unit.page), all = rowsOf(unit, blocks_);
   Fill fill{unit.page,
             unit.kvHead,

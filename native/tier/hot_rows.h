@@ -18,18 +18,23 @@ struct Unit {
 
 class HotRows {
  public:
-  HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, LowerTier& lower, IoThreads* threads);
+  // `memory`: memoryFor(slots) bytes of the caller's.
+  HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, std::uint8_t* memory, LowerTier& lower,
+          IoThreads* threads);
   ~HotRows();
   HotRows(const HotRows&) = delete;
   HotRows& operator=(const HotRows&) = delete;
 
   // The most slots of a layer that fit in `bytes`, with the tables that find them; 0: none.
   static int slotsWithin(const ArenaShape& shape, bool blocks, double bytes);
+  static std::size_t memoryFor(const ArenaShape& shape, bool blocks, int slots);
   static double bytesFor(const ArenaShape& shape, bool blocks, int slots);
 
   int numSlots() const { return cache_.size(); }
   void beginStep() { cache_.beginStep(); }
 
+  void expect(const Unit& unit) const { cache_.expect(keyOf(unit)); }
+  void expectEntry(const Unit& unit) const { cache_.expectEntry(keyOf(unit)); }
   int peek(const Unit& unit) const { return cache_.peek(keyOf(unit)); }
   int find(const Unit& unit) { return cache_.find(keyOf(unit)); }
   // -1: every slot is in use in this step.
@@ -53,6 +58,9 @@ class HotRows {
   void written(const Unit& unit, unsigned rows, bool enter);
   void forget(const Unit& unit);
 
+  // What is found is there: nothing is ever on its way, and units are rows.
+  bool isSimple() const { return threads_ == nullptr && !blocks_; }
+
   void markAhead(int slot) { states_[static_cast<std::size_t>(slot)].ahead = true; }
   // Whether it was fetched ahead and is used for the first time.
   bool takeAhead(int slot);
@@ -68,8 +76,16 @@ class HotRows {
     bool ahead = false;
   };
 
-  std::uint64_t keyOf(const Unit& unit) const;
-  std::uint8_t* place(int slot, int row) const;
+  std::uint64_t keyOf(const Unit& unit) const {
+    const std::uint64_t page = static_cast<std::uint64_t>(unit.page);
+    const std::uint64_t place = blocks_ ? page : page * kPageTokens + static_cast<std::uint64_t>(unit.first);
+    return place * static_cast<std::uint64_t>(shape_.numKvHeads) + static_cast<std::uint64_t>(unit.kvHead);
+  }
+  std::uint8_t* place(int slot, int row) const {
+    const std::size_t group = static_cast<std::size_t>(blocks_ ? slot : slot / kPageTokens);
+    const std::size_t at = static_cast<std::size_t>(blocks_ ? row : slot % kPageTokens);
+    return memory_ + group * groupBytes_ + at * rowBytes_;
+  }
   void stop(int slot);
   void empty(int slot);
   bool settle(int slot, bool wait);
@@ -82,7 +98,8 @@ class HotRows {
   SlotCache cache_;
   std::vector<State> states_;
   std::unordered_map<int, std::shared_ptr<IoJob>> coming_;  // by slot
-  Memory memory_;
+  std::uint8_t* memory_;
+  std::size_t groupBytes_, rowBytes_;
   double movedParts_ = 0;
 };
 

@@ -16,13 +16,14 @@ ListedRows TieredArena::listedRows(Context& context, int layer, const Batch& bat
   keys_.clear();
   needs_.clear();
   rest_.clear();
+  leavesOut_ = false;
   listTokens_.assign(lists, 0);
   listAbsent_.assign(lists, 0);
   for (int s = 0; s < batch.numSequences; ++s) {
     listSequence(hot, batch.pages + batch.pageStarts[s], rows, s * rowsOfSequence, rowsOfSequence);
   }
   const bool dense = !rest_.empty();
-  takeSlots(hot);
+  takeSlots(layer, hot);
   awaitRows(context, hot);
   if (!rest_.empty()) {
     ++counts_.overflows;
@@ -30,7 +31,8 @@ ListedRows TieredArena::listedRows(Context& context, int layer, const Batch& bat
   } else if (!staging_->empty()) {
     staging_->release();
   }
-  closeLists();
+  if (leavesOut_) closeLists();
+  if (keys_.empty()) keys_.push_back(nullptr);
   notePeak();
   return {hotView_, {rowStarts_.data(), nullptr, rows.perQueryHead, keys_.data()}};
 }
@@ -38,48 +40,101 @@ ListedRows TieredArena::listedRows(Context& context, int layer, const Batch& bat
 // Addresses of what is hot, and what is needed else. A sequence that lists more than there are slots would push out all
 // that the next step wants: it passes them by.
 void TieredArena::listSequence(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int firstList, int lists) {
+  std::size_t tokens = 0;
   double units = 0;
-  for (int run = rows.rowStarts[firstList]; run < rows.rowStarts[firstList + lists]; ++run) {
-    units += options_.blocks ? 1 : rows.runs[run].len;
+  for (int list = firstList; list < firstList + lists; ++list) {
+    int page = -1;
+    for (int at = rows.rowStarts[list]; at < rows.rowStarts[list + 1]; ++at) {
+      tokens += static_cast<std::size_t>(rows.runs[at].len);
+      units += rows.runs[at].page != page;
+      page = rows.runs[at].page;
+    }
   }
+  if (!options_.blocks) units = static_cast<double>(tokens);
   const bool fits = units <= hot.numSlots();
+  keys_.reserve(keys_.size() + tokens);
   for (int list = firstList; list < firstList + lists; ++list) {
     const int kvHead = (list - firstList) / (lists / shape.numKvHeads);
-    for (int at = rows.rowStarts[list]; at < rows.rowStarts[list + 1]; ++at) {
-      const KvRun& run = rows.runs[at];
-      const int page = pages[run.page], step = options_.blocks ? run.len : 1;
-      for (int row = run.first; row < run.first + run.len; row += step) {
-        const Need need{unitOf(page, kvHead, row), row, step, list, static_cast<int>(keys_.size()), -1};
-        keys_.resize(keys_.size() + static_cast<std::size_t>(step), nullptr);
-        if (fits) addNeed(hot, need);
-        else rest_.push_back(need);
-      }
-    }
+    if (options_.blocks) listBlocks(hot, pages, rows, list, kvHead, fits);
+    else listRows(hot, pages, rows, list, kvHead, fits);
     rowStarts_.push_back(static_cast<std::int32_t>(keys_.size()));
   }
 }
 
+// All runs of a page together.
+void TieredArena::listBlocks(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead,
+                             bool fits) {
+  const int end = rows.rowStarts[list + 1];
+  for (int at = rows.rowStarts[list]; at < end;) {
+    const int page = rows.runs[at].page;
+    Need need{{pages[page], kvHead, 0}, 0, list, static_cast<int>(keys_.size()), -1};
+    for (; at < end && rows.runs[at].page == page; ++at) {
+      need.rows |= ((1u << rows.runs[at].len) - 1) << rows.runs[at].first;
+    }
+    keys_.resize(keys_.size() + static_cast<std::size_t>(need.count()), nullptr);
+    if (fits) addNeed(hot, need);
+    else rest_.push_back(need);
+  }
+}
+
+void TieredArena::listRows(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead,
+                           bool fits) {
+  constexpr int kTogether = 64;
+  const int end = rows.rowStarts[list + 1];
+  const bool simple = fits && hot.isSimple() && !options_.prefetch;
+  const auto firstOf = [&](int at) { return Unit{pages[rows.runs[at].page], kvHead, rows.runs[at].first}; };
+  double hits = 0;
+  for (int at = rows.rowStarts[list]; at < end; ++at) {
+    if ((at - rows.rowStarts[list]) % kTogether == 0) {
+      const int until = std::min(end, at + kTogether);
+      for (int next = at; next < until; ++next) hot.expect(firstOf(next));
+      for (int next = at; next < until; ++next) hot.expectEntry(firstOf(next));
+    }
+    const KvRun& run = rows.runs[at];
+    for (int row = run.first; row < run.first + run.len; ++row) {
+      const Unit unit{pages[run.page], kvHead, row};
+      const int slot = simple ? hot.find(unit) : -1;
+      keys_.push_back(slot >= 0 ? hot.key(slot, row) : nullptr);
+      hits += slot >= 0;
+      if (slot >= 0) continue;
+      const Need need{unit, 1u << row, list, static_cast<int>(keys_.size()) - 1, -1};
+      if (simple) needs_.push_back(need);
+      else if (fits) addNeed(hot, need);
+      else rest_.push_back(need);
+    }
+  }
+  counts_.hits += hits;
+  if (simple) counts_.misses += static_cast<double>(keys_.size()) - rowStarts_.back() - hits;
+}
+
 void TieredArena::addNeed(HotRows& hot, Need need) {
-  listTokens_[static_cast<std::size_t>(need.list)] += need.count;
+  listTokens_[static_cast<std::size_t>(need.list)] += need.count();
   need.slot = hot.find(need.unit);
   if (need.slot >= 0) {
     if (hot.takeAhead(need.slot)) ++counts_.prefetchHits;
-    if (hot.absent(need.slot, need.rows(), true) == 0) {
+    if (hot.absent(need.slot, need.rows, true) == 0) {
       ++counts_.hits;
       address(hot, need);
       return;
     }
   }
   ++counts_.misses;
-  listAbsent_[static_cast<std::size_t>(need.list)] += need.count;
+  listAbsent_[static_cast<std::size_t>(need.list)] += need.count();
   needs_.push_back(need);
 }
 
 // Gives what is needed its slots and starts to bring it up; leaves out what may be left out. needs_ keeps what must be
 // waited for.
-void TieredArena::takeSlots(HotRows& hot) {
+void TieredArena::takeSlots(int layer, HotRows& hot) {
+  constexpr std::size_t kAhead = 12;
   std::size_t kept = 0;
-  for (Need& need : needs_) {
+  for (std::size_t i = 0; i < needs_.size(); ++i) {
+    if (i + kAhead < needs_.size()) {
+      const Unit& next = needs_[i + kAhead].unit;
+      lower_->expect(layer, next.page, next.kvHead, next.first);
+      hot.expect(next);
+    }
+    Need need = needs_[i];
     const std::size_t list = static_cast<std::size_t>(need.list);
     if (need.slot < 0) need.slot = hot.peek(need.unit);
     if (need.slot < 0) need.slot = hot.take(need.unit);
@@ -89,11 +144,12 @@ void TieredArena::takeSlots(HotRows& hot) {
     }
     // At least half of a list has to be there.
     const bool mayDrop = options_.dropsLate && 2 * listAbsent_[list] <= listTokens_[list];
-    if (!hot.isComing(need.slot)) hot.bring(need.slot, need.unit, need.rows(), true, !mayDrop);
+    if (!hot.isComing(need.slot)) hot.bring(need.slot, need.unit, need.rows, true, !mayDrop);
     if (!hot.isComing(need.slot)) {
       address(hot, need);
     } else if (mayDrop) {
-      counts_.dropped += need.count;
+      counts_.dropped += need.count();
+      leavesOut_ = true;
     } else {
       needs_[kept++] = need;
     }
@@ -109,8 +165,8 @@ void TieredArena::awaitRows(Context& context, HotRows& hot) {
     if (context.cancelled()) break;
     hot.finish(need.slot);
     // What was on its way may have been less than this list wants.
-    if (hot.absent(need.slot, need.rows(), true) != 0) {
-      hot.bring(need.slot, need.unit, need.rows(), true, true);
+    if (hot.absent(need.slot, need.rows, true) != 0) {
+      hot.bring(need.slot, need.unit, need.rows, true, true);
       hot.finish(need.slot);
     }
     address(hot, need);
@@ -126,8 +182,8 @@ void TieredArena::stageRest(Context& context, int layer, bool dense) {
     wanted_.clear();
     for (const Need& need : rest_) {
       const bool joins = !wanted_.empty() && wanted_.back().page == need.unit.page;
-      if (joins) wanted_.back().rows |= need.rows();
-      else wanted_.push_back({need.unit.page, need.rows()});
+      if (joins) wanted_.back().rows |= need.rows;
+      else wanted_.push_back({need.unit.page, need.rows});
     }
     staging_->bring(context, layer, wanted_, true);
     if (context.cancelled()) return;
@@ -138,11 +194,11 @@ void TieredArena::stageRest(Context& context, int layer, bool dense) {
     const std::uint8_t* key = view.base + static_cast<std::size_t>(page) * view.pageStride +
                               static_cast<std::size_t>(layer) * view.layerStride +
                               static_cast<std::size_t>(need.unit.kvHead) * view.headStride;
-    for (int i = 0; i < need.count; ++i) {
-      keys_[static_cast<std::size_t>(need.firstKey + i)] =
-          key + static_cast<std::size_t>(need.row + i) * shape.rowBytes();
+    std::size_t at = static_cast<std::size_t>(need.firstKey);
+    for (unsigned left = need.rows; left != 0; left &= left - 1) {
+      keys_[at++] = key + static_cast<std::size_t>(__builtin_ctz(left)) * shape.rowBytes();
     }
-    if (lower != nullptr) directParts_ += 2 * need.count;
+    if (lower != nullptr) directParts_ += 2 * need.count();
   }
   directParts_ += staging_->movedParts() - before;
   if (lower != nullptr || !dense) return;
@@ -155,9 +211,8 @@ void TieredArena::stageRest(Context& context, int layer, bool dense) {
 }
 
 void TieredArena::address(const HotRows& hot, const Need& need) {
-  for (int i = 0; i < need.count; ++i) {
-    keys_[static_cast<std::size_t>(need.firstKey + i)] = hot.key(need.slot, need.row + i);
-  }
+  std::size_t at = static_cast<std::size_t>(need.firstKey);
+  for (unsigned left = need.rows; left != 0; left &= left - 1) keys_[at++] = hot.key(need.slot, __builtin_ctz(left));
 }
 
 // Closes the gaps of what was left out.
@@ -172,7 +227,6 @@ void TieredArena::closeLists() {
     rowStarts_[list] = static_cast<std::int32_t>(to);
   }
   keys_.resize(to);
-  if (keys_.empty()) keys_.push_back(nullptr);
 }
 
 void TieredArena::prefetch(int layer, const std::int32_t* pages, const ChosenRuns& chosen) {

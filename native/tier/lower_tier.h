@@ -42,6 +42,9 @@ class LowerTier {
   // Those that only the medium has.
   virtual unsigned mediumRows(int, int) const { return 0; }
 
+  // A row that will soon be copied.
+  virtual void expect(int, int, int, int) const {}
+
   // Copies the wanted rows that are in memory and leaves those in `fill` that are on the medium.
   virtual void fill(int layer, Fill& fill) = 0;
 

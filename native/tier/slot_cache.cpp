@@ -14,30 +14,11 @@ int tableBits(int slots) {
 
 SlotCache::SlotCache(int slots)
     : entries_(static_cast<std::size_t>(slots)),
-      table_(std::size_t{1} << tableBits(slots), -1),
+      table_(std::size_t{1} << tableBits(slots), Place{0, -1}),
       shift_(64 - tableBits(slots)) {}
 
 std::size_t SlotCache::bytesFor(int slots) {
-  return static_cast<std::size_t>(slots) * sizeof(Entry) + (std::size_t{1} << tableBits(slots)) * sizeof(std::int32_t);
-}
-
-// Where the key stands in the table, or the free place where it would.
-std::size_t SlotCache::placeOf(std::uint64_t key) const {
-  const std::size_t mask = table_.size() - 1;
-  std::size_t place = home(key);
-  while (table_[place] >= 0 && entries_[static_cast<std::size_t>(table_[place])].key != key) place = (place + 1) & mask;
-  return place;
-}
-
-int SlotCache::peek(std::uint64_t key) const { return table_[placeOf(key)]; }
-
-int SlotCache::find(std::uint64_t key) {
-  const int slot = peek(key);
-  if (slot < 0) return -1;
-  Entry& entry = entries_[static_cast<std::size_t>(slot)];
-  entry.step = now_;
-  entry.used = true;
-  return slot;
+  return static_cast<std::size_t>(slots) * sizeof(Entry) + (std::size_t{1} << tableBits(slots)) * sizeof(Place);
 }
 
 int SlotCache::take(std::uint64_t key, bool& left) {
@@ -62,7 +43,7 @@ int SlotCache::take(std::uint64_t key, bool& left) {
   }
   entry = {key, now_, false};
   ++filled_;
-  table_[placeOf(key)] = slot;
+  table_[placeOf(key)] = {static_cast<std::uint32_t>(scatter(key)), slot};
   return slot;
 }
 
@@ -78,12 +59,12 @@ void SlotCache::drop(int slot) {
 void SlotCache::unlink(std::uint64_t key) {
   const std::size_t mask = table_.size() - 1;
   std::size_t gap = placeOf(key);
-  table_[gap] = -1;
-  for (std::size_t place = (gap + 1) & mask; table_[place] >= 0; place = (place + 1) & mask) {
-    const std::size_t wanted = home(entries_[static_cast<std::size_t>(table_[place])].key);
+  table_[gap].slot = -1;
+  for (std::size_t place = (gap + 1) & mask; table_[place].slot >= 0; place = (place + 1) & mask) {
+    const std::size_t wanted = home(scatter(entries_[static_cast<std::size_t>(table_[place].slot)].key));
     if (((place - wanted) & mask) < ((place - gap) & mask)) continue;
     table_[gap] = table_[place];
-    table_[place] = -1;
+    table_[place].slot = -1;
     gap = place;
   }
 }

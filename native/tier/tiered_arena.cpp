@@ -36,8 +36,12 @@ TieredArena::TieredArena(const ArenaShape& s, const TierOptions& options) : Aren
     lower_ = std::make_unique<HostTier>(s, options.lowerType);
   }
   lowerRowBytes_ = RowFormat(options.lowerType, s.headDim).rowBytes();
+  // In one piece, so that it gets huge pages.
+  const std::size_t layerMemory = HotRows::memoryFor(s, options.blocks, slots);
+  slots_ = Memory(addressable(s.numLayers, layerMemory));
   for (int layer = 0; layer < s.numLayers; ++layer) {
-    hot_.push_back(std::make_unique<HotRows>(s, layer, options.blocks, slots, *lower_, threads_.get()));
+    std::uint8_t* memory = slots_.data() + static_cast<std::size_t>(layer) * layerMemory;
+    hot_.push_back(std::make_unique<HotRows>(s, layer, options.blocks, slots, memory, *lower_, threads_.get()));
   }
   staging_ = std::make_unique<Staging>(s, *lower_, threads_.get());
   hotView_.valueStride = s.partBytes();

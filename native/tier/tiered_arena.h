@@ -63,21 +63,23 @@ class TieredArena final : public Arena {
 
  private:
   class Keys;
-  // A run of a list, or a row of it where slots hold one row.
+  // Rows of one unit that one list names, next to each other in it.
   struct Need {
     Unit unit;
-    int row, count;  // rows [row, row + count) of the page
-    int list;        // row of the run lists
-    int firstKey;    // where its addresses go
-    int slot;        // -1: none yet
+    unsigned rows;  // a bit each
+    int list;       // row of the run lists
+    int firstKey;   // where their addresses go
+    int slot;       // -1: none yet
 
-    unsigned rows() const { return ((1u << count) - 1) << row; }
+    int count() const { return __builtin_popcount(rows); }
   };
 
   // listed_rows.cpp
   void listSequence(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int firstList, int lists);
+  void listBlocks(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead, bool fits);
+  void listRows(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead, bool fits);
   void addNeed(HotRows& hot, Need need);
-  void takeSlots(HotRows& hot);
+  void takeSlots(int layer, HotRows& hot);
   void awaitRows(Context& context, HotRows& hot);
   void stageRest(Context& context, int layer, bool dense);
   void address(const HotRows& hot, const Need& need);
@@ -101,6 +103,7 @@ class TieredArena final : public Arena {
   const FileTier* file_ = nullptr;  // lower_, if it is a file
   std::size_t lowerRowBytes_ = 0;
   std::unique_ptr<IoThreads> threads_;
+  Memory slots_;
   std::vector<std::unique_ptr<HotRows>> hot_;  // by layer
   std::unique_ptr<Staging> staging_;
   KvView hotView_{};  // strides of slots
@@ -115,6 +118,7 @@ class TieredArena final : public Arena {
   std::vector<const std::uint8_t*> keys_;
   std::vector<Need> needs_, rest_;
   std::vector<int> listTokens_, listAbsent_;
+  bool leavesOut_ = false;
 
   // Of the selection under way, by KV head.
   struct HeadKeys {

@@ -28,13 +28,11 @@ class TileFormat {
   // The rows of `mask` of both parts, as far as `fill` wants them, from the head's block.
   void decode(const std::uint8_t* block, const Fill& fill, unsigned mask) const {
     const std::size_t row = rows.hotRowBytes();
-    for (int part = 0; part < 2; ++part) {
+    for (int part = 0; part < 2; ++part, block += rows.partBytes()) {
       std::uint8_t* to = fill.to + static_cast<std::size_t>(part) * kPageTokens * row;
-      const unsigned wanted = fill.rows[part] & mask;
-      for (int r = 0; r < kPageTokens; ++r) {
-        if (wanted >> r & 1)
-          rows.decode(block + static_cast<std::size_t>(part) * rows.partBytes(), r,
-                      to + static_cast<std::size_t>(r - fill.first) * row);
+      for (unsigned left = fill.rows[part] & mask; left != 0; left &= left - 1) {
+        const int r = __builtin_ctz(left);
+        rows.decode(block, r, to + static_cast<std::size_t>(r - fill.first) * row);
       }
     }
   }

@@ -75,7 +75,7 @@ export class SlotCache {
 function tableBytes(slots: number): number {
   let places = 2
   while (places < 2 * slots) places *= 2
-  return 16 * slots + 4 * places
+  return 16 * slots + 8 * places
 }
 
 export interface SlotShape {

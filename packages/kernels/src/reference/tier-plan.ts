@@ -131,11 +131,11 @@ class LayerPlan {
 
   read(sequences: readonly (readonly ListedRun[])[]): void {
     this.#cache.beginStep()
-    const needs: (readonly [string, number, ListedRun])[] = []
+    const needs: (readonly [string, number, number])[] = []
     let passedBy = 0
     for (const runs of sequences) {
-      const units = runs.flatMap((run) =>
-        this.#unitsOf(run.page, run.kvHead, bitsOf(run)).map(([key, bits]) => [key, bits, run] as const),
+      const units = pageRuns(runs).flatMap(({ page, kvHead, rows }) =>
+        this.#unitsOf(page, kvHead, rows).map(([key, bits]) => [key, bits, page] as const),
       )
       // More than there are slots would push out all that the next step wants.
       if (units.length > this.#cache.size) {
@@ -151,8 +151,8 @@ class LayerPlan {
         }
       }
     }
-    for (const [key, bits, run] of needs) {
-      if (this.#cache.peek(key) >= 0 || this.#take(key)) this.#bring(key, bits, run.page)
+    for (const [key, bits, page] of needs) {
+      if (this.#cache.peek(key) >= 0 || this.#take(key)) this.#bring(key, bits, page)
       else passedBy += countBits(bits)
     }
     this.movedRows += passedBy
@@ -195,8 +195,19 @@ class LayerPlan {
   }
 }
 
-function bitsOf({ row, count }: ListedRun): number {
-  return ((1 << count) - 1) << row
+/** Runs of one page that follow each other in a list, as one. */
+function pageRuns(runs: readonly ListedRun[]): { page: number; kvHead: number; rows: number }[] {
+  const joined: { page: number; kvHead: number; rows: number; end: number }[] = []
+  for (const { page, kvHead, row, count } of runs) {
+    const rows = ((1 << count) - 1) << row
+    const last = joined.at(-1)
+    // A row that does not ascend begins another list.
+    if (last && last.page === page && last.kvHead === kvHead && row >= last.end) {
+      last.rows |= rows
+      last.end = row + count
+    } else joined.push({ page, kvHead, rows, end: row + count })
+  }
+  return joined
 }
 
 function countBits(bits: number): number {
