@@ -51,6 +51,15 @@ async function timeSides(bench: Bench, length: number, opened: AsyncDisposable[]
   return rows
 }
 
+/** What any of the policies wants to see of a prompt. */
+function observedBy(policies: readonly CachePolicy[]): ObservedAttention {
+  const observes = policies.map(({ effects }) => effects.observes)
+  return {
+    windowTokens: Math.max(0, ...observes.map((wish) => wish?.windowTokens ?? 0)),
+    allRows: observes.some((wish) => wish?.allRows ?? false),
+  }
+}
+
 /** Something that decodes beside the full cache. */
 interface Side {
   readonly key: string
