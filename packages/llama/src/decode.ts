@@ -186,11 +186,11 @@ function countAll({ config }: EngineParts, state: SequenceState, layer: number |
   return layer === null ? countHeld(kept, numTokens) : countRunTokens(heldList(kept, layer, numTokens))
 }
 
-/** A list with a row a query head counts each of its rows: that many are read. */
+/** A list with a row a query head counts as the mean of its groups: a budget is what one query head reads. */
 function countRuns({ config }: EngineParts, { kept }: SequenceState, layer: number | null, runs: RunList): number {
   const layers = layer === null ? Array.from({ length: config.numLayers }, (_, at) => at) : [layer]
   if (kept) return layers.reduce((sum, at) => sum + countChosen(kept, at, runs), 0)
-  return countRunTokens(runs) * layers.length
+  return (countRunTokens(runs) * layers.length * config.numKvHeads) / (runs.rowStarts.length - 1)
 }
 
 function notePeaks(state: SequenceState, before: ReturnType<typeof totalsOf>): void {

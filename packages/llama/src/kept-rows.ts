@@ -57,7 +57,7 @@ export function countHeld(kept: KeptPrompt, numTokens: number): number {
   return kept.lists.reduce((sum, list) => sum + countRunTokens(list) + later, 0)
 }
 
-/** Rows of a selection that are held at a layer. */
+/** Rows of a selection that are held at a layer, summed over KV heads; of lists a query head the mean of each group. */
 export function countChosen(kept: KeptPrompt, layer: number, runs: RunList): number {
   const held = kept.lists[layer] as RunList
   const group = numRowsOf(runs) / numRowsOf(held)
@@ -65,7 +65,7 @@ export function countChosen(kept: KeptPrompt, layer: number, runs: RunList): num
   for (let row = 0; row < numRowsOf(runs); row++) {
     tokens += countShared(runs, row, held, Math.floor(row / group)) + countFrom(runs, row, kept.endTokens)
   }
-  return tokens
+  return tokens / group
 }
 
 /** Indices that row `rowA` of one list and row `rowB` of another name both. */

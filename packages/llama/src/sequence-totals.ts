@@ -1,6 +1,6 @@
 import type { SequenceState } from './sequence-state.ts'
 
-/** Rows read so far, summed over steps, layers and heads that have a list of their own. */
+/** Rows read so far, summed over steps, layers and KV heads. */
 export interface Totals {
   readonly attendedTokens: number
   readonly pooledTokens: number

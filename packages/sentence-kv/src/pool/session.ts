@@ -99,7 +99,7 @@ export class PoolSession implements PolicySession {
       return { kind: 'all' }
     }
     const runs = all ? readAll(buckets, numTokens) : this.#readChosen(layer, numTokens)
-    this.#counts.attendedTokens += countRunTokens(runs)
+    this.#counts.attendedTokens += (countRunTokens(runs) * numKvHeads) / buckets.length
     return { kind: 'runs', runs }
   }
 

@@ -200,14 +200,14 @@ test('a budget that the first and last 32 fill is refused, with the ways out', (
   )
 })
 
-test('it counts the rows that must stay, and each row that a query head reads', async () => {
+test('it counts the rows that must stay, and what a query head reads on average', async () => {
   const { sequence, plan } = await open(prose(60, 9))
   const held = () => plan.keep!.flatMap((list) => [0, 1].map((row) => indicesOfRow(list, row).length))
   const kept = held().reduce((sum, count) => sum + count, 0)
   expect(sequence.counts()).toMatchObject({ heldTokens: kept, attendedTokens: 0 })
   await sequence.decodeAll([' a', ' b'])
-  // Two layers, four query heads; a dense step reads 216 kept rows and the current one.
-  expect(sequence.counts()).toMatchObject({ heldTokens: kept + 2 * 4, attendedTokens: (217 + 72) * 8 })
+  // Two layers of two KV heads; a dense step reads 216 kept rows and the current one.
+  expect(sequence.counts()).toMatchObject({ heldTokens: kept + 2 * 4, attendedTokens: (217 + 72) * 4 })
 })
 
 /** How many rows the heads of layer 0 read. */
