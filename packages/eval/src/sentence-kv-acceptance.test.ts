@@ -1,8 +1,10 @@
 // The modes of SentenceKV in an engine: a tiny model of random weights, and briefly the bundled one.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type CachePolicy, indicesOfRow, type PolicySession, type QuarantineEvent, type Scope } from '@kvasir/core'
 import { assertSameBits, seededRandom, watchPolicy } from '@kvasir/core/testing'
-import { type LlamaModel, loadLlama, type Sequence } from '@kvasir/llama'
+import { type LlamaModel, type LlamaOptions, loadLlama, type Sequence } from '@kvasir/llama'
 import { modelPath } from '@kvasir/model-smollm2-135m-instruct'
 import { type SentenceKvOptions, sentenceKv } from '@kvasir/sentence-kv'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -10,9 +12,9 @@ import { afterAll, describe, expect, test } from 'vitest'
 const tiny = join(import.meta.dirname, '../../llama/test-fixtures/gguf/llama-Q4_1.gguf')
 const listeners = new Map<string, (event: QuarantineEvent) => void>()
 
-async function load(model: string, contextTokens: number): Promise<LlamaModel> {
+async function load(model: string, contextTokens: number, kvTier?: LlamaOptions['kvTier']): Promise<LlamaModel> {
   const onQuarantine = (event: QuarantineEvent) => listeners.get(event.sequence)?.(event)
-  return loadLlama({ model, contextTokens, kvCapacityTokens: 8192, onQuarantine })
+  return loadLlama({ model, contextTokens, kvCapacityTokens: 8192, onQuarantine, ...(kvTier && { kvTier }) })
 }
 
 const model = await load(tiny, 128)
@@ -65,8 +67,8 @@ async function decodeAfter(
 }
 
 /** The same on a sequence of its own. */
-async function decodeAlone(policy: CachePolicy, turns: readonly Int32Array[], chunkTokens?: number) {
-  await using sequence = openOn(model, policy)
+async function decodeAlone(policy: CachePolicy, turns: readonly Int32Array[], chunkTokens?: number, on = model) {
+  await using sequence = openOn(on, policy)
   return await decodeAfter(sequence, turns, chunkTokens)
 }
 
@@ -146,6 +148,26 @@ describe.each(Object.entries(modes))('acceptance, mode %s', (name, options) => {
     const reading = decodeAfter(other, [prompt])
     await expect(cutting).rejects.toThrow('enough')
     expectSame(await reading, alone)
+  })
+})
+
+describe('acceptance, rows in a lower tier', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvasir-modes-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const file = (name: string) => ({ kind: 'file' as const, path: join(folder, name) })
+
+  test.each([
+    ['rows come back from host memory to the bit', { lower: { kind: 'host' as const }, hotBytes: 200_000 }],
+    ['rows come back from a file to the bit, fetched ahead', { lower: file('ahead'), hotBytes: 400_000 }],
+    ['or when they are asked for', { lower: file('asked'), hotBytes: 400_000, prefetch: false }],
+  ])('%s', async (_, kvTier) => {
+    const tiered = await load(tiny, 128, kvTier)
+    for (const options of Object.values(modes)) {
+      const expected = await decodeAlone(modesOf(options), [prompt])
+      expectSame(await decodeAlone(modesOf(options), [prompt], undefined, tiered), expected)
+    }
+    expect(tiered.tierCounts()?.movedRows).toBeGreaterThan(0)
+    await tiered.dispose()
   })
 })
 
