@@ -176,6 +176,36 @@ void lateRowsAreLeftOut() {
   check(false, "rows left out once are there later", "drop", 0);
 }
 
+// Likely rows come up behind the step that named them; keys that a selector has read get their values.
+void likelyRowsAreFetchedAhead() {
+  TestContext context(Isa::scalar, 1);
+  Random random(15);
+  const ArenaShape shape{1, 1, 64, kPages, KvType::f16};
+  Pair pair(check, context, random, shape, fileOptions(folder, shape, LowerType::f16, false, 20), 1);
+  pair.sequences.push_back({});
+  pair.prefill(pair.sequences[0], 160);
+  const std::int32_t tokens[] = {160}, pageStarts[] = {0, 10}, starts[] = {0, 3}, read[] = {3 * kPageTokens};
+  const std::int32_t* pages = pair.sequences[0].pages.data();
+  const Batch batch{1, nullptr, tokens, pageStarts, pages};
+  pair.tiered.keyRows(0, pages)->rows(context, 0, read, 1);
+  ChosenRuns likely;
+  likely.likelyStarts = {0, 4};
+  likely.likely = {0, 17, 18, 3 * kPageTokens + 5};
+  pair.tiered.prefetch(0, pages, likely);
+  const KvRun runs[] = {{0, 0, 4}, {1, 3, 4}, {3, 0, 9}};
+  const ListedRows listed = pair.tiered.listedRows(context, 0, batch, {starts, runs}, 1);
+  const TierCounts counts = pair.tiered.counts();
+  check(counts.prefetched == 3 && counts.prefetchHits == 3, "blocks fetched ahead are used", "ahead", counts.prefetched);
+  check(counts.hits + counts.misses == 3 && counts.movedRows == 48, "and come up once", "ahead", counts.movedRows);
+  const int indices[] = {0, 1, 2, 3, 19, 20, 21, 22, 48, 49, 50, 51, 52, 53, 54, 55, 56};
+  std::vector<std::uint8_t> want(17 * shape.rowBytes());
+  pair.plain.gatherKeys(0, 0, pages, indices, 17, want.data());
+  for (std::size_t i = 0; i < 17; ++i) {
+    const std::uint8_t* row = want.data() + i * shape.rowBytes();
+    check(std::memcmp(listed.rows.keys[i], row, shape.rowBytes()) == 0, "with the rows as written", "ahead", i);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -186,6 +216,7 @@ int main() {
   badPathsAreRefused();
   arenasGoWithReadsInFlight();
   lateRowsAreLeftOut();
+  likelyRowsAreFetchedAhead();
   check(::rmdir(folder.c_str()) == 0, "every file is gone with its arena", "folder", 0);
   return check.report("tier file");
 }

@@ -17,15 +17,35 @@ const std::uint8_t* const* TieredArena::keysOf(Context& context, int layer, cons
   std::lock_guard<std::mutex> lock(mutex_);
   HeadKeys& keys = headKeys_[static_cast<std::size_t>(kvHead)];
   keys.rows.assign(static_cast<std::size_t>(count) + 1, nullptr);
-  if (file_ != nullptr) {
-    bringKeys(context, *hot_[static_cast<std::size_t>(layer)], layer, pages, kvHead, indices, count);
-  } else {
-    keys.copies.resize(static_cast<std::size_t>(count) * shape.rowBytes());
-    copyKeys(layer, kvHead, pages, indices, count, keys.copies.data());
-    for (int i = 0; i < count; ++i)
-      keys.rows[static_cast<std::size_t>(i)] = keys.copies.data() + static_cast<std::size_t>(i) * shape.rowBytes();
-  }
+  HotRows& hot = *hot_[static_cast<std::size_t>(layer)];
+  if (file_ != nullptr) bringKeys(context, hot, layer, pages, kvHead, indices, count);
+  else findKeys(hot, layer, pages, kvHead, indices, count);
   return context.cancelled() ? nullptr : keys.rows.data();
+}
+
+// From memory: a hot row where it is, another one copied.
+void TieredArena::findKeys(HotRows& hot, int layer, const std::int32_t* pages, int kvHead, const std::int32_t* indices,
+                           int count) {
+  constexpr int kAhead = 12;
+  HeadKeys& keys = headKeys_[static_cast<std::size_t>(kvHead)];
+  keys.copies.resize(static_cast<std::size_t>(count) * shape.rowBytes());
+  for (int i = 0; i < count; ++i) {
+    if (i + kAhead < count) {
+      const int page = pages[indices[i + kAhead] / kPageTokens], row = indices[i + kAhead] % kPageTokens;
+      hot.expect(unitOf(page, kvHead, row));
+      lower_->expect(layer, page, kvHead, row);
+    }
+    const int page = pages[indices[i] / kPageTokens], row = indices[i] % kPageTokens;
+    const int slot = hot.peek(unitOf(page, kvHead, row));
+    if (slot >= 0 && hot.absent(slot, 1u << row, false) == 0) {
+      keys.rows[static_cast<std::size_t>(i)] = hot.key(slot, row);
+      continue;
+    }
+    Fill fill{page, kvHead, {1u << row, 0}, keys.copies.data() + static_cast<std::size_t>(i) * shape.rowBytes(), row};
+    keys.rows[static_cast<std::size_t>(i)] = fill.to;
+    lower_->fill(layer, fill);
+    directParts_ += 1;
+  }
 }
 
 // The K half of each block into a slot. One head may not push out all others: what is beyond its share of the slots is

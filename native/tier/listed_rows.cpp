@@ -238,8 +238,10 @@ void TieredArena::prefetch(int layer, const std::int32_t* pages, const ChosenRun
          i < chosen.likelyStarts[static_cast<std::size_t>(head) + 1]; ++i) {
       const int index = chosen.likely[static_cast<std::size_t>(i)], row = index % kPageTokens;
       const Unit unit = unitOf(pages[index / kPageTokens], head, row);
-      if (hot.peek(unit) >= 0) continue;
-      const int slot = hot.take(unit);
+      // Of a block that a selector has seen, the keys are there already.
+      int slot = hot.peek(unit);
+      if (slot >= 0 && (hot.isComing(slot) || hot.absent(slot, 1u << row, true) == 0)) continue;
+      if (slot < 0) slot = hot.take(unit);
       if (slot < 0) return;
       hot.bring(slot, unit, 1u << row, true, false);
       hot.markAhead(slot);

@@ -88,6 +88,7 @@ class TieredArena final : public Arena {
   // key_rows.cpp
   const std::uint8_t* const* keysOf(Context& context, int layer, const std::int32_t* pages, int kvHead,
                                     const std::int32_t* indices, int count);
+  void findKeys(HotRows& hot, int layer, const std::int32_t* pages, int kvHead, const std::int32_t* indices, int count);
   void bringKeys(Context& context, HotRows& hot, int layer, const std::int32_t* pages, int kvHead,
                  const std::int32_t* indices, int count);
   void copyKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
