@@ -1,3 +1,3 @@
 import { library } from '../tsup.base.ts'
 
-export default library(['src/index.ts', 'src/peak-memory-child.ts'])
+export default library(['src/index.ts', 'src/peak-memory-child.ts', 'src/bounded-memory-child.ts'])

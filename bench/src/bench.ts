@@ -2,6 +2,7 @@ import { type CachePolicy, checkInteger, checkKeys, checkOneOf, OptionError } fr
 import { makePolicy, parsePolicySpec, planArms } from '@kvasir/eval'
 import { type Kernels, loadKernels } from '@kvasir/kernels'
 import { type LlamaModel, loadLlama } from '@kvasir/llama'
+import { benchBoundedMemory } from './bounded-memory.ts'
 import { benchDecode, turnTokens } from './decode.ts'
 import { openPeer, type Peer } from './llama-cpp.ts'
 import { type Contestant, pairedRow, takeTurns, timeRow } from './pairs.ts'
@@ -11,7 +12,7 @@ import { measureRoofs } from './roofs.ts'
 import { benchSegment } from './segment.ts'
 import { type TierName, tierNames } from './tiers.ts'
 
-export const benchNames = ['prefill', 'decode', 'segment'] as const
+export const benchNames = ['prefill', 'decode', 'tiers', 'segment'] as const
 export type BenchName = (typeof benchNames)[number]
 
 export const peerNames = ['llama.cpp'] as const
@@ -26,7 +27,7 @@ export interface BenchOptions {
   readonly text: string
   /** Whom to compare the engine with; the peer of `segment` is sentencex where it is installed. @default nobody */
   readonly against?: PeerName
-  /** Tokens in the sequence. @default 1,024 and 4,096 for prefill, 512 and 4,096 for decode */
+  /** Tokens in the sequence. @default 1,024 and 4,096 for prefill, 512 and 4,096 for decode, 8,000 for tiers */
   readonly lengths?: readonly number[]
   /** Policies to decode under beside the full cache, as SPECs of the command line. @default sentence-kv */
   readonly policies?: readonly string[]
@@ -55,7 +56,9 @@ const optionNames = [
   'pairs',
   'onProgress',
 ] as const
-const defaultLengths = { prefill: [1024, 4096], decode: [512, 4096] } as const
+const defaultLengths = { prefill: [1024, 4096], decode: [512, 4096], tiers: [8000] } as const
+
+const engineBenches = { prefill: benchPrefill, decode: benchDecode, tiers: benchBoundedMemory }
 
 /** What every benchmark gets. */
 export interface Bench {
@@ -120,7 +123,7 @@ async function benchEngine(
     progress('roofs')
     const rows = await measureRoofs(threads)
     for (const { what, length } of jobs) {
-      rows.push(...(what === 'prefill' ? await benchPrefill(bench, length) : await benchDecode(bench, length)))
+      rows.push(...(await engineBenches[what](bench, length)))
     }
     progress('peak memory')
     rows.push(await measurePeakMemory({ model: path, threads, tokens: [...tokens.subarray(0, longest)] }))

@@ -1,7 +1,7 @@
 // A process of its own: its peak memory is that of our engine alone.
-import { existsSync, readFileSync } from 'node:fs'
 import { loadKernels } from '@kvasir/kernels'
 import { loadLlama } from '@kvasir/llama'
+import { peakRssBytes } from './process-memory.ts'
 
 export interface PeakMemoryTask {
   /** GGUF file. */
@@ -30,10 +30,3 @@ process.once('message', async (message) => {
   await kernels.dispose()
   process.send?.(outcome, () => process.disconnect())
 })
-
-/** Linux counts the parent's memory in a child's ru_maxrss, as it was at the fork; VmHWM starts afresh with the program. */
-function peakRssBytes(): number {
-  const status = '/proc/self/status'
-  const kib = existsSync(status) ? /VmHWM:\s+(\d+) kB/.exec(readFileSync(status, 'utf8'))?.[1] : undefined
-  return kib === undefined ? process.resourceUsage().maxRSS * 1024 : Number(kib) * 1024
-}

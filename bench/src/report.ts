@@ -17,6 +17,8 @@ export interface BenchRow {
   /** Lower and upper quartile of the ratio. */
   readonly ratioQuartiles?: readonly [number, number]
   readonly pairs: number
+  /** What went wrong, where that is the result. */
+  readonly note?: string
 }
 
 export interface BenchReport {
