@@ -101,6 +101,8 @@ describe('the contract of a policy', () => {
   describe('SentenceKV', () => policySuite(() => sentences(), suite))
   describe('SentenceKV without text', () => policySuite(() => sentenceKv(small), suite))
   describe('SentenceKV on plain kernels', () => policySuite(() => sentences(), plainSuite))
+  describe('SentenceKV by a running query, with choices that stand', () =>
+    policySuite(() => sentences({ query: 'ema', rerankSteps: 3 }), { ...suite }))
   describe('oracle', () => policySuite(() => oracleTokens({ budgetTokens }), suite))
 })
 

@@ -33,6 +33,8 @@ const variants: readonly Partial<KvasirOptions>[] = [
   { jointHeads: false },
   { poolFactor: 0 },
   { codeBits: 1 },
+  { codeBits: 4, vectorBits: 8 },
+  { certify: 'extend' },
   { pieceTokens: 8 },
   { sinkTokens: 0, recentTokens: 1, maxSegmentTokens: 5 },
 ]
@@ -80,6 +82,41 @@ describe.each(backends)('acceptance, on the %s kernels', (backend) => {
     },
     60_000,
   )
+
+  test('a certified choice is the brute-force top-k, where each KV head has one query head and a budget of its own', async () => {
+    const single = await KernelRows.write(backend, capacity, 2, numKvHeads)
+    const words = Array.from({ length: capacity }, (_, at) => (at % 12 === 11 ? '.' : ' word'))
+    const policy = kvasir({
+      certify: 'extend',
+      codeBits: 1,
+      poolFactor: 1,
+      jointHeads: false,
+      sinkTokens: 0,
+      recentTokens: 1,
+      maxSegmentTokens: 12,
+    })
+    const sequence = await single.read(policy, [words])
+    const kv = single.reader(capacity)
+    for (let seed = 0; seed < 20; seed++) {
+      const q = seededRandom(seed).normals(numKvHeads * headDim, 2)
+      const chosen = await sequence.choose(seed % numLayers, q)
+      for (const [head, indices] of chosen.entries()) {
+        const keys = kv.keys(seed % numLayers, head, 0, capacity)
+        const scores = words.map((_, at) => {
+          const key = keys.subarray(at * headDim, (at + 1) * headDim)
+          return key.reduce((sum, value, i) => sum + value * q[head * headDim + i], 0)
+        })
+        // Tokens of no closed sentence are read whatever their score.
+        const open = words.map((_, at) => at).filter((at) => at >= 312)
+        const best = words.map((_, at) => at).filter((at) => at < 312)
+        best.sort((a, b) => scores[b] - scores[a])
+        const expected = [...open, ...best.slice(0, budgetTokens - open.length)].sort((a, b) => a - b)
+        expect(indices).toEqual(expected)
+      }
+    }
+    await sequence.dispose()
+    await single.kernels.dispose()
+  })
 
   test('a prompt in chunks is the prompt at once', async () => {
     await fc.assert(

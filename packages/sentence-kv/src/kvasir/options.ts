@@ -1,4 +1,5 @@
 import { checkInteger, checkKeys, checkNumber, OptionError } from '@kvasir/core'
+import { type CodeBits, estimateNames, type VectorBits } from '@kvasir/kernels'
 import { resolveRule, type SelectionRule } from '@kvasir/semantic'
 
 /** SentenceKV, improved: estimates from segment vectors and token codes, then an exact choice. */
@@ -18,8 +19,22 @@ export interface KvasirOptions {
   readonly recentTokens?: number
   /** Keys read exactly to choose among, as a multiple of the budget; 0: by estimates alone. @default 2 */
   readonly poolFactor?: number
-  /** Bits a channel of a token's residual code. @default 2 */
-  readonly codeBits?: 1 | 2
+  /** Tokens a KV head that are estimated one by one, times the budget: those of the segments with the best mean and variance; 0: all. @default 0 */
+  readonly prefilterFactor?: number
+  /** Bits a channel of a token's residual code; 0: the tokens of a sentence are not told apart. @default 2 */
+  readonly codeBits?: CodeBits
+  /** Bits a channel of a sentence's mean key; its spread takes half of them. @default 16 */
+  readonly vectorBits?: VectorBits
+  /** What estimates are made for: the query, or its mean or exponential average since a sentence closed. @default 'current' */
+  readonly query?: 'current' | 'mean' | 'ema'
+  /** Share of the average that each step of `ema` keeps. @default 0.5 */
+  readonly emaDecay?: number
+  /** A choice answers so many steps, the first included; rows that came since are visible. @default 1 */
+  readonly rerankSteps?: number
+  /** It answers none whose query has a smaller cosine to the one that it was made for. @default 0.8 */
+  readonly driftLimit?: number
+  /** Whether choices are checked against bounds: `report` counts those proven exact, `extend` reads the keys that stand against a proof. @default 'off' */
+  readonly certify?: 'off' | 'report' | 'extend'
   /** One budget a layer, shared by its KV heads. @default true */
   readonly jointHeads?: boolean
   /** Shorter sentences join the next. @default 4 */
@@ -36,8 +51,9 @@ const optionNames = [
   'keep',
   'sinkTokens',
   'recentTokens',
-  'poolFactor',
+  ...estimateNames,
   'codeBits',
+  'vectorBits',
   'jointHeads',
   'minSegmentTokens',
   'maxSegmentTokens',
@@ -47,7 +63,8 @@ const optionNames = [
 export interface ResolvedKvasir {
   readonly mode: 'kvasir'
   readonly rule: SelectionRule
-  readonly codeBits: 1 | 2
+  readonly codeBits: CodeBits
+  readonly vectorBits: VectorBits
   readonly minSegmentTokens: number
   readonly maxSegmentTokens: number
   /** null: whole sentences. */
@@ -58,24 +75,22 @@ export interface ResolvedKvasir {
 
 export function resolveKvasir(options: KvasirOptions): ResolvedKvasir {
   checkKeys('SentenceKvOptions of mode kvasir', options, optionNames)
-  const { codeBits = 2, budgetTokens, sinkTokens, recentTokens, poolFactor, jointHeads } = options
-  if (codeBits !== 1 && codeBits !== 2)
-    throw new OptionError({ parameter: 'codeBits', expected: '1 or 2', got: codeBits })
-  const rule = resolveRule({ budgetTokens, sinkTokens, recentTokens, poolFactor, jointHeads })
+  const { mode: _, keep = 'all', codeBits = 2, vectorBits = 16, ...others } = options
+  const { minSegmentTokens: least, maxSegmentTokens: most, pieceTokens, ...choice } = others
+  const rule = resolveRule(choice)
   // Up to twice as many tokens may be open, all of them visible: sinks and open tokens must fit in the budget.
   const widest = Math.floor((rule.budgetTokens - rule.sinkTokens) / 2)
-  const maxSegmentTokens = checkInteger('maxSegmentTokens', options.maxSegmentTokens ?? Math.min(64, widest), 1, widest)
-  const least = options.minSegmentTokens ?? Math.min(4, maxSegmentTokens)
-  const minSegmentTokens = checkInteger('minSegmentTokens', least, 1, maxSegmentTokens)
-  const { pieceTokens } = options
+  const maxSegmentTokens = checkInteger('maxSegmentTokens', most ?? Math.min(64, widest), 1, widest)
+  const minSegmentTokens = checkInteger('minSegmentTokens', least ?? Math.min(4, maxSegmentTokens), 1, maxSegmentTokens)
   return {
     mode: 'kvasir',
     rule,
-    codeBits,
+    codeBits: checkBits('codeBits', codeBits, [0, 1, 2, 4]),
+    vectorBits: checkBits('vectorBits', vectorBits, [8, 16]),
     minSegmentTokens,
     maxSegmentTokens,
     pieceTokens: pieceTokens === undefined ? null : checkInteger('pieceTokens', pieceTokens, 1),
-    keptTokens: resolveKeep(options.keep ?? 'all', budgetTokens),
+    keptTokens: resolveKeep(keep, rule.budgetTokens),
   }
 }
 
@@ -83,4 +98,9 @@ function resolveKeep(keep: unknown, budgetTokens: number): number | null {
   if (keep === 'all') return null
   if (typeof keep === 'number') return Math.floor(checkNumber('keep', keep, 1, 2 ** 20) * budgetTokens)
   throw new OptionError({ parameter: 'keep', expected: "'all' or a number >= 1", got: keep })
+}
+
+function checkBits<Bits extends number>(parameter: string, value: Bits, allowed: readonly Bits[]): Bits {
+  if (allowed.includes(value)) return value
+  throw new OptionError({ parameter, expected: `one of ${allowed.join(', ')}`, got: value })
 }

@@ -32,19 +32,25 @@ export class KvasirSession implements PolicySession {
   /** null while all rows stand. */
   #kept: Kept | null = null
 
-  private constructor(profile: EngineProfile, options: ResolvedKvasir, bounds: SentenceBounds, index: SemanticIndex) {
+  private constructor(
+    profile: EngineProfile,
+    options: ResolvedKvasir,
+    bounds: SentenceBounds,
+    index: SemanticIndex,
+    continues?: CountingSelector,
+  ) {
     this.#options = options
     this.#profile = profile
     this.#bounds = bounds
     this.#index = index
-    this.#selector = index.selector(profile, options.rule)
+    this.#selector = index.selector(profile, options.rule, continues)
     this.#selection = { kind: 'native', selector: this.#selector }
   }
 
   static open(profile: EngineProfile, options: ResolvedKvasir): KvasirSession {
-    const { minSegmentTokens, maxSegmentTokens, pieceTokens } = options
+    const { minSegmentTokens, maxSegmentTokens, pieceTokens, codeBits, vectorBits } = options
     const bounds = SentenceBounds.open(minSegmentTokens, maxSegmentTokens, pieceTokens)
-    return new KvasirSession(profile, options, bounds, SemanticIndex.open(profile, { codeBits: options.codeBits }))
+    return new KvasirSession(profile, options, bounds, SemanticIndex.open(profile, { codeBits, vectorBits }))
   }
 
   async retain(view: PrefillView): Promise<RetainPlan> {
@@ -67,7 +73,8 @@ export class KvasirSession implements PolicySession {
   }
 
   fork({ profile }: SequenceContext): KvasirSession {
-    const copy = new KvasirSession(profile, this.#options, this.#bounds.clone(), this.#index.clone())
+    const [bounds, index] = [this.#bounds.clone(), this.#index.clone()]
+    const copy = new KvasirSession(profile, this.#options, bounds, index, this.#selector)
     copy.#kept = this.#kept
     return copy
   }

@@ -3,21 +3,28 @@ import { seededRandom } from '@kvasir/core/testing'
 import { type CountingSelector, type Kernels, type KvArena, loadKernels } from '@kvasir/kernels'
 
 export const shape = { numLayers: 2, numHeads: 4, numKvHeads: 2, headDim: 32 } as const
-const { numLayers, numHeads, numKvHeads, headDim } = shape
+const { numLayers, numKvHeads, headDim } = shape
 
 /** Random KV rows on real kernels, in pages that are not in order; sequences of any text up to `capacity` tokens read them. */
 export class KernelRows {
   readonly kernels: Kernels
   readonly arena: KvArena
   readonly pages: Int32Array
+  readonly numHeads: number
 
-  private constructor(kernels: Kernels, arena: KvArena, pages: Int32Array) {
+  private constructor(kernels: Kernels, arena: KvArena, pages: Int32Array, numHeads: number) {
     this.kernels = kernels
     this.arena = arena
     this.pages = pages
+    this.numHeads = numHeads
   }
 
-  static async write(backend: 'cpu' | 'reference', capacity: number, seed: number): Promise<KernelRows> {
+  static async write(
+    backend: 'cpu' | 'reference',
+    capacity: number,
+    seed: number,
+    numHeads: number = shape.numHeads,
+  ): Promise<KernelRows> {
     const kernels = await loadKernels({ backend })
     const numPages = Math.ceil(capacity / 16)
     const arena = kernels.createArena({ numLayers, numKvHeads, headDim, capacityPages: numPages })
@@ -29,7 +36,7 @@ export class KernelRows {
       const program = kernels.createProgram([{ kind: 'writeKv', arena, layer, keys, values, slots, rows: capacity }])
       await program.run({ tokens: 0 })
     }
-    return new KernelRows(kernels, arena, pages)
+    return new KernelRows(kernels, arena, pages, numHeads)
   }
 
   reader(numTokens: number): KvReader {
@@ -43,6 +50,7 @@ export class KernelRows {
   }
 
   get profile(): EngineProfile {
+    const { numHeads } = this
     return {
       name: 'rows',
       shape: { layers: Array.from({ length: numLayers }, () => ({ numHeads, numKvHeads, headDim, rope: null })) },
@@ -54,7 +62,7 @@ export class KernelRows {
 
   /** The indices that each KV head chooses of the first numTokens rows, for queries [numHeads][headDim]. */
   async choose(selector: CountingSelector, layer: number, q: Float32Array, numTokens: number): Promise<number[][]> {
-    const { kernels, arena } = this
+    const { kernels, arena, numHeads } = this
     const pages = this.pages.slice(0, Math.ceil(numTokens / 16))
     const batch = {
       rowStarts: Int32Array.of(0, 1),
@@ -103,6 +111,7 @@ export class KernelRows {
 
 /** Queries [numHeads][headDim] along the key of one token. */
 export function queryAlong(kv: KvReader, layer: number, token: number): Float32Array {
+  const { numHeads } = shape
   const q = new Float32Array(numHeads * headDim)
   for (let head = 0; head < numHeads; head++) {
     const key = kv.keys(layer, Math.floor((head * numKvHeads) / numHeads), token, token + 1)
