@@ -248,7 +248,8 @@ async function liveOnce(kernels: Kernels, arena: KvArena, random: Random) {
 
 /** Whether an output of liveOnce hangs on a selector's choice. */
 function isChosen(output: number): boolean {
-  return output >= 10 && output < 22 && (output - 10) % 4 >= 2
+  const firstStep = 18
+  return output >= firstStep && output < firstStep + 12 && (output - firstStep) % 4 >= 2
 }
 
 function pagesOf(context: number): Int32Array {
@@ -288,21 +289,14 @@ async function prefillOnce(kernels: Kernels, arena: KvArena, random: Random, sta
   const ops = Array.from({ length: shape.numLayers }, (_, layer) => {
     const q = random.normals((end - start) * numHeads * shape.headDim)
     const out = new Float32Array(q.length)
-    const attend = {
-      kind: 'attendPrefill' as const,
-      arena,
-      layer,
-      q,
-      numHeads,
-      scale: 0.25,
-      windowTokens: 0,
-      batch,
-      out,
-    }
-    return [writeOp(arena, random, layer, start, end), attend] as const
+    const mass = new Float32Array(numHeads * contextTokens)
+    const fixed = { arena, layer, q, numHeads, scale: 0.25, windowTokens: 0, batch }
+    const attend = { kind: 'attendPrefill' as const, ...fixed, out }
+    const watch = { kind: 'attentionMass' as const, ...fixed, mass, massStride: contextTokens }
+    return [writeOp(arena, random, layer, start, end), attend, watch] as const
   })
   await runOnce(kernels, ops.flat(), { tokens: end - start, sequences: 1 })
-  return ops.map(([, { out }]) => out)
+  return ops.flatMap(([, { out }, { mass }]) => [out, mass])
 }
 
 type Selector = NonNullable<Parameters<ReturnType<Kernels['createProgram']>['run']>[0]['selectors']>[number]
