@@ -9,7 +9,7 @@ export interface BudgetRule {
   readonly jointHeads: boolean
 }
 
-export type ChoiceRule = BudgetRule & Pick<EstimateRule, 'poolFactor' | 'prefilterFactor' | 'certify'>
+type ChoiceRule = BudgetRule & Pick<EstimateRule, 'poolFactor' | 'prefilterFactor' | 'certify'>
 
 export interface ChoiceInput extends ChoiceRule {
   readonly numTokens: number
