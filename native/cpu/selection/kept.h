@@ -11,6 +11,12 @@ inline bool isKept(const KeptView& kept, int kvHead, int index) {
   return index >= kept.endTokens || kept.keeps(kvHead, index);
 }
 
+// The row of the current token always stands.
+inline SelectInput withCurrentRow(SelectInput input) {
+  input.kept.endTokens = std::min(input.kept.endTokens, input.numTokens - 1);
+  return input;
+}
+
 // Calls dropped(index) for each index of [from, to) that a KV head no longer keeps, ascending.
 template <class Dropped>
 void forEachDropped(const KeptView& kept, int kvHead, int from, int to, Dropped&& dropped) {

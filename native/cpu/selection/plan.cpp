@@ -97,4 +97,53 @@ void scanBest(const SelectInput& input, const SegmentIndex& index, const float* 
   plan.end = position(end);
 }
 
+namespace {
+
+// Values of all segments of a KV head: the probability of one of their tokens under mean and variance, summed over the
+// query heads.
+std::vector<float> segmentValues(Context& context, const SelectInput& input, const float* q, const SegmentIndex& index,
+                                 int kvHead) {
+  const int dim = input.kv.headDim, paddedDim = codeUnits(dim) * kUnitChannels;
+  const int group = input.numHeads / input.kv.numKvHeads, count = index.numSegments();
+  const Kernels& kernels = kernelsFor(context.isa());
+  std::vector<float> queries(static_cast<std::size_t>(group * paddedDim)), masses(static_cast<std::size_t>(group * count)), values(static_cast<std::size_t>(count));
+  for (int head = 0; head < group; ++head) {
+    std::copy_n(q + static_cast<std::size_t>((kvHead * group + head) * dim), dim, queries.begin() + head * paddedDim);
+  }
+  kernels.masses({{index.head(input.layer, kvHead).stats, nullptr, 0, count, dim, index.shape().vectorBits},
+                  {queries.data(), group, input.scale * kLog2E},
+                  varianceScale(input.scale),
+                  masses.data(),
+                  static_cast<std::size_t>(count)});
+  std::vector<float> factors(static_cast<std::size_t>(group));
+  for (int head = 0; head < group; ++head) {
+    float* row = masses.data() + static_cast<std::size_t>(head * count);
+    kernels.powers(row, count, kernels.maximum(row, count));
+    double sum = 0;
+    for (int s = 0; s < count; ++s) {
+      const std::size_t i = static_cast<std::size_t>(s);
+      sum += static_cast<double>(row[s]) * (index.ends()[i] - (s == 0 ? 0 : index.ends()[i - 1]));
+    }
+    factors[static_cast<std::size_t>(head)] = static_cast<float>(1.0 / sum);
+  }
+  kernels.values(masses.data(), static_cast<std::size_t>(count), group, factors.data(), 1, count, values.data());
+  return values;
+}
+
+}  // namespace
+
+void planScans(Context& context, const SelectInput& input, const float* q, const SegmentIndex& index,
+               const SegmentRule& rule, std::vector<HeadPlan>& plans) {
+  const double most = rule.prefilterFactor * rule.budget.budgetTokens;
+  context.forEach(rule.prefilterFactor > 0 ? input.kv.numKvHeads : 0, [&](int kvHead, int) {
+    HeadPlan& plan = plans[static_cast<std::size_t>(kvHead)];
+    if (static_cast<double>(plan.candidates) <= most) return;
+    const std::vector<float> values = segmentValues(context, input, q, index, kvHead);
+    scanBest(input, index, values.data(), static_cast<int>(most), plan, kvHead);
+  });
+  for (HeadPlan& plan : plans) {
+    if (!plan.blocks) scanAll(index, plan);
+  }
+}
+
 }  // namespace kvasir::selection

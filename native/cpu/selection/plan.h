@@ -48,4 +48,8 @@ void scanAll(const SegmentIndex& index, HeadPlan& plan);
 void scanBest(const SelectInput& input, const SegmentIndex& index, const float* values, int most, HeadPlan& plan,
               int kvHead);
 
+// What each KV head scans for estimates of this query: all of the index, or what the prefilter of the rule leaves.
+void planScans(Context& context, const SelectInput& input, const float* q, const SegmentIndex& index,
+               const SegmentRule& rule, std::vector<HeadPlan>& plans);
+
 }  // namespace kvasir::selection

@@ -1,0 +1,361 @@
+// The phases of one choice, over arrays of the Context's shared memory.
+#pragma once
+
+#include <cmath>
+#include <iterator>
+#include <limits>
+
+#include "certificate.h"
+#include "choice.h"
+#include "choice_arrays.h"
+#include "kept.h"
+
+namespace kvasir::selection {
+
+class Choice : private ChoiceArrays {
+ public:
+  using ChoiceArrays::ChoiceArrays;
+
+  // Values of all candidates, by estimate or exactly. False if aborted, as all phases.
+  bool scoreCandidates() {
+    const bool exact = !index_, fetched = input_.keys != nullptr;
+    if (fetched && ((exact && !scoreFetched()) || !fetchVisible())) return false;
+    startHeads([&](int) { return shape_.chunks + 1; });
+    context_.forEach(numKvHeads_ * (shape_.chunks + 1), [&](int task, int worker) {
+      if (context_.cancelled()) return;
+      const int kvHead = task / (shape_.chunks + 1), chunk = task % (shape_.chunks + 1) - 1;
+      if (chunk < 0) {
+        scoreVisible(kvHead, worker);
+      } else {
+        const Stretch stretch = stretchOf(kvHead, chunk);
+        if (!exact) estimate(kvHead, chunk, worker);
+        else if (!fetched) scoreStretch(kvHead, stretch, nullptr);
+        finishChunk(kvHead, chunk, stretch);
+      }
+      if (endsHead(kvHead)) finishCandidates(kvHead);
+    });
+    return !context_.cancelled();
+  }
+
+  // Scores the best candidates of each head exactly: wanted[head] of them on average.
+  bool poolCandidates(const int* wanted) {
+    cutRows(kernels_, candidateRows(), wanted, rule_.budget.jointHeads, work_.work, work_.poolCuts);
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      work_.counts[kvHead] =
+          keptTokens(kernels_, candidateRows(), kvHead, work_.poolCuts[kvHead], pool(kvHead));
+    }
+    pooled_ = true;
+    return scorePool();
+  }
+
+  // Cuts the pool, or the candidates, to the budget.
+  void cut(const int* wanted) {
+    cutRows(kernels_, chosenRows(), wanted, rule_.budget.jointHeads, work_.work, work_.cuts);
+  }
+
+  // After cut(): how many KV heads are proven. Certify::extend: scores what is in doubt and cuts again.
+  bool certify(const int* wanted, TokenChoice& out) {
+    if (!pooled_) {
+      out.certified = index_ ? 0 : numKvHeads_;
+      return true;
+    }
+    std::vector<std::vector<std::int32_t>> doubtful(wide(numKvHeads_));
+    const bool report = rule_.certify == Certify::report;
+    context_.forEach(numKvHeads_, [&](int kvHead, int) {
+      if (context_.cancelled()) return;
+      const int head = kvHead * group_;
+      const Bounds bounds = {kernels_,
+                             *index_,
+                             input_,
+                             plans_[wide(kvHead)],
+                             kvHead,
+                             group_,
+                             scores(kvHead),
+                             work_.stride(),
+                             work_.maxima + wide(head) * work_.chunkStride(),
+                             work_.chunkStride(),
+                             work_.poolLogSums + head,
+                             query(work_.queries, kvHead),
+                             values(kvHead),
+                             work_.poolCuts[kvHead]};
+      doubtful[wide(kvHead)] = tokensInDoubt(bounds, work_.cuts[kvHead].key, report);
+    });
+    if (context_.cancelled()) return false;
+    for (const std::vector<std::int32_t>& tokens : doubtful) out.certified += !report || tokens.empty() ? 1 : 0;
+    if (report) return true;
+    if (!extendPool(doubtful)) return false;
+    cut(wanted);
+    return true;
+  }
+
+  // The kept tokens of each head, ascending, and what else the pool holds.
+  void list(TokenChoice& out) {
+    const ValueRows rows = chosenRows();
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const std::size_t start = out.tokens.size();
+      out.tokens.resize(start + wide(rows.counts[kvHead]));
+      const int count = keptTokens(kernels_, rows, kvHead, work_.cuts[kvHead], out.tokens.data() + start);
+      out.tokens.resize(start + wide(count));
+      out.starts[wide(kvHead) + 1] = static_cast<std::int32_t>(out.tokens.size());
+      if (pooled_ || !index_) out.pooled += rows.candidates[kvHead];
+      if (!input_.wantsLikely) continue;
+      if (pooled_) {
+        std::set_difference(pool(kvHead), pool(kvHead) + work_.counts[kvHead],
+                            out.tokens.begin() + static_cast<std::ptrdiff_t>(start), out.tokens.end(),
+                            std::back_inserter(out.likely));
+      }
+      out.likelyStarts[wide(kvHead) + 1] = static_cast<std::int32_t>(out.likely.size());
+    }
+  }
+
+ private:
+  // Positions of a task that are candidates.
+  struct Stretch {
+    int begin, end;
+    int count() const { return std::max(0, end - begin); }
+  };
+
+  // The last task of a head that ends sums it up, so that no further fork is needed.
+  template <class TasksOf>
+  void startHeads(TasksOf&& tasksOf) {
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) work_.pending[kvHead].tasks.store(tasksOf(kvHead));
+  }
+  bool endsHead(int kvHead) { return work_.pending[kvHead].tasks.fetch_sub(1) == 1; }
+
+  Stretch stretchOf(int kvHead, int chunk) const {
+    const HeadPlan& plan = plans_[wide(kvHead)];
+    int begin = chunk * kChunkTokens, end = begin + kChunkTokens;
+    if (index_) {
+      const int first = chunk * kChunkBlocks, last = std::min(plan.numBlocks, first + kChunkBlocks) - 1;
+      if (first > last) return {0, 0};
+      begin = plan.blocks[first].out;
+      end = plan.blocks[last].out + plan.blocks[last].count;
+    }
+    return {std::max(plan.begin, begin), std::min(plan.end, end)};
+  }
+
+  void scoreStretch(int kvHead, const Stretch& stretch, const std::uint8_t* const* rows) const {
+    const std::int32_t* tokens = plans_[wide(kvHead)].tokens;
+    scoreTokens(kvHead, work_.queries, rows, tokens ? tokens + stretch.begin : nullptr, stretch.begin, stretch.count(),
+                scores(kvHead) + stretch.begin, work_.stride());
+  }
+
+  bool fetchVisible() {
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const std::vector<std::int32_t>& visible = plans_[wide(kvHead)].visible;
+      visibleRows_.push_back(
+          input_.keys->rows(context_, kvHead, visible.data(), static_cast<int>(visible.size())));
+      if (!visibleRows_.back()) return false;
+    }
+    return true;
+  }
+
+  // Exact scores of all candidates, a chunk of rows at a time, so that not all need be at hand at once.
+  bool scoreFetched() {
+    std::vector<std::int32_t> tokens;
+    std::vector<const std::uint8_t* const*> rows(wide(numKvHeads_));
+    for (int chunk = 0; chunk < shape_.chunks; ++chunk) {
+      for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+        const Stretch stretch = stretchOf(kvHead, chunk);
+        tokens.clear();
+        for (int at = stretch.begin; at < stretch.end; ++at) tokens.push_back(plans_[wide(kvHead)].tokenAt(at));
+        rows[wide(kvHead)] = input_.keys->rows(context_, kvHead, tokens.data(), stretch.count());
+        if (!rows[wide(kvHead)]) return false;
+      }
+      context_.forEach(numKvHeads_, [&](int kvHead, int) {
+        scoreStretch(kvHead, stretchOf(kvHead, chunk), rows[wide(kvHead)]);
+      });
+    }
+    return true;
+  }
+
+  void estimate(int kvHead, int chunk, int worker) {
+    const HeadPlan& plan = plans_[wide(kvHead)];
+    const int first = chunk * kChunkBlocks, count = std::min(kChunkBlocks, plan.numBlocks - first);
+    if (count <= 0) return;
+    const SegmentBlock* blocks = plan.blocks + first;
+    const SegmentIndexShape& shape = index_->shape();
+    const SegmentIndex::HeadView view = index_->head(input_.layer, kvHead);
+    const int segment = blocks[0].segment, numSegments = blocks[count - 1].segment - segment + 1;
+    const SegmentStats segments = {view.stats,   plan.segments ? plan.segments + segment : nullptr,
+                                   segment,      numSegments,
+                                   shape.headDim, shape.vectorBits};
+    const Queries queries = queriesOf(otherQuery_ ? work_.otherQueries : work_.queries, kvHead);
+    float* out = scores(kvHead);
+    if (shape.codeBits > 0) {
+      std::byte* scratch = context_.scratch(worker, scanWorkBytes(shape.headDim, numSegments));
+      kernels_.scan({segments, view.codes, view.planeBytes, shape.codeBits, blocks, count,
+                     plan.numBlocks - first - count, queries, scratch, out,
+                     work_.stride()});
+      return;
+    }
+    const std::size_t stride = wide(numSegments);
+    float* masses = reinterpret_cast<float*>(context_.scratch(worker, stride * wide(group_) * 4));
+    kernels_.masses({segments, queries, varianceScale(input_.scale), masses, stride});
+    for (int head = 0; head < group_; ++head) {
+      float* row = out + wide(head) * work_.stride();
+      for (int n = 0; n < count; ++n) {
+        std::fill_n(row + blocks[n].out, blocks[n].count, masses[wide(head) * stride + wide(blocks[n].segment - segment)]);
+      }
+    }
+  }
+
+  // Largest score and sum of powers of the always-visible tokens, for the estimated and the true query; their values
+  // are not needed.
+  void scoreVisible(int kvHead, int worker) {
+    const std::vector<std::int32_t>& visible = plans_[wide(kvHead)].visible;
+    const int count = static_cast<int>(visible.size());
+    float* out = reinterpret_cast<float*>(context_.scratch(worker, wide(count * group_) * 4));
+    for (int kind = 0; kind < 2; ++kind) {
+      const std::size_t at = wide(kind * input_.numHeads + kvHead * group_);
+      if (kind == 1 && !otherQuery_) {
+        std::copy_n(work_.visibleMaxima + kvHead * group_, group_, work_.visibleMaxima + at);
+        std::copy_n(work_.visibleSums + kvHead * group_, group_, work_.visibleSums + at);
+        continue;
+      }
+      scoreTokens(kvHead, kind == 0 && otherQuery_ ? work_.otherQueries : work_.queries,
+                  input_.keys ? visibleRows_[wide(kvHead)] : nullptr, visible.data(), 0, count, out, wide(count));
+      for (int head = 0; head < group_; ++head) {
+        float* row = out + wide(head * count);
+        work_.visibleMaxima[at + wide(head)] = kernels_.maximum(row, count);
+        work_.visibleSums[at + wide(head)] = powers(row, count, work_.visibleMaxima[at + wide(head)]);
+      }
+    }
+  }
+
+  float powers(float* x, int n, float largest) const {
+    return kernels_.powers(x, n, largest == kMinusInfinity ? 0.0f : largest);
+  }
+
+  // Scores of a chunk become powers relative to its largest.
+  void finishChunk(int kvHead, int chunk, const Stretch& stretch) {
+    forEachDroppedPosition(kvHead, stretch, [&](int position) {
+      for (int head = 0; head < group_; ++head) scores(kvHead)[wide(head) * work_.stride() + wide(position)] = kMinusInfinity;
+    });
+    for (int head = 0; head < group_; ++head) {
+      float* row = scores(kvHead) + wide(head) * work_.stride() + stretch.begin;
+      const std::size_t at = wide(kvHead * group_ + head) * work_.chunkStride() + wide(chunk);
+      work_.maxima[at] = kernels_.maximum(row, stretch.count());
+      work_.sums[at] = powers(row, stretch.count(), work_.maxima[at]);
+    }
+  }
+
+  template <class Dropped>
+  void forEachDroppedPosition(int kvHead, const Stretch& stretch, Dropped&& dropped) const {
+    const HeadPlan& plan = plans_[wide(kvHead)];
+    if (input_.kept.keepsAll() || !index_) return;
+    if (!plan.tokens) return forEachDropped(input_.kept, kvHead, stretch.begin, stretch.end, dropped);
+    for (int at = stretch.begin; at < stretch.end; ++at) {
+      if (!isKept(input_.kept, kvHead, plan.tokens[at])) dropped(at);
+    }
+  }
+
+  // Powers of all chunks become the values of the candidates.
+  void finishCandidates(int kvHead) {
+    const int chunks = shape_.chunks;
+    for (int head = kvHead * group_; head < (kvHead + 1) * group_; ++head) {
+      const std::size_t row = wide(head) * work_.chunkStride();
+      float* factors = work_.factors + row;
+      std::copy_n(work_.maxima + row, chunks, factors);
+      const float most = std::max(kernels_.maximum(factors, chunks), work_.visibleMaxima[head]);
+      powers(factors, chunks, most);
+      double total = std::exp2(static_cast<double>(work_.visibleMaxima[head] - most)) *
+                     static_cast<double>(work_.visibleSums[head]);
+      for (int i = 0; i < chunks; ++i)
+        total += static_cast<double>(factors[i]) * static_cast<double>(work_.sums[row + wide(i)]);
+      const float inverse = static_cast<float>(1.0 / total);
+      for (int i = 0; i < chunks; ++i) factors[i] *= inverse;
+    }
+    float* out = values(kvHead);
+    std::fill_n(out, plans_[wide(kvHead)].begin, -1.0f);
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      const Stretch stretch = stretchOf(kvHead, chunk);
+      kernels_.values(scores(kvHead) + stretch.begin, work_.stride(), group_,
+                      work_.factors + wide(kvHead * group_) * work_.chunkStride() + chunk, work_.chunkStride(),
+                      stretch.count(), out + stretch.begin);
+      forEachDroppedPosition(kvHead, stretch, [&](int position) { out[position] = -1.0f; });
+    }
+  }
+
+  // Exact scores of the pool, by the address of each row where keys are fetched: all of a KV head together.
+  bool scorePool() {
+    std::vector<const std::uint8_t* const*> rows(wide(numKvHeads_), nullptr);
+    int most = 0;
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const int count = work_.counts[kvHead];
+      most = std::max(most, pieces(count, kPieceTokens));
+      if (count == 0) finishPool(kvHead);
+      if (!input_.keys) continue;
+      rows[wide(kvHead)] = input_.keys->rows(context_, kvHead, pool(kvHead), count);
+      if (!rows[wide(kvHead)]) return false;
+    }
+    startHeads([&](int kvHead) { return pieces(work_.counts[kvHead], kPieceTokens); });
+    context_.forEach(numKvHeads_ * most, [&](int task, int) {
+      const int kvHead = task % numKvHeads_, first = task / numKvHeads_ * kPieceTokens;
+      const int count = std::min(kPieceTokens, work_.counts[kvHead] - first);
+      if (context_.cancelled() || count <= 0) return;
+      scoreTokens(kvHead, work_.queries, rows[wide(kvHead)] ? rows[wide(kvHead)] + first : nullptr, pool(kvHead) + first,
+                  0, count, poolScores(kvHead) + first, work_.poolStride());
+      if (endsHead(kvHead)) finishPool(kvHead);
+    });
+    return !context_.cancelled();
+  }
+
+  void finishPool(int kvHead) {
+    const int count = work_.counts[kvHead];
+    float* factors = work_.factors + wide(kvHead * group_) * work_.chunkStride();
+    for (int head = 0; head < group_; ++head) {
+      const std::size_t at = wide(input_.numHeads + kvHead * group_ + head);
+      float* row = poolScores(kvHead) + wide(head) * work_.poolStride();
+      const float most = kernels_.maximum(row, count), visible = work_.visibleMaxima[at];
+      const float largest = std::max(most, visible);
+      const float sum = powers(row, count, largest) + work_.visibleSums[at] * std::exp2(visible - largest);
+      factors[wide(head) * work_.chunkStride()] = 1.0f / sum;
+      work_.poolLogSums[kvHead * group_ + head] = largest + std::log2(sum);
+    }
+    kernels_.values(poolScores(kvHead), work_.poolStride(), group_, factors, work_.chunkStride(), count,
+                    poolValues(kvHead));
+  }
+
+  // Adds tokens to the pool, valued as the pool is: under the denominators that it had.
+  bool extendPool(const std::vector<std::vector<std::int32_t>>& tokens) {
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const std::vector<std::int32_t>& added = tokens[wide(kvHead)];
+      const int count = static_cast<int>(added.size()), before = work_.counts[kvHead];
+      if (count == 0) continue;
+      const std::uint8_t* const* rows = nullptr;
+      if (input_.keys && !(rows = input_.keys->rows(context_, kvHead, added.data(), count))) return false;
+      std::vector<float> scores(wide(count * group_)), values(wide(count)), factors(wide(group_));
+      context_.forEach(pieces(count, kPieceTokens), [&](int piece, int) {
+        const int first = piece * kPieceTokens;
+        scoreTokens(kvHead, work_.queries, rows ? rows + first : nullptr, added.data() + first, 0,
+                    std::min(kPieceTokens, count - first), scores.data() + first, wide(count));
+      });
+      for (int head = 0; head < group_; ++head) {
+        float* row = scores.data() + wide(head * count);
+        const float most = kernels_.maximum(row, count);
+        powers(row, count, most);
+        factors[wide(head)] = std::exp2(most - work_.poolLogSums[kvHead * group_ + head]);
+      }
+      kernels_.values(scores.data(), wide(count), group_, factors.data(), 1, count, values.data());
+      mergeFromBehind(pool(kvHead), poolValues(kvHead), before, added, values);
+      work_.counts[kvHead] = before + count;
+    }
+    return !context_.cancelled();
+  }
+
+  static void mergeFromBehind(std::int32_t* tokens, float* values, int count, const std::vector<std::int32_t>& added,
+                              const std::vector<float>& addedValues) {
+    int to = count + static_cast<int>(added.size()), from = count;
+    for (std::size_t next = added.size(); next > 0;) {
+      const bool own = from > 0 && tokens[from - 1] > added[next - 1];
+      if (!own) --next;
+      else --from;
+      --to;
+      tokens[to] = own ? tokens[from] : added[next];
+      values[to] = own ? values[from] : addedValues[next];
+    }
+  }
+};
+
+}  // namespace kvasir::selection
