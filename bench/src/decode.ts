@@ -1,4 +1,5 @@
 import type { CachePolicy, ObservedAttention } from '@kvasir/core'
+import { median } from '@kvasir/eval'
 import { createSampler, type Sequence } from '@kvasir/llama'
 import type { Bench } from './bench.ts'
 import { type Contestant, pairedRow, takeTurns, timeRow } from './pairs.ts'
@@ -29,7 +30,9 @@ async function timeSides(bench: Bench, length: number, opened: AsyncDisposable[]
   progress(`decode ${length}, prefill`)
   const full = model.createSequence({ observe: observedBy(bench.arms.map(({ policy }) => policy)) })
   opened.push(full)
+  const startMs = performance.now()
   await full.prefill(prompt)
+  const prefillMs = performance.now() - startMs
   await peer?.engine.prefill(prompt)
   const sides = await openSides(bench, full, length, opened)
   const contestants: Record<string, Contestant> = { full: () => timeDecode(full, fed) }
@@ -48,7 +51,19 @@ async function timeSides(bench: Bench, length: number, opened: AsyncDisposable[]
     if (peer) rows.push(row(name, shape, key, 'theirs', peer.name))
     if (above) rows.push(row(name, shape, key, above, 'rows in memory'))
   }
+  for (const side of sides) rows.push(...shareRows(side, median(times[side.key]), prefillMs))
   return rows
+}
+
+/** What choosing takes of a step, and what starting the policy on a prompt takes beside its prefill. */
+function shareRows({ name, shape, sequence, startMs }: Side, stepMs: number, prefillMs: number): BenchRow[] {
+  const { selectMs, decodeSteps } = sequence.report()
+  const policy = name.replace('decode ', '')
+  const share = (what: string, unit: string, ours: number, theirs: number, against: string): BenchRow => {
+    return { name: `${what} ${policy}`, shape, unit, ours, theirs, against, ratio: theirs / ours, pairs: 1 }
+  }
+  const rows = selectMs > 0 ? [share('select', 'ms/token', selectMs / decodeSteps, stepMs, 'whole step')] : []
+  return startMs === undefined ? rows : [...rows, share('index', 'ms', startMs, prefillMs, 'prefill')]
 }
 
 /** What any of the policies wants to see of a prompt. */
@@ -66,6 +81,8 @@ interface Side {
   readonly name: string
   readonly shape: string
   readonly sequence: Sequence
+  /** What it took to start the policy on the prompt that stands. */
+  readonly startMs?: number
   /** Key of the same policy with all rows in memory. */
   readonly above?: string
 }
@@ -81,9 +98,11 @@ async function openSides(
     if (budget !== null && length <= 2 * budget) continue
     const shape = `length=${length}${budget === null ? '' : `,budget=${budget}`}`
     const key = `${name} ${budget}`
+    const beginMs = performance.now()
     const fork = await full.fork({ policy })
+    const startMs = performance.now() - beginMs
     opened.push(fork)
-    sides.push({ key, name: `decode ${name}`, shape, sequence: fork })
+    sides.push({ key, name: `decode ${name}`, shape, sequence: fork, startMs })
     for (const tier of budget === null ? [] : tiers) {
       const [prompt, contextTokens] = [tokens.subarray(0, length), length + turnTokens]
       const options = {

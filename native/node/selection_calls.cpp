@@ -145,6 +145,7 @@ Napi::Value selectorCounts(const Napi::CallbackInfo& info) {
   result.Set("pooledTokens", counts.pooled);
   result.Set("certifiedHeads", counts.certified);
   result.Set("reusedCalls", counts.reused);
+  result.Set("ms", counts.ms);
   return result;
 }
 

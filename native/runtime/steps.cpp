@@ -1,6 +1,7 @@
 #include "steps.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 #include "failure.h"
@@ -88,7 +89,10 @@ void SelectRunsStep::execute(Context& context, Run& run) const {
       const std::int32_t* pages = sequences.pages + sequences.pageStarts[s];
       const SelectInput input{viewOf(*arena), layer, query, numHeads, scale, numTokens, pages, kept,
                               arena->keyRows(layer, pages), arena->wantsLikely()};
+      const auto start = std::chrono::steady_clock::now();
       choice.selector->select(context, input, lists->rewrite(s));
+      const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+      choice.selector->counts.ms += took.count();
       if (context.cancelled()) lists->clear(s);
     }
     lists->narrow(s, kept, numTokens - 1);

@@ -146,6 +146,7 @@ struct SelectCounts {
   double pooled = 0;     // keys read exactly to choose among
   double certified = 0;  // KV heads of calls whose choice is proven to be the exact one
   double reused = 0;     // calls answered by an earlier choice
+  double ms = 0;         // time of the calls by the clock
 };
 
 // A native selector of one sequence: which KV rows may attention read at this layer and step.

@@ -22,7 +22,7 @@ export interface MemoryFields {
 
 /** Reads the fields off a sequence that has decoded; all means are NaN where it has not. */
 export function memoryOf(
-  report: Omit<SequenceReport, 'reusedTokens'>,
+  report: Omit<SequenceReport, 'reusedTokens' | 'selectMs' | 'certifiedHeads'>,
   { numLayers, numKvHeads }: Pick<LlamaConfig, 'numLayers' | 'numKvHeads'>,
 ): MemoryFields {
   const { numTokens, decodeSteps, denseSteps, kvBytes, indexBytes } = report

@@ -10,6 +10,8 @@ export interface SelectorCounts {
   readonly certifiedHeads: number
   /** Calls that an earlier choice answered. */
   readonly reusedCalls: number
+  /** Time of the calls by the clock. */
+  readonly ms: number
 }
 
 /** A native selector that counts its work. */

@@ -34,7 +34,11 @@ export interface SequenceReport {
   readonly pooledTokens: number
   /** Tokens taken over from the exact prefix cache. */
   readonly reusedTokens: number
-  /** The same, at the decode step that read most. */
+  /** Time of native selectors by the clock. */
+  readonly selectMs: number
+  /** (KV head, layer, step) whose choice native selectors proved to be the exact one; 0 unless asked for. */
+  readonly certifiedHeads: number
+  /** Rows and keys read at the decode step that read most. */
   readonly peakAttendedTokens: number
   readonly peakPooledTokens: number
   /** Rows that must be kept to go on, summed over layers and KV heads. */

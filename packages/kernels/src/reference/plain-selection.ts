@@ -104,9 +104,10 @@ export abstract class PlainSelector extends KernelSelector {
   protected abstract readonly rule: BudgetRule & EstimateRule
   readonly #queries = new Map<number, RunningQuery>()
   readonly #choices = new Map<number, StandingChoice>()
-  #counts: SelectorCounts = { calls: 0, attendedTokens: 0, pooledTokens: 0, certifiedHeads: 0, reusedCalls: 0 }
+  #counts: SelectorCounts = { calls: 0, attendedTokens: 0, pooledTokens: 0, certifiedHeads: 0, reusedCalls: 0, ms: 0 }
 
   select(input: SelectInput): RunList {
+    const startMs = performance.now()
     const { layer, q, numTokens } = input
     const standing = entryOf(this.#choices, layer, () => new StandingChoice())
     const running = entryOf(this.#queries, layer, () => new RunningQuery())
@@ -120,13 +121,14 @@ export abstract class PlainSelector extends KernelSelector {
       const all = [...range(0, choice.first), ...chosen, ...range(choice.end, numTokens)]
       return all.filter((token) => keeps(input, kvHead, token))
     })
-    const { calls, attendedTokens, pooledTokens, certifiedHeads, reusedCalls } = this.#counts
+    const { calls, attendedTokens, pooledTokens, certifiedHeads, reusedCalls, ms } = this.#counts
     this.#counts = {
       calls: calls + 1,
       attendedTokens: attendedTokens + tokens.reduce((sum, row) => sum + row.length, 0),
       pooledTokens: pooledTokens + (reused ? 0 : choice.pooledTokens),
       certifiedHeads: certifiedHeads + (reused ? 0 : choice.certifiedHeads),
       reusedCalls: reusedCalls + (reused ? 1 : 0),
+      ms: ms + performance.now() - startMs,
     }
     return runsOfIndices(tokens)
   }

@@ -64,7 +64,7 @@ async function answersOf(kernels: Kernels, codeBits: CodeBits, vectorBits: Vecto
       await program.run({ tokens: 1, sequences: 1, selectors: [selector], kept: [rows] })
       chosen.push([0, 1].map((row) => indicesOfRow(lists.get(0), row)))
     }
-    counts.push(selector.counts())
+    counts.push({ ...selector.counts(), ms: 0 })
   }
   return { contents: [0, 1].map((kvHead) => index.read(0, kvHead)), chosen, counts }
 }
