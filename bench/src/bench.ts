@@ -60,6 +60,9 @@ const defaultLengths = { prefill: [1024, 4096], decode: [512, 4096], tiers: [800
 
 const engineBenches = { prefill: benchPrefill, decode: benchDecode, tiers: benchBoundedMemory }
 
+/** llama.cpp shifts its context before it is quite full. */
+const peerSlackTokens = 96
+
 /** What every benchmark gets. */
 export interface Bench {
   readonly model: LlamaModel
@@ -115,7 +118,7 @@ async function benchEngine(
   const contextTokens = longest + turnTokens
   const threads = kernels.numThreads
   const model = await loadLlama({ model: path, kernels, contextTokens })
-  const peer = against ? { name: against, engine: await openPeer({ model: path, threads, contextTokens }) } : null
+  const peer = against ? { name: against, engine: await openPeer({ model: path, threads, contextTokens: contextTokens + peerSlackTokens }) } : null
   try {
     const tokens = tokensOf(model, options.text, contextTokens)
     const tiers = options.tiers ?? []

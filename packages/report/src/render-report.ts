@@ -26,7 +26,7 @@ const retrievalSuites: Readonly<Record<string, RetrievalSuite>> = {
 /** One HTML page, complete in itself: no scripts, nothing to fetch. A section a suite. */
 export function renderReport({ cases, groups, run }: Results, notes: ReportNotes = {}): string {
   const styles = stylePolicies([...groups, ...cases].map(({ policy }) => policy))
-  const suites = [...new Set([...groups, ...cases].map(({ suite }) => suite))]
+  const suites = [...new Set([...cases, ...groups].map(({ suite }) => suite))]
   const sections = suites.map((suite) =>
     renderSuite({
       ...{ suite, styles },

@@ -72,12 +72,15 @@ function groupOf(row: Json): GroupRow {
 }
 
 function groupsOf(cases: readonly CaseRow[]): GroupRow[] {
-  return summarise(
+  const rows = summarise(
     cases.map(({ numbers, suite, id, length, policy, budget, mode }) => ({
       ...numbers,
       ...{ suite, id, length, policy, budget, mode },
     })),
   )
+  return rows.map(({ suite, length, policy, budget, mode, n, estimates }) => {
+    return { suite, length, policy, budget, mode, n, estimates }
+  })
 }
 
 function keyOf(row: Json): Omit<CaseKey, 'id'> {
