@@ -118,7 +118,12 @@ async function benchEngine(
   const contextTokens = longest + turnTokens
   const threads = kernels.numThreads
   const model = await loadLlama({ model: path, kernels, contextTokens })
-  const peer = against ? { name: against, engine: await openPeer({ model: path, threads, contextTokens: contextTokens + peerSlackTokens }) } : null
+  const peer = against
+    ? {
+        name: against,
+        engine: await openPeer({ model: path, threads, contextTokens: contextTokens + peerSlackTokens }),
+      }
+    : null
   try {
     const tokens = tokensOf(model, options.text, contextTokens)
     const tiers = options.tiers ?? []
