@@ -25,6 +25,12 @@ export interface MeasureOptions {
   readonly recallEvery?: number
 }
 
+/** The same for one case. */
+export interface CaseOptions extends MeasureOptions {
+  /** The model over a lower tier in which the arms, one at a time, have their rows. @default with the full cache, in memory */
+  readonly tiered?: LlamaModel | undefined
+}
+
 /** What the policies of all arms together must see of a prompt's attention. */
 export function observedBy(arms: readonly Arm[]): NonNullable<Effects['observes']> {
   const observes = arms.map((arm) => makePolicy(arm).effects.observes)

@@ -1,7 +1,8 @@
 import { KvasirError } from '@kvasir/core'
-import { type LlamaModel, loadLlama } from '@kvasir/llama'
-import type { CaseHooks, CaseResult, MeasureOptions } from './case-run.ts'
+import { type LlamaModel, type LlamaOptions, loadLlama } from '@kvasir/llama'
+import type { CaseHooks, CaseOptions, CaseResult, MeasureOptions } from './case-run.ts'
 import type { EvalCase } from './eval-case.ts'
+import { type EvalTier, kvTierOf } from './lower-tier.ts'
 import type { Arm } from './policy-spec.ts'
 import { runQuestionCase } from './question-run.ts'
 import type { ModelRoom } from './suites.ts'
@@ -18,32 +19,39 @@ export interface RunnerSetup extends MeasureOptions {
   /** Path of a GGUF file. */
   readonly model: string
   readonly room: ModelRoom
+  /** With a folder of the run's own. @default all rows in memory */
+  readonly kvTier?: EvalTier
 }
 
-/** A model that runs one case at a time. Activations are float32: what differs between two rows is the policy alone. */
+/**
+ * A model that runs one case at a time, and with a lower tier the same model once more over that. Activations are float32:
+ * what differs between two rows is the policy alone.
+ */
 export class CaseRunner implements AsyncDisposable {
   readonly #model: LlamaModel
-  readonly #setup: RunnerSetup
+  readonly #options: CaseOptions
   readonly #broken: AbortController
 
-  private constructor(model: LlamaModel, setup: RunnerSetup, broken: AbortController) {
+  private constructor(model: LlamaModel, options: CaseOptions, broken: AbortController) {
     this.#model = model
-    this.#setup = setup
+    this.#options = options
     this.#broken = broken
   }
 
-  static async open(setup: RunnerSetup): Promise<CaseRunner> {
+  static async open({ model: path, room, recallEvery = 16, kvTier }: RunnerSetup): Promise<CaseRunner> {
     const broken = new AbortController()
-    const { contextTokens, ...room } = setup.room
-    const model = await loadLlama({
-      model: setup.model,
+    const { contextTokens, ...others } = room
+    const options: LlamaOptions = {
+      model: path,
       mode: 'exact',
-      ...room,
+      ...others,
       ...(contextTokens !== null && { contextTokens }),
       // A row of a policy that was put aside would be a row of the full cache.
       onQuarantine: ({ policy, error }) => broken.abort(policyFailure(policy, error)),
-    })
-    return new CaseRunner(model, setup, broken)
+    }
+    const model = await loadLlama(options)
+    const tiered = kvTier && (await loadLlama({ ...options, kvTier: kvTierOf(kvTier) }))
+    return new CaseRunner(model, { recallEvery, tiered }, broken)
   }
 
   /** A result for each arm. Throws KvasirError where a policy failed. */
@@ -52,14 +60,15 @@ export class CaseRunner implements AsyncDisposable {
     const hooks = { ...(onStep && { onStep }), signal: signal ? AbortSignal.any([signal, broken]) : broken }
     const results =
       one.suite === 'windows'
-        ? await runWindowCase(this.#model, one, arms, hooks, this.#setup)
-        : await runQuestionCase(this.#model, one, arms, hooks, this.#setup)
+        ? await runWindowCase(this.#model, one, arms, hooks, this.#options)
+        : await runQuestionCase(this.#model, one, arms, hooks, this.#options)
     broken.throwIfAborted()
     return results
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#model.dispose()
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#options.tiered?.dispose()
+    await this.#model.dispose()
   }
 }
 

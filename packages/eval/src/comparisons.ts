@@ -1,4 +1,5 @@
 import type { BootstrapOptions } from './bootstrap.ts'
+import { groupBy } from './group-by.ts'
 import { holmAdjusted, type PairedDifference, pairedDifference, signFlipP } from './paired.ts'
 import type { CaseKey } from './results-file.ts'
 import { inOrder } from './summary.ts'
@@ -26,8 +27,9 @@ const comparedFields: Readonly<Record<string, readonly string[]>> = {
 /** Every two policies of equal budget on the cases of one suite, length and mode. */
 export function compareArms(rows: readonly CaseKey[], options: BootstrapOptions = {}): ArmComparison[] {
   const families = groupBy(rows, ({ suite, length, mode }) => JSON.stringify([suite, length, mode]))
-  return families.flatMap((family) => {
-    const arms = groupBy(family, ({ policy, budget }) => JSON.stringify([policy, budget])).map(inOrder)
+  return [...families.values()].flatMap((family) => {
+    const sameArm = groupBy(family, ({ policy, budget }) => JSON.stringify([policy, budget]))
+    const arms = [...sameArm.values()].map(inOrder)
     const pairs = arms.flatMap((ours, i) =>
       arms.slice(i + 1).flatMap((theirs) => (ours[0].budget === theirs[0].budget ? [[ours, theirs] as const] : [])),
     )
@@ -68,14 +70,4 @@ function compareTwo(
     ...pairedDifference(left, right, options),
     p,
   }
-}
-
-function groupBy(rows: readonly CaseKey[], keyOf: (row: CaseKey) => string): CaseKey[][] {
-  const groups = new Map<string, CaseKey[]>()
-  for (const row of rows) {
-    const group = groups.get(keyOf(row))
-    if (group) group.push(row)
-    else groups.set(keyOf(row), [row])
-  }
-  return [...groups.values()]
 }

@@ -1,6 +1,8 @@
 import { type CaseResult, keyOf } from './case-run.ts'
 import { CaseRunner, type CaseTask, type RunnerSetup } from './case-runner.ts'
 import type { EvalCase } from './eval-case.ts'
+import { groupBy } from './group-by.ts'
+import { type EvalTier, withTierFolder } from './lower-tier.ts'
 import type { Arm } from './policy-spec.ts'
 import type { CaseKey } from './results-file.ts'
 import { modelRoom } from './suites.ts'
@@ -13,6 +15,11 @@ export interface EvaluateOptions {
   readonly model: string
   /** Attention-mass recall at every so many steps of a window; 0: never, of questions neither. @default 16 */
   readonly recallEvery?: number
+  /**
+   * Keeps KV rows in a lower tier. Each arm then has a prefill of its own, so that what it moves is its own.
+   * @default all rows in memory
+   */
+  readonly kvTier?: EvalTier
   /** Processes that share the cases; 0: this one runs them. @default 0 */
   readonly numWorkers?: number
   /** Kernel threads of all workers together. @default one a worker */
@@ -41,18 +48,21 @@ export interface EvalProgress {
  * OptionError for cases that cannot be made, KvasirError where a policy or a worker failed; what was measured until then
  * was handed over.
  */
-export async function evaluate(options: EvaluateOptions): Promise<void> {
+export function evaluate(options: EvaluateOptions): Promise<void> {
+  return withTierFolder(options.kvTier, (kvTier) => evaluateOver(kvTier, options))
+}
+
+async function evaluateOver(kvTier: EvalTier | undefined, options: EvaluateOptions): Promise<void> {
   const { cases, arms, model, recallEvery = 16, numWorkers = 0, numThreads = numWorkers, onProgress, signal } = options
-  const isDone = options.isDone ?? (() => false)
-  const tasks = cases
-    .map((one): CaseTask => ({ case: one, arms: arms.filter((arm) => !isDone(keyOf(one, arm))) }))
-    .filter((task) => task.arms.length > 0)
+  const tasks = tasksOf(options)
   if (tasks.length === 0) return
-  const setup: RunnerSetup = { model, recallEvery, room: modelRoom(cases, arms.length) }
-  const before = cases.length - tasks.length
+  const room = modelRoom(cases, kvTier ? 1 : arms.length)
+  const setup: RunnerSetup = { model, recallEvery, room, ...(kvTier && { kvTier }) }
   const shares = new Map<CaseTask, number>()
+  const tasksPerCase = groupBy(tasks, (task) => task.case)
+  const before = cases.length - tasksPerCase.size
   const onStep = (task: CaseTask, share: number) => {
-    shares.set(task, share)
+    shares.set(task, share / (tasksPerCase.get(task.case)?.length ?? 1))
     const done = before + [...shares.values()].reduce((sum, one) => sum + one, 0)
     onProgress?.({ done, numCases: cases.length, case: task.case })
   }
@@ -76,4 +86,13 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
     }
     onResults(task, await runner.run(task, hooks))
   }
+}
+
+/** What is not done yet: the cases with all their arms, or over a lower tier with one at a time. */
+function tasksOf({ cases, arms, kvTier, isDone = () => false }: EvaluateOptions): CaseTask[] {
+  return cases.flatMap((one) => {
+    const left = arms.filter((arm) => !isDone(keyOf(one, arm)))
+    if (kvTier) return left.map((arm) => ({ case: one, arms: [arm] }))
+    return left.length === 0 ? [] : [{ case: one, arms: left }]
+  })
 }

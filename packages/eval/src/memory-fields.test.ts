@@ -14,6 +14,8 @@ const report = {
   pooledTokens: 50 * rows * 5,
   peakAttendedTokens: 24 * rows,
   peakPooledTokens: 60 * rows,
+  certifiedHeads: 12,
+  reusedCalls: 9,
 }
 
 test('counts become means a step, layer and KV head; bytes are those of the step that read most, and the indexes', () => {
@@ -23,9 +25,16 @@ test('counts become means a step, layer and KV head; bytes are those of the step
     heldTokens: 100,
     hotBytes: 24 * 60 + 36 * 30 + 300,
     warmBytes: 6000 - 24 * 60 - 36 * 30,
-    movedBytesPerToken: 0,
+    movedBytesPerToken: null,
     denseSteps: 0,
+    certifiedHeadsShare: 12 / (5 * rows),
+    reusedStepsShare: 9 / (5 * 3),
   })
+})
+
+test('what came up from a lower tier is given a step', () => {
+  expect(memoryOf(report, config, 700).movedBytesPerToken).toBe(140)
+  expect(memoryOf(report, config, 0).movedBytesPerToken).toBe(0)
 })
 
 test('what was dropped is neither hot nor warm', () => {

@@ -1,6 +1,6 @@
 import type { LlamaConfig, SequenceReport } from '@kvasir/llama'
 
-/** What a run held and read; counts of tokens are means a step, layer and KV head. */
+/** What a run held and read, and how it chose; counts of tokens are means a step, layer and KV head. */
 export interface MemoryFields {
   readonly attendedTokensMean: number
   /** Keys read exactly to choose among, the attended ones not counted twice. */
@@ -14,16 +14,24 @@ export interface MemoryFields {
   readonly hotBytes: number
   /** Held KV rows that could lie elsewhere at that step. */
   readonly warmBytes: number
-  /** 0 while all tiers are one memory. */
-  readonly movedBytesPerToken: number
+  /** What came up from the lower tier, a step; null where all rows lie in one memory. */
+  readonly movedBytesPerToken: number | null
   /** Steps that read every row. */
   readonly denseSteps: number
+  /** Share of choices (a KV head of a layer and step) that a native selector proved to be the exact ones; 0 unless asked for. */
+  readonly certifiedHeadsShare: number
+  /** Share of steps (of a layer) that a native selector answered by an earlier choice. */
+  readonly reusedStepsShare: number
 }
 
-/** Reads the fields off a sequence that has decoded; all means are NaN where it has not. */
+/**
+ * Reads the fields off a sequence that has decoded; all means are NaN where it has not. `movedBytes` is what its steps
+ * moved up from a lower tier, null without one.
+ */
 export function memoryOf(
-  report: Omit<SequenceReport, 'reusedTokens' | 'selectMs' | 'certifiedHeads'>,
+  report: Omit<SequenceReport, 'reusedTokens' | 'selectMs'>,
   { numLayers, numKvHeads }: Pick<LlamaConfig, 'numLayers' | 'numKvHeads'>,
+  movedBytes: number | null = null,
 ): MemoryFields {
   const { numTokens, decodeSteps, denseSteps, kvBytes, indexBytes } = report
   const rowsPerToken = numLayers * numKvHeads
@@ -37,7 +45,9 @@ export function memoryOf(
     heldTokens: report.heldTokens / rowsPerToken,
     hotBytes: Math.round(readBytes + indexBytes),
     warmBytes: Math.round(heldBytes - readBytes),
-    movedBytesPerToken: 0,
+    movedBytesPerToken: movedBytes === null ? null : movedBytes / decodeSteps,
     denseSteps,
+    certifiedHeadsShare: report.certifiedHeads / (decodeSteps * rowsPerToken),
+    reusedStepsShare: report.reusedCalls / (decodeSteps * numLayers),
   }
 }

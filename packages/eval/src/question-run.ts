@@ -1,9 +1,10 @@
-import type { LlamaModel, Sequence } from '@kvasir/llama'
-import { type CaseHooks, type CaseResult, keyOf, type MeasureOptions, observedBy, tokenizerOf } from './case-run.ts'
+import type { LlamaModel, SelectedView } from '@kvasir/llama'
+import { type CaseHooks, type CaseOptions, type CaseResult, keyOf, observedBy, tokenizerOf } from './case-run.ts'
+import { decodeEntrants, type Entrant, enterArm } from './entrants.ts'
 import type { QuestionCase } from './eval-case.ts'
 import { memoryOf } from './memory-fields.ts'
 import { argMax, compareLogits, distributionOf, mean } from './metrics.ts'
-import { type Arm, makePolicy } from './policy-spec.ts'
+import type { Arm } from './policy-spec.ts'
 import { questionTokens, type TurnTokens } from './question-tokens.ts'
 import { RecallMeter, selectedShare } from './recall.ts'
 import { scoreReply } from './scoring.ts'
@@ -20,8 +21,7 @@ interface Answer {
 }
 
 /** The full cache, or an arm: a sequence that reads the questions and the right answers. */
-interface Contender {
-  readonly sequence: Sequence
+interface Contender extends Entrant {
   readonly answers: Answer[]
   readonly recall: RecallMeter
   /** Share of the needle's rows that were selected, for each layer of each step that predicts the first answer. */
@@ -39,7 +39,7 @@ export async function runQuestionCase(
   testCase: QuestionCase,
   arms: readonly Arm[],
   { onStep, signal }: CaseHooks = {},
-  { recallEvery = 16 }: MeasureOptions = {},
+  { recallEvery = 16, tiered }: CaseOptions = {},
 ): Promise<CaseResult[]> {
   const options = signal ? { signal } : {}
   const { chatTemplate, config } = model
@@ -53,23 +53,19 @@ export async function runQuestionCase(
   try {
     tick()
     const logits = await full.prefill(prompt, options)
-    const begin = (sequence: Sequence) =>
-      contenders.push({ sequence, answers: [], recall: new RecallMeter(config), hits: [], logits })
-    begin(full)
-    for (const arm of arms) begin(await full.fork({ policy: makePolicy(arm) }))
+    const begin = (entrant: Entrant) =>
+      contenders.push({ ...entrant, answers: [], recall: new RecallMeter(config), hits: [], logits })
+    begin({ model, sequence: full, movedBytes: null })
+    for (const arm of arms) begin(await enterArm(arm, { model, full, tokens: prompt }, tiered, options))
     const feed = async (token: number, watched: boolean, needles: readonly number[]) => {
-      const steps = contenders.map(({ sequence, recall, hits }) =>
-        sequence.step(
-          token,
-          watched
-            ? (view) => {
-                if (recallEvery > 0) recall.add(view)
-                if (needles.length > 0) hits.push(selectedShare(view, needles))
-              }
-            : undefined,
-        ),
-      )
-      const fed = await model.decode(steps, options)
+      const watch = ({ recall, hits }: Contender) => ({
+        onSelected(view: SelectedView) {
+          if (recallEvery > 0) recall.add(view)
+          if (needles.length > 0) hits.push(selectedShare(view, needles))
+        },
+      })
+      const steps = contenders.map((entrant) => ({ entrant, token, ...(watched && watch(entrant)) }))
+      const fed = await decodeEntrants(steps, options)
       contenders.forEach((contender, i) => {
         contender.logits = fed[i]
       })
@@ -99,7 +95,7 @@ export async function runQuestionCase(
       ...fieldsOf(testCase, contender.answers, reference.answers),
       ...(contender.hits.length > 0 && { needleHit: mean(contender.hits) }),
       ...(contender.recall.fields() ?? {}),
-      ...memoryOf(contender.sequence.report(), config),
+      ...memoryOf(contender.sequence.report(), config, contender.movedBytes),
     }))
   } finally {
     for (const { sequence } of contenders) await sequence.dispose()
@@ -128,6 +124,13 @@ async function readAnswer(
   return seen.map(({ nll, kl, exact }) => ({ nllNats: mean(nll), klNats: mean(kl), exact }))
 }
 
+/** A fork that writes a reply. */
+interface Writer extends Entrant {
+  readonly written: number[]
+  next: number
+  done: boolean
+}
+
 /** The greedy reply of each contender, by forks that are gone afterwards. */
 async function writeReplies(
   model: LlamaModel,
@@ -137,10 +140,11 @@ async function writeReplies(
   options: { readonly signal?: AbortSignal },
 ): Promise<string[]> {
   const tokenizer = tokenizerOf(model)
-  const writers: { sequence: Sequence; written: number[]; next: number; done: boolean }[] = []
+  const writers: Writer[] = []
   try {
-    for (const { sequence, logits } of contenders) {
-      writers.push({ sequence: await sequence.fork(), written: [], next: argMax(logits), done: false })
+    for (const { model, sequence, movedBytes, logits } of contenders) {
+      const entrant = { model, sequence: await sequence.fork(), movedBytes }
+      writers.push({ ...entrant, written: [], next: argMax(logits), done: false })
     }
     for (let count = 0; count < maxNewTokens; count++) {
       for (const writer of writers) {
@@ -151,8 +155,8 @@ async function writeReplies(
       tick()
       const writing = writers.filter(({ done }) => !done)
       if (writing.length === 0 || count + 1 === maxNewTokens) continue
-      const steps = writing.map(({ sequence, next }) => sequence.step(next))
-      const logits = await model.decode(steps, options)
+      const steps = writing.map((entrant) => ({ entrant, token: entrant.next }))
+      const logits = await decodeEntrants(steps, options)
       writing.forEach((writer, i) => {
         writer.next = argMax(logits[i])
       })

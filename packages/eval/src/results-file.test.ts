@@ -37,6 +37,10 @@ test('a folder of another run is refused', () => {
   expect(() => openResults(folder, { model: 'b.gguf', modelBytes: 1 })).toThrow(
     /with model b.gguf, got "one with a.gguf"/,
   )
+  const tiered = newFolder()
+  openResults(tiered, { model: 'a.gguf', tier: 'file' })
+  expect(() => openResults(tiered, { model: 'a.gguf' })).toThrow(/with tier none, got "one with file"/)
+  expect(() => openResults(folder, { model: 'a.gguf', modelBytes: 1, tier: 'host' })).toThrow(/with tier host/)
 })
 
 test('other JSON files appear whole, and no draft stays', () => {

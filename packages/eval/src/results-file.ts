@@ -59,12 +59,13 @@ function checkIdentity(folder: string, identity: RunIdentity): void {
     return
   }
   const before = JSON.parse(readFileSync(path, 'utf8')) as RunIdentity
-  for (const [name, value] of Object.entries(identity)) {
-    if (before[name] === value) continue
+  for (const name of Object.keys({ ...before, ...identity })) {
+    if (before[name] === identity[name]) continue
+    const show = (value: string | number | undefined) => (value === undefined ? 'none' : value)
     throw new OptionError({
       parameter: folder,
-      expected: `results of a run with ${name} ${value}`,
-      got: `one with ${before[name]}`,
+      expected: `results of a run with ${name} ${show(identity[name])}`,
+      got: `one with ${show(before[name])}`,
       remedy: 'Give another folder for this run.',
     })
   }

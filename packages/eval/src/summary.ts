@@ -1,4 +1,5 @@
 import { type BootstrapOptions, meanInterval95 } from './bootstrap.ts'
+import { groupBy } from './group-by.ts'
 import { mean } from './metrics.ts'
 import { type PairedDifference, pairedDifference } from './paired.ts'
 import type { CaseKey } from './results-file.ts'
@@ -49,14 +50,9 @@ function fullNameOf(name: string): string {
  * the order of the rows.
  */
 export function summarise(rows: readonly CaseKey[], options: BootstrapOptions = {}): SummaryRow[] {
-  const groups = new Map<string, CaseKey[]>()
-  for (const row of rows) {
-    const { suite, length, policy, budget, mode } = row
-    const key = JSON.stringify([suite, length, policy, budget, mode])
-    const group = groups.get(key)
-    if (group) group.push(row)
-    else groups.set(key, [row])
-  }
+  const groups = groupBy(rows, ({ suite, length, policy, budget, mode }) =>
+    JSON.stringify([suite, length, policy, budget, mode]),
+  )
   const summary = [...groups.values()].map((cases) => rowOf(inOrder(cases), options))
   return summary.sort((a, b) => compare(a.suite, b.suite) || compare(a.mode ?? '', b.mode ?? '') || a.length - b.length)
 }

@@ -40,6 +40,22 @@ test('windows show what they measured, with intervals', () => {
   ])
 })
 
+test('what came up from a lower tier, what was proven and what was reused are shown where there is any', () => {
+  const row = {
+    ...window('a', 'window', 2.5),
+    movedBytesPerToken: 1500,
+    certifiedHeadsShare: 0.25,
+    reusedStepsShare: 0,
+  }
+  const full = { ...window('a', 'full', 2), movedBytesPerToken: null }
+  const { head, rows } = summaryTable(summarise([row, full]))
+  expect(head.slice(-3)).toEqual(['hot MB', 'moved KB', 'proven %'])
+  expect(rows.map((cells) => cells.slice(-2))).toEqual([
+    ['1.5', '25.0'],
+    ['-', '-'],
+  ])
+})
+
 test('without intervals only the first figure has one', () => {
   const { rows } = summaryTable(summarise([window('a', 'window', 2.5), window('b', 'window', 2.5)]), {
     intervals: false,

@@ -10,6 +10,8 @@ interface Column {
   readonly head: string
   /** The field it shows; columns of fields that no row has are left out. */
   readonly field?: string
+  /** Left out as well where the field is 0 in every row. @default false */
+  readonly leftOutAtZero?: boolean
   readonly cell: (row: SummaryRow, intervals: boolean) => string
 }
 
@@ -53,6 +55,11 @@ function plain(head: string, field: string, show: (value: number) => string): Co
   return { head, field, cell: ({ estimates }) => (estimates[field] ? show(estimates[field].mean) : '-') }
 }
 
+/** The same; left out where it is 0 in every row. */
+function rare(head: string, field: string, show: (value: number) => string): Column {
+  return { ...plain(head, field, show), leftOutAtZero: true }
+}
+
 const keyColumns: readonly Column[] = [
   { head: 'policy', cell: ({ policy }) => policy },
   { head: 'mode', cell: ({ mode }) => mode ?? '-' },
@@ -86,6 +93,9 @@ const costFigures = [
   plain('held', 'heldTokens', (tokens) => tokens.toFixed(0)),
   plain('hot MB', 'hotBytes', (bytes) => (bytes / 1e6).toFixed(1)),
   plain('warm MB', 'warmBytes', (bytes) => (bytes / 1e6).toFixed(1)),
+  plain('moved KB', 'movedBytesPerToken', (bytes) => (bytes / 1e3).toFixed(1)),
+  rare('proven %', 'certifiedHeadsShare', (share) => (100 * share).toFixed(1)),
+  rare('reused %', 'reusedStepsShare', (share) => (100 * share).toFixed(1)),
 ]
 
 const notCounted: Column = { head: 'counted', cell: ({ counted }) => (counted === false ? 'no' : 'yes') }
@@ -98,7 +108,8 @@ export interface TableOptions {
 /** The figures of one suite, a line a row of its summary; columns that no row has a value for are left out. */
 export function summaryTable(summary: readonly SummaryRow[], { intervals = true }: TableOptions = {}): TextTable {
   const isWindows = summary[0]?.suite === 'windows'
-  const isThere = ({ field }: Column) => field && summary.some(({ estimates }) => estimates[field])
+  const isThere = ({ field, leftOutAtZero }: Column) =>
+    field && summary.some(({ estimates }) => estimates[field] && !(leftOutAtZero && estimates[field].mean === 0))
   const figures = [...(isWindows ? windowFigures : answerFigures), ...costFigures].filter(isThere)
   const columns: readonly Column[] = [
     ...keyColumns.filter(({ head }) => head !== 'mode' || !isWindows),

@@ -1,14 +1,14 @@
-import type { LlamaModel, Sequence } from '@kvasir/llama'
+import type { LlamaModel, SelectedView } from '@kvasir/llama'
 import { windowTokens } from './book-windows.ts'
-import { type CaseHooks, type CaseResult, keyOf, type MeasureOptions, observedBy, tokenizerOf } from './case-run.ts'
+import { type CaseHooks, type CaseOptions, type CaseResult, keyOf, observedBy, tokenizerOf } from './case-run.ts'
+import { decodeEntrants, type Entrant, enterArm } from './entrants.ts'
 import type { WindowCase } from './eval-case.ts'
 import { memoryOf } from './memory-fields.ts'
 import { type Comparison, compareLogits, distributionOf, mean, quantile } from './metrics.ts'
-import { type Arm, makePolicy } from './policy-spec.ts'
+import type { Arm } from './policy-spec.ts'
 import { RecallMeter } from './recall.ts'
 
-interface Contender {
-  readonly sequence: Sequence
+interface Contender extends Entrant {
   readonly comparisons: Comparison[]
   readonly recall: RecallMeter
 }
@@ -19,7 +19,7 @@ export async function runWindowCase(
   window: WindowCase,
   arms: readonly Arm[],
   { onStep, signal }: CaseHooks = {},
-  { recallEvery = 16 }: MeasureOptions = {},
+  { recallEvery = 16, tiered }: CaseOptions = {},
 ): Promise<CaseResult[]> {
   const options = signal ? { signal } : {}
   const { prompt, fed, targets } = windowTokens(window, tokenizerOf(model))
@@ -29,30 +29,33 @@ export async function runWindowCase(
     onStep?.(0, fed.length)
     await full.prefill(prompt, options)
     for (const arm of arms) {
-      const sequence = await full.fork({ policy: makePolicy(arm) })
-      contenders.push({ sequence, comparisons: [], recall: new RecallMeter(model.config) })
+      const entrant = await enterArm(arm, { model, full, tokens: prompt }, tiered, options)
+      contenders.push({ ...entrant, comparisons: [], recall: new RecallMeter(model.config) })
     }
+    const reference: Entrant = { model, sequence: full, movedBytes: null }
     const nllFull: number[] = []
     for (const [t, token] of fed.entries()) {
       const sampled = recallEvery > 0 && t % recallEvery === 0
-      const steps = contenders.map(({ sequence, recall }) =>
-        sequence.step(token, sampled ? (view) => recall.add(view) : undefined),
-      )
-      const [fullLogits, ...logits] = await model.decode([full.step(token), ...steps], options)
-      const reference = distributionOf(fullLogits)
-      nllFull.push(reference.logNorm - fullLogits[targets[t]])
+      const steps = contenders.map((entrant) => ({
+        entrant,
+        token,
+        ...(sampled && { onSelected: (view: SelectedView) => entrant.recall.add(view) }),
+      }))
+      const [fullLogits, ...logits] = await decodeEntrants([{ entrant: reference, token }, ...steps], options)
+      const expected = distributionOf(fullLogits)
+      nllFull.push(expected.logNorm - fullLogits[targets[t]])
       for (const [i, { comparisons }] of contenders.entries()) {
-        comparisons.push(compareLogits(reference, logits[i], targets[t]))
+        comparisons.push(compareLogits(expected, logits[i], targets[t]))
       }
       onStep?.(t + 1, fed.length)
     }
     const nllFullNats = mean(nllFull)
-    return contenders.map(({ sequence, comparisons, recall }, i) => ({
+    return contenders.map(({ sequence, movedBytes, comparisons, recall }, i) => ({
       ...keyOf(window, arms[i]),
       ...scoresOf(comparisons),
       nllFullNats,
       ...(recall.fields() ?? {}),
-      ...memoryOf(sequence.report(), model.config),
+      ...memoryOf(sequence.report(), model.config, movedBytes),
     }))
   } finally {
     for (const { sequence } of contenders) await sequence.dispose()

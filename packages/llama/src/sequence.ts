@@ -38,6 +38,8 @@ export interface SequenceReport {
   readonly selectMs: number
   /** (KV head, layer, step) whose choice native selectors proved to be the exact one; 0 unless asked for. */
   readonly certifiedHeads: number
+  /** (layer, step) that native selectors answered by an earlier choice. */
+  readonly reusedCalls: number
   /** Rows and keys read at the decode step that read most. */
   readonly peakAttendedTokens: number
   readonly peakPooledTokens: number
