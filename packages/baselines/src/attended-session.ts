@@ -1,5 +1,9 @@
 import {
+  complementSpans,
+  droppedSpans,
+  type KvReader,
   type LayerShape,
+  mergeSpans,
   type PolicyCounts,
   type PolicySession,
   type PrefillView,
@@ -7,9 +11,11 @@ import {
   runsOfIndices,
   type Selection,
   type SequenceContext,
+  type Span,
   type StepView,
 } from '@kvasir/core'
 import { HeldRows } from './held-rows.ts'
+import { rowsOutside } from './rows-outside.ts'
 import { StepCounter } from './step-counter.ts'
 
 /** What rows are judged by, and which heads hold the same ones. */
@@ -61,13 +67,12 @@ export class AttendedSession implements PolicySession {
   async retain(view: PrefillView): Promise<RetainPlan> {
     if (!view.last) return {}
     const { kv } = view
-    const { evicted = [] } = kv
     const before = cloneHeld(this.#held)
     for (const [layer, sets] of this.#held.entries()) {
       const mass = await this.#rule.promptMass(view, layer)
       for (const [set, held] of sets.entries()) {
         held.extend(kv.numTokens)
-        held.filter((row) => !evicted.some(({ start, end }) => start <= row && row < end))
+        held.drop(droppedByAll(kv, layer, ...this.#headsOf(layer, set)))
         this.#judgePrompt(held, mass, layer, ...this.#headsOf(layer, set))
         held.shrink(this.#rule.budgetTokens, kv.numTokens - this.#rule.recentTokens)
       }
@@ -140,10 +145,23 @@ export class AttendedSession implements PolicySession {
     const { rows, mass } = held
     if (!this.#rule.accumulates) mass.fill(0)
     for (let kvHead = first; kvHead < end; kvHead++) {
-      const weights = step.weights!(kvHead, rows)
-      for (let at = 0; at < weights.length; at++) mass[at % rows.length] += weights[at]
+      const read = rowsOutside(rows, droppedSpans(step.kv, step.layer as number, kvHead))
+      const weights = step.weights!(kvHead, read)
+      for (let at = 0, place = 0; at < read.length; at++, place++) {
+        while (rows[place] !== read[at]) place++
+        for (let of = at; of < weights.length; of += read.length) mass[place] += weights[of]
+      }
     }
   }
+}
+
+/** Rows that none of the KV heads [first, end) reads any more. */
+function droppedByAll(kv: KvReader, layer: number, first: number, end: number): Span[] {
+  const held: Span[][] = []
+  for (let kvHead = first; kvHead < end; kvHead++) {
+    held.push(complementSpans(droppedSpans(kv, layer, kvHead), kv.numTokens))
+  }
+  return complementSpans(mergeSpans(...held), kv.numTokens)
 }
 
 function cloneHeld(held: Held): Held {

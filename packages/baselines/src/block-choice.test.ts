@@ -20,14 +20,26 @@ test('a block that sinks or recent rows overlap counts with the rest of its rows
   expect(rows).toHaveLength(20)
 })
 
-test('evicted rows are neither counted nor chosen', () => {
-  const evicted = [
+test('dropped rows are neither counted nor chosen', () => {
+  const dropped = [
     { start: 1, end: 11 },
     { start: 17, end: 18 },
   ]
-  const gone = (row: number) => evicted.some(({ start, end }) => start <= row && row < end)
-  const rows = [...chooseBlocks(masses, 8, 40, budget, evicted)].filter((row) => !gone(row))
-  expect(rows).toEqual([0, 11, 16, 18, 19, ...range(20, 24), ...range(28, 31), ...range(32, 40)])
+  expect([...chooseBlocks(masses, 8, 40, budget, dropped)]).toEqual([
+    0,
+    11,
+    16,
+    18,
+    19,
+    ...range(20, 24),
+    ...range(28, 31),
+    ...range(32, 40),
+  ])
+})
+
+test('blocks worth nothing at all are left out', () => {
+  const few = masses.map((mass) => (mass > 0.75 ? mass : Number.NEGATIVE_INFINITY))
+  expect([...chooseBlocks(few, 8, 40, budget)]).toEqual([0, 1, ...range(8, 12), ...range(16, 20), ...range(32, 40)])
 })
 
 test('equal blocks are taken from the first on', () => {

@@ -1,5 +1,6 @@
 import type { Span } from '@kvasir/core'
 import type { AlwaysRead } from './budget.ts'
+import { indicesOutside } from './rows-outside.ts'
 
 /** What a choice of blocks has to keep to. */
 export interface BlockBudget extends AlwaysRead {
@@ -8,63 +9,58 @@ export interface BlockBudget extends AlwaysRead {
 }
 
 /**
- * Sinks, recent rows, every row after the last indexed block (as far as the budget goes, from the last on), and the rows of the blocks with the largest `worth`
- * [numBlocks] until the budget is used up: the last block chosen is cut where it ends. Ascending indices; evicted rows
- * are left out, and cost nothing.
+ * Sinks, recent rows, every row after the last indexed block (as far as the budget goes, from the last on), and the rows of
+ * the blocks with the largest `worth` [numBlocks] until the budget is used up: the last block chosen is cut where it ends.
+ * Blocks worth -Infinity are not chosen. Ascending indices; rows that were dropped are left out, and cost nothing.
  */
 export function chooseBlocks(
   worth: Float32Array,
   numBlocks: number,
   numTokens: number,
-  budget: BlockBudget,
-  evicted: readonly Span[] = [],
+  { budgetTokens, blockTokens, sinkTokens, recentTokens }: BlockBudget,
+  dropped: readonly Span[] = [],
 ): Int32Array {
-  const { blockTokens } = budget
-  const unread = numTokens - (budget.budgetTokens - budget.sinkTokens)
-  const tail = Math.max(unread, Math.min(numTokens - budget.recentTokens, numBlocks * blockTokens))
-  const sinks = Math.min(budget.sinkTokens, tail)
-  const last = numTokens - tail - countIn(evicted, tail, numTokens)
-  let left = budget.budgetTokens - last - (sinks - countIn(evicted, 0, sinks))
-  const chosen: Span[] = []
-  const open = worth.slice(0, Math.min(numBlocks, Math.ceil(tail / blockTokens)))
-  for (let tries = open.length; tries > 0 && left > 0; tries--) {
-    const best = indexOfLargest(open)
-    open[best] = Number.NEGATIVE_INFINITY
-    const start = Math.max(sinks, best * blockTokens)
-    const end = cutAt(evicted, start, Math.min(tail, (best + 1) * blockTokens), left)
-    if (end <= start) continue
-    chosen.push({ start, end })
-    left -= end - start - countIn(evicted, start, end)
+  const unread = numTokens - (budgetTokens - sinkTokens)
+  const tail = Math.max(0, unread, Math.min(numTokens - recentTokens, numBlocks * blockTokens))
+  const sinks = Math.min(sinkTokens, tail)
+  const parts: Int32Array[] = []
+  let left = budgetTokens
+  const read = (start: number, end: number) => {
+    const rows = indicesOutside(dropped, start, end, left)
+    left -= rows.length
+    if (rows.length > 0) parts.push(rows)
   }
-  chosen.sort((a, b) => a.start - b.start)
-  return indicesOf([{ start: 0, end: sinks }, ...chosen, { start: tail, end: numTokens }])
+  read(0, sinks)
+  read(tail, numTokens)
+  const open = worth.slice(0, Math.min(numBlocks, Math.ceil(tail / blockTokens)))
+  while (left > 0) {
+    const best = indexOfLargest(open)
+    if (best < 0) break
+    open[best] = Number.NEGATIVE_INFINITY
+    read(Math.max(sinks, best * blockTokens), Math.min(tail, (best + 1) * blockTokens))
+  }
+  return joinAscending(parts)
 }
 
+/** The first of the largest values above -Infinity; -1 if there is none. */
 function indexOfLargest(values: Float32Array): number {
-  let best = 0
-  for (let at = 1; at < values.length; at++) if (values[at] > values[best]) best = at
+  let best = -1
+  let most = Number.NEGATIVE_INFINITY
+  for (let at = 0; at < values.length; at++) {
+    if (!(values[at] > most)) continue
+    best = at
+    most = values[at]
+  }
   return best
 }
 
-/** Where [start, end) has to stop to hold at most `count` rows. */
-function cutAt(evicted: readonly Span[], start: number, end: number, count: number): number {
-  let cut = Math.min(end, start + count)
-  while (cut < end && cut - start - countIn(evicted, start, cut) < count) cut++
-  return cut
-}
-
-/** Rows of [start, end) that the spans hold; they ascend and do not overlap. */
-function countIn(spans: readonly Span[], start: number, end: number): number {
-  let count = 0
-  for (const span of spans) count += Math.max(0, Math.min(end, span.end) - Math.max(start, span.start))
-  return count
-}
-
-function indicesOf(spans: readonly Span[]): Int32Array {
-  let count = 0
-  for (const { start, end } of spans) count += end - start
-  const indices = new Int32Array(count)
+/** One list of lists that ascend and do not overlap. */
+function joinAscending(parts: Int32Array[]): Int32Array {
+  const joined = new Int32Array(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0
-  for (const { start, end } of spans) for (let index = start; index < end; index++) indices[at++] = index
-  return indices
+  for (const part of parts.sort((a, b) => a[0] - b[0])) {
+    joined.set(part, at)
+    at += part.length
+  }
+  return joined
 }

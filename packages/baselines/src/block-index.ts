@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
-import type { KvReader, LayerShape } from '@kvasir/core'
+import { droppedSpans, type KvReader, type LayerShape, type Span } from '@kvasir/core'
 import { BlockPlanes } from './block-planes.ts'
+import { countOutside, indicesOutside } from './rows-outside.ts'
 
 /** What is known of a block of tokens: a few vectors of headDim channels. */
 export interface BlockSummary {
@@ -19,23 +20,37 @@ export type RowChoice = (layer: number, kvHead: number, held: Int32Array) => Int
 /** Keys that are read between two turns of the event loop. */
 const keysATurn = 1024
 
-/** Summaries of the closed blocks of one sequence, for each layer and KV head. Each key is read once. */
+/** What is known of the blocks of one KV head. */
+interface HeadBlocks {
+  readonly planes: BlockPlanes
+  /** Of each block: rows that were held when it was summarised. */
+  readonly heldTokens: number[]
+  /** Rows that were dropped by then. */
+  dropped: readonly Span[]
+}
+
+/** Summaries of the closed blocks of one sequence, for each layer and KV head, made anew where rows of a block were dropped. */
 export class BlockIndex {
   readonly blockTokens: number
   readonly #layers: readonly LayerShape[]
   readonly #summary: BlockSummary
   /** [layer][kvHead] */
-  readonly #planes: readonly (readonly BlockPlanes[])[]
+  readonly #heads: readonly (readonly HeadBlocks[])[]
   #numBlocks = 0
 
   constructor(layers: readonly LayerShape[], blockTokens: number, summary: BlockSummary, from?: BlockIndex) {
     this.blockTokens = blockTokens
     this.#layers = layers
     this.#summary = summary
-    this.#planes = layers.map(({ numKvHeads, headDim }, layer) =>
-      Array.from({ length: numKvHeads }, (_, kvHead) =>
-        from ? from.#planes[layer][kvHead].clone() : new BlockPlanes(summary.numVectors * headDim),
-      ),
+    this.#heads = layers.map(({ numKvHeads, headDim }, layer) =>
+      Array.from({ length: numKvHeads }, (_, kvHead) => {
+        const blocks = from ? from.#heads[layer][kvHead] : undefined
+        return {
+          planes: blocks?.planes.clone() ?? new BlockPlanes(summary.numVectors * headDim),
+          heldTokens: blocks?.heldTokens.slice() ?? [],
+          dropped: blocks?.dropped ?? [],
+        }
+      }),
     )
     this.#numBlocks = from ? from.#numBlocks : 0
   }
@@ -59,18 +74,21 @@ export class BlockIndex {
 
   /** Adds the blocks that end within the first numTokens rows, which must stand. */
   async extend(kv: KvReader, numTokens: number, choose: RowChoice = (_layer, _kvHead, held) => held): Promise<void> {
-    const [first, end] = [this.#numBlocks, Math.floor(numTokens / this.blockTokens)]
-    if (end <= first) return
-    const blocks = Array.from({ length: end - first }, (_, at) =>
-      heldRows(kv, (first + at) * this.blockTokens, this.blockTokens),
-    )
+    const end = Math.max(this.#numBlocks, Math.floor(numTokens / this.blockTokens))
     let readKeys = 0
-    for (const [layer, heads] of this.#planes.entries()) {
-      for (const [kvHead, planes] of heads.entries()) {
-        const keys = kv.keys(layer, kvHead, first * this.blockTokens, end * this.blockTokens)
-        for (const [at, held] of blocks.entries()) {
+    for (const [layer, heads] of this.#heads.entries()) {
+      for (const [kvHead, blocks] of heads.entries()) {
+        const dropped = droppedSpans(kv, layer, kvHead)
+        const first = this.#firstStale(blocks, dropped)
+        blocks.dropped = dropped
+        if (first === end) continue
+        const start = first * this.blockTokens
+        const keys = kv.keys(layer, kvHead, start, end * this.blockTokens)
+        for (let block = first; block < end; block++) {
+          const held = indicesOutside(dropped, block * this.blockTokens, (block + 1) * this.blockTokens)
+          blocks.heldTokens[block] = held.length
           const rows = choose(layer, kvHead, held)
-          planes.put(first + at, this.#summarise(keys, rows, first * this.blockTokens, this.#layers[layer].headDim))
+          blocks.planes.put(block, this.#summarise(keys, rows, start, this.#layers[layer].headDim))
         }
         readKeys += (end - first) * this.blockTokens
       }
@@ -82,11 +100,12 @@ export class BlockIndex {
   }
 
   /**
-   * worth [numBlocks]: what each block is worth to the queries [group][headDim] of a KV head, joined as the summary says.
-   * `scratch` has room for numBlocks values.
+   * worth [numBlocks]: what each block is worth to the queries [group][headDim] of a KV head, joined as the summary says;
+   * -Infinity if all its rows were dropped. `scratch` has room for numBlocks values.
    */
   judge(layer: number, kvHead: number, queries: Float32Array, worth: Float32Array, scratch: Float32Array): void {
     const { headDim } = this.#layers[layer]
+    const { planes: ofHead, heldTokens, dropped } = this.#heads[layer][kvHead]
     const width = Math.ceil(headDim / 8) * 8
     const [planes, weights] = [new Int32Array(width), new Float32Array(width)]
     const scale = 1 / Math.sqrt(headDim)
@@ -97,9 +116,21 @@ export class BlockIndex {
         planes[i] = this.#summary.vectorFor(queries[query + i]) * headDim + i
         weights[i] = queries[query + i] * scale
       }
-      this.#planes[layer][kvHead].weigh(planes, weights, scratch, this.#numBlocks)
+      ofHead.weigh(planes, weights, scratch, this.#numBlocks)
+      if (dropped.length > 0) maskEmpty(scratch, heldTokens, this.#numBlocks)
       join(worth, scratch, this.#numBlocks)
     }
+    if (dropped.length > 0) maskEmpty(worth, heldTokens, this.#numBlocks)
+  }
+
+  /** The first of the indexed blocks of which rows were dropped since; else the first that is not indexed. */
+  #firstStale({ heldTokens, dropped: before }: HeadBlocks, dropped: readonly Span[]): number {
+    if (dropped === before) return this.#numBlocks
+    for (let block = 0; block < this.#numBlocks; block++) {
+      const start = block * this.blockTokens
+      if (countOutside(dropped, start, start + this.blockTokens) !== heldTokens[block]) return block
+    }
+    return this.#numBlocks
   }
 
   /** Vectors [numVectors][headDim] of the rows, whose keys stand from `start` on in `keys`. */
@@ -116,11 +147,9 @@ export class BlockIndex {
   }
 }
 
-/** Indices of [start, start + count) that were not evicted. */
-function heldRows({ evicted = [] }: KvReader, start: number, count: number): Int32Array {
-  const rows = Int32Array.from({ length: count }, (_, at) => start + at)
-  if (evicted.length === 0) return rows
-  return rows.filter((row) => !evicted.some((span) => span.start <= row && row < span.end))
+/** A block without rows is no choice, and takes no share of a softmax. */
+function maskEmpty(scores: Float32Array, heldTokens: readonly number[], count: number): void {
+  for (let block = 0; block < count; block++) if (heldTokens[block] === 0) scores[block] = Number.NEGATIVE_INFINITY
 }
 
 function addSoftmax(masses: Float32Array, scores: Float32Array, count: number): void {

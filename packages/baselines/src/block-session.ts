@@ -1,4 +1,5 @@
 import {
+  droppedSpans,
   type LayerShape,
   type PolicyCounts,
   type PolicySession,
@@ -12,6 +13,7 @@ import {
 } from '@kvasir/core'
 import { type BlockBudget, chooseBlocks } from './block-choice.ts'
 import { BlockIndex, type BlockSummary } from './block-index.ts'
+import { indicesOutside } from './rows-outside.ts'
 import { StepCounter } from './step-counter.ts'
 
 /** One sequence whose blocks are chosen by their vectors. A block is indexed as soon as it is full. */
@@ -42,7 +44,8 @@ export class BlockSession implements PolicySession {
   }
 
   select(step: StepView): Selection {
-    return this.#counter.count(step, selectBlocks(this.#index, this.#layers, step, this.#budget), this.#layers)
+    const rows = chooseRows(this.#index, this.#layers, step, this.#budget)
+    return this.#counter.count(step, selectionOf(rows, step, this.#budget), this.#layers)
   }
 
   fork({ profile }: SequenceContext): BlockSession {
@@ -61,21 +64,25 @@ export class BlockSession implements PolicySession {
 }
 
 /** What each KV head of the step's layer reads: everything while the budget does, else the best blocks of the index. */
-export function selectBlocks(
+export function chooseRows(
   index: BlockIndex,
   layers: readonly LayerShape[],
-  step: StepView,
+  { layer, kv, queries, numTokens }: StepView,
   budget: BlockBudget,
-): Selection {
-  if (step.numTokens <= budget.budgetTokens) return { kind: 'all' }
-  const layer = step.layer as number
-  const { numHeads, numKvHeads, headDim } = layers[layer]
+): Int32Array[] {
+  const { numHeads, numKvHeads, headDim } = layers[layer as number]
   const group = (numHeads / numKvHeads) * headDim
   const [worth, scratch] = [new Float32Array(index.numBlocks), new Float32Array(index.numBlocks)]
-  const rows = Array.from({ length: numKvHeads }, (_, kvHead) => {
-    const queries = (step.queries as Float32Array).subarray(kvHead * group, (kvHead + 1) * group)
-    index.judge(layer, kvHead, queries, worth, scratch)
-    return chooseBlocks(worth, index.numBlocks, step.numTokens, budget, step.kv.evicted)
+  return Array.from({ length: numKvHeads }, (_, kvHead) => {
+    const dropped = droppedSpans(kv, layer as number, kvHead)
+    if (numTokens <= budget.budgetTokens) return indicesOutside(dropped, 0, numTokens)
+    const own = (queries as Float32Array).subarray(kvHead * group, (kvHead + 1) * group)
+    index.judge(layer as number, kvHead, own, worth, scratch)
+    return chooseBlocks(worth, index.numBlocks, numTokens, budget, dropped)
   })
-  return { kind: 'runs', runs: runsOfIndices(rows) }
+}
+
+/** The selection of those rows. */
+export function selectionOf(rows: readonly Int32Array[], { numTokens }: StepView, budget: BlockBudget): Selection {
+  return numTokens <= budget.budgetTokens ? { kind: 'all' } : { kind: 'runs', runs: runsOfIndices(rows) }
 }

@@ -1,4 +1,5 @@
-import { bestIndices } from '@kvasir/core'
+import { bestIndices, type Span } from '@kvasir/core'
+import { rowsOutside } from './rows-outside.ts'
 
 /** Rows that a set of heads still holds, each with the attention that it got. */
 export class HeldRows {
@@ -49,20 +50,16 @@ export class HeldRows {
     }
   }
 
-  /** Keeps only the rows that `keeps` holds of. */
-  filter(keeps: (row: number) => boolean): void {
-    let kept = 0
-    for (let at = 0; at < this.#count; at++) {
-      if (!keeps(this.#rows[at])) continue
-      this.#rows[kept] = this.#rows[at]
-      this.#mass[kept++] = this.#mass[at]
-    }
-    this.#count = kept
+  /** Lets the rows of the spans go. */
+  drop(spans: readonly Span[]): void {
+    const left = rowsOutside(this.rows, spans)
+    for (let at = 0, kept = 0; kept < left.length; at++) if (this.#rows[at] === left[kept]) this.#move(at, kept++)
+    this.#count = left.length
   }
 
   /** Forgets the rows from `end` on. */
   truncate(end: number): void {
-    this.filter((row) => row < end)
+    while (this.#count > 0 && this.#rows[this.#count - 1] >= end) this.#count--
     this.#end = Math.min(this.#end, end)
   }
 

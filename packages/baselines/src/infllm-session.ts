@@ -1,6 +1,5 @@
 import {
   bestIndices,
-  indicesOfRow,
   type LayerShape,
   type PolicyCounts,
   type PolicySession,
@@ -13,7 +12,7 @@ import {
 } from '@kvasir/core'
 import type { BlockBudget } from './block-choice.ts'
 import { BlockIndex, type RowChoice } from './block-index.ts'
-import { selectBlocks } from './block-session.ts'
+import { chooseRows, selectionOf } from './block-session.ts'
 import { meanKey } from './mean-key.ts'
 import { attentionOf } from './prompt-attention.ts'
 import { ReceivedAttention } from './received-attention.ts'
@@ -83,17 +82,12 @@ export class InfLlmSession implements PolicySession {
   }
 
   select(step: StepView): Selection {
-    const selection = selectBlocks(this.#index, this.#layers, step, this.#rule)
-    const layer = step.layer as number
+    const rows = chooseRows(this.#index, this.#layers, step, this.#rule)
     const open = this.#index.numBlocks * this.#rule.blockTokens
-    const everything =
-      selection.kind === 'all' ? Int32Array.from({ length: step.numTokens }, (_, index) => index) : null
-    for (let kvHead = 0; kvHead < this.#layers[layer].numKvHeads; kvHead++) {
-      const rows =
-        selection.kind === 'runs' ? Int32Array.from(indicesOfRow(selection.runs, kvHead)) : (everything as Int32Array)
-      this.#received.add(layer, kvHead, rows, step.weights!(kvHead, rows), open)
+    for (const [kvHead, read] of rows.entries()) {
+      this.#received.add(step.layer as number, kvHead, read, step.weights!(kvHead, read), open)
     }
-    return this.#counter.count(step, selection, this.#layers)
+    return this.#counter.count(step, selectionOf(rows, step, this.#rule), this.#layers)
   }
 
   fork({ profile }: SequenceContext): InfLlmSession {

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { complementSpans, type LayerShape, type PrefillView } from '@kvasir/core'
+import { complementSpans, droppedSpans, type LayerShape, type PrefillView, type Span } from '@kvasir/core'
 
 /** Scores [numTokens] of each KV head of a layer, from the keys that are held: each key is read once. */
 export async function scoresOfKeys(
@@ -8,8 +8,8 @@ export async function scoresOfKeys(
   { numKvHeads, headDim }: LayerShape,
   score: (keys: Float32Array, headDim: number) => Float32Array,
 ): Promise<Float32Array[]> {
-  const held = complementSpans(kv.evicted ?? [], kv.numTokens)
   const ofHeads = Array.from({ length: numKvHeads }, (_, kvHead) => {
+    const held = complementSpans(droppedSpans(kv, layer, kvHead), kv.numTokens)
     const keys = new Float32Array(held.reduce((sum, { start, end }) => sum + end - start, 0) * headDim)
     let filled = 0
     for (const { start, end } of held) {
@@ -23,7 +23,7 @@ export async function scoresOfKeys(
 }
 
 /** Values of the rows of `spans`, put where they stand; zeros between. */
-function spread(values: Float32Array, spans: readonly { start: number; end: number }[], length: number): Float32Array {
+function spread(values: Float32Array, spans: readonly Span[], length: number): Float32Array {
   const spread = new Float32Array(length)
   let at = 0
   for (const { start, end } of spans) {

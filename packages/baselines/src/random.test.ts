@@ -1,4 +1,4 @@
-import { indicesOfRow, OptionError, type Selection } from '@kvasir/core'
+import { indicesOfRow, OptionError, type Selection, type StepView } from '@kvasir/core'
 import { assertSameBits, policySuite, toyEngine, toyTokens, watchPolicy } from '@kvasir/core/testing'
 import { describe, expect, test } from 'vitest'
 import { type RandomSentencesOptions, randomSentences } from './random.ts'
@@ -16,11 +16,12 @@ const prompt = toyTokens(
 async function run(options: RandomSentencesOptions) {
   const steps: number[][][] = []
   const policy = watchPolicy(randomSentences(options), {
-    after(hook, _, answer) {
+    after(hook, [step], answer) {
       const selection = answer as Selection
-      if (hook === 'select' && selection.kind === 'runs') {
-        steps.push([0, 1].map((kvHead) => indicesOfRow(selection.runs, kvHead)))
-      }
+      if (hook !== 'select' || selection.kind !== 'runs') return
+      const rows = [0, 1].map((kvHead) => indicesOfRow(selection.runs, kvHead))
+      if ((step as StepView).layer === 0) steps.push(rows)
+      else expect(rows).toEqual(steps.at(-1))
     },
   })
   const sequence = toyEngine().createSequence({ policy })

@@ -2,7 +2,9 @@ import {
   type CachePolicy,
   checkInteger,
   checkKeys,
+  droppedSpans,
   type Effects,
+  type LayerShape,
   OptionError,
   type PolicySession,
   type PrefillView,
@@ -16,6 +18,7 @@ import {
   type TokenView,
 } from '@kvasir/core'
 import { TokenSegmenter } from '@kvasir/segment'
+import { indicesOutside } from './rows-outside.ts'
 
 export interface RandomSentencesOptions {
   /** Tokens that attention reads at a step. Required. */
@@ -30,15 +33,14 @@ export interface RandomSentencesOptions {
 
 type Resolved = Required<RandomSentencesOptions>
 
-/** Sinks, recent tokens and sentences drawn at random each step, one draw a KV head: the floor of every comparison. */
+/** Sinks, recent tokens and sentences drawn at random each step, one draw a KV head for all layers: the floor of every comparison. */
 export function randomSentences(options: RandomSentencesOptions): CachePolicy {
   const resolved = resolveOptions(options)
   return Object.freeze<CachePolicy>({
     name: 'random',
-    effects: Object.freeze<Effects>({ slots: ['retain', 'append', 'select'], fidelity: 'lossy', selectScope: 'step' }),
+    effects: Object.freeze<Effects>({ slots: ['retain', 'append', 'select'], fidelity: 'lossy', selectScope: 'layer' }),
     bind: (engine) => requireCapabilities('random', engine, ['select.runs']),
-    open: ({ profile }: SequenceContext) =>
-      new RandomSession(resolved, profile.shape.layers[0].numKvHeads, new TokenSegmenter(), []),
+    open: ({ profile }: SequenceContext) => new RandomSession(resolved, profile.shape.layers, new TokenSegmenter(), []),
   })
 }
 
@@ -62,14 +64,14 @@ function resolveOptions(options: RandomSentencesOptions): Resolved {
 
 class RandomSession implements PolicySession {
   readonly #options: Resolved
-  readonly #numKvHeads: number
+  readonly #layers: readonly LayerShape[]
   readonly #segmenter: TokenSegmenter
   /** Closed sentences. */
   readonly #sentences: Span[]
 
-  constructor(options: Resolved, numKvHeads: number, segmenter: TokenSegmenter, sentences: Span[]) {
+  constructor(options: Resolved, layers: readonly LayerShape[], segmenter: TokenSegmenter, sentences: Span[]) {
     this.#options = options
-    this.#numKvHeads = numKvHeads
+    this.#layers = layers
     this.#segmenter = segmenter
     this.#sentences = sentences
   }
@@ -83,13 +85,16 @@ class RandomSession implements PolicySession {
     this.#sentences.push(...this.#segmenter.push(piece))
   }
 
-  select({ numTokens }: StepView): Selection {
-    const rows = Array.from({ length: this.#numKvHeads }, (_, head) => this.#draw(numTokens, head))
+  select({ layer, numTokens, kv }: StepView): Selection {
+    const { numKvHeads } = this.#layers[layer as number]
+    const rows = Array.from({ length: numKvHeads }, (_, kvHead) =>
+      this.#draw(numTokens, kvHead, droppedSpans(kv, layer as number, kvHead)),
+    )
     return { kind: 'runs', runs: runsOfIndices(rows) }
   }
 
   fork(): RandomSession {
-    return new RandomSession(this.#options, this.#numKvHeads, this.#segmenter.clone(), [...this.#sentences])
+    return new RandomSession(this.#options, this.#layers, this.#segmenter.clone(), [...this.#sentences])
   }
 
   rewind(numTokens: number): void {
@@ -101,18 +106,21 @@ class RandomSession implements PolicySession {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   /** Indices of one KV head, ascending: the last sentence drawn is cut where the budget ends. */
-  #draw(numTokens: number, head: number): number[] {
+  #draw(numTokens: number, kvHead: number, dropped: readonly Span[]): number[] {
     const { budgetTokens, sinkTokens, recentTokens, seed } = this.#options
     const chosen = new Set<number>()
-    for (let index = 0; index < Math.min(sinkTokens, numTokens); index++) chosen.add(index)
-    for (let index = Math.max(0, numTokens - recentTokens); index < numTokens; index++) chosen.add(index)
-    const random = xorshift(seed ^ Math.imul(numTokens, 0x9e3779b1) ^ Math.imul(head + 1, 0x85ebca6b))
+    const read = (start: number, end: number) => {
+      for (const index of indicesOutside(dropped, start, end)) if (chosen.size < budgetTokens) chosen.add(index)
+    }
+    read(0, Math.min(sinkTokens, numTokens))
+    read(Math.max(0, numTokens - recentTokens), numTokens)
+    const random = xorshift(seed ^ Math.imul(numTokens, 0x9e3779b1) ^ Math.imul(kvHead + 1, 0x85ebca6b))
     const order = [...this.#sentences, { start: this.#segmenter.open.start, end: numTokens }]
     for (let left = order.length; left > 0 && chosen.size < budgetTokens; left--) {
       const pick = Math.floor(random() * left)
       const { start, end } = order[pick]
       order[pick] = order[left - 1]
-      for (let index = start; index < end && chosen.size < budgetTokens; index++) chosen.add(index)
+      read(start, end)
     }
     return [...chosen].sort((a, b) => a - b)
   }

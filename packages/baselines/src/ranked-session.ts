@@ -1,4 +1,5 @@
 import {
+  droppedSpans,
   type LayerShape,
   type PolicyCounts,
   type PolicySession,
@@ -111,9 +112,10 @@ export class RankedSession implements PolicySession {
     for (const [layer, shape] of this.#layers.entries()) {
       const most = this.#roomOf(layer, 0) * (floorShare === undefined ? 1 : shape.numKvHeads)
       const scores = await this.#rule.scoresOf(view, layer, shape)
-      const heads = this.#rowsAt(layer, start).map((held, kvHead) =>
-        rankRows(candidateRows(held, start, sinkTokens, tailStart, view.kv), scores[kvHead], most),
-      )
+      const heads = this.#rowsAt(layer, start).map((held, kvHead) => {
+        const dropped = droppedSpans(view.kv, layer, kvHead)
+        return rankRows(candidateRows(held, start, sinkTokens, tailStart, dropped), scores[kvHead], most)
+      })
       layers.push({ heads, order: floorShare === undefined ? null : orderHeads(heads) })
     }
     return { start, end, tailStart, layers }

@@ -1,5 +1,6 @@
-import type { KvReader } from '@kvasir/core'
+import type { Span } from '@kvasir/core'
 import { bestRanked, type RankedRows, sharesOf } from './ranked-rows.ts'
+import { rowsOutside } from './rows-outside.ts'
 
 /** The rows that one prompt left, ranked when it ended. */
 export interface Turn {
@@ -47,7 +48,7 @@ function alike(rows: Int32Array): RankedRows {
 }
 
 /**
- * Rows in [sinks, tailStart) to rank: those that were held at a length of numTokens, and all that came after it; evicted
+ * Rows in [sinks, tailStart) to rank: those that were held at a length of numTokens, and all that came after it; dropped
  * ones left out.
  */
 export function candidateRows(
@@ -55,15 +56,14 @@ export function candidateRows(
   numTokens: number,
   sinks: number,
   tailStart: number,
-  { evicted = [] }: KvReader,
+  dropped: readonly Span[],
 ): Int32Array {
   const old = held.filter((row) => row >= sinks && row < tailStart)
   const first = Math.max(numTokens, sinks)
   const rows = new Int32Array(old.length + Math.max(0, tailStart - first))
   rows.set(old)
   for (let at = old.length, row = first; row < tailStart; at++, row++) rows[at] = row
-  if (evicted.length === 0) return rows
-  return rows.filter((row) => !evicted.some(({ start, end }) => start <= row && row < end))
+  return rowsOutside(rows, dropped)
 }
 
 /** [0, sinks), the rows, [tail, end). */

@@ -1,11 +1,13 @@
 import {
   countRunTokens,
+  droppedSpans,
   type LayerShape,
   type PolicyCounts,
   runsWithoutSpans,
   type Selection,
   type StepView,
 } from '@kvasir/core'
+import { countOutside } from './rows-outside.ts'
 
 /** Counts the steps of a policy that is asked at each layer, and the rows that its selections let attention read. */
 export class StepCounter {
@@ -16,13 +18,13 @@ export class StepCounter {
   count(step: StepView, selection: Selection, layers: readonly LayerShape[]): Selection {
     const layer = step.layer as number
     if (layer === 0) this.#steps++
-    const { evicted = [] } = step.kv
+    const dropped = (kvHead: number) => droppedSpans(step.kv, layer, kvHead)
     if (selection.kind === 'runs') {
-      const read = evicted.length === 0 ? selection.runs : runsWithoutSpans(selection.runs, evicted)
-      this.#attendedTokens += countRunTokens(read)
+      this.#attendedTokens += countRunTokens(runsWithoutSpans(selection.runs, dropped))
     } else {
-      const gone = evicted.reduce((sum, { start, end }) => sum + end - start, 0)
-      this.#attendedTokens += (step.numTokens - gone) * layers[layer].numKvHeads
+      for (let kvHead = 0; kvHead < layers[layer].numKvHeads; kvHead++) {
+        this.#attendedTokens += countOutside(dropped(kvHead), 0, step.numTokens)
+      }
     }
     return selection
   }

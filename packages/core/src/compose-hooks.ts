@@ -1,9 +1,10 @@
+import { droppedSpans } from './dropped-spans.ts'
 import { PlanError } from './errors.ts'
 import type { Decline, RetainPlan, ReusePlan, RowSet, Selection } from './plans.ts'
 import type { CachePolicy, PolicySession } from './policy.ts'
-import { intersectRuns, type RunList } from './run-list.ts'
+import { intersectRuns, type RunList, spansOfRow } from './run-list.ts'
 import type { Span } from './segment.ts'
-import { mergeSpans, validateSpans } from './spans.ts'
+import { complementSpans, mergeSpans, validateSpans } from './spans.ts'
 import type { KvReader, LayerReport, PrefillView, PromptView, StepView } from './views.ts'
 
 export interface Part {
@@ -33,16 +34,18 @@ export function askLadder(parts: readonly Part[]): Required<Pick<PolicySession, 
 }
 
 /**
- * Shows the chunk to all, each with the rows gone that those before it evicted; what any evicts is evicted, and what
- * all keep is kept.
+ * Shows the chunk to all, each with the rows gone that those before it dropped; what any evicts is evicted, and what
+ * all keep is kept. Selectors come last, so that what they know of the rows is of those that are left.
  */
 export function askRetention(parts: readonly Part[]): NonNullable<PolicySession['retain']> {
+  const selects = ({ policy }: Part) => policy.effects.slots.includes('select')
+  const ordered = [...parts.filter((part) => !selects(part)), ...parts.filter(selects)]
   return async (view: PrefillView): Promise<RetainPlan> => {
     const reasons: string[] = []
     let evict: Span[] = []
     let keep: readonly RunList[] | undefined
-    for (const { policy, session } of parts) {
-      const plan = await session.retain!({ ...view, kv: withoutRows(view.kv, evict) })
+    for (const { policy, session } of ordered) {
+      const plan = await session.retain!({ ...view, kv: withoutRows(view.kv, evict, keep) })
       validateSpans(`${policy.name}: plan.evict`, plan.evict ?? [], view.kv.numTokens)
       evict = mergeSpans(evict, plan.evict ?? [])
       const kept = keep
@@ -95,11 +98,14 @@ function withoutLayer({ numTokens, piece, chosen, kv }: StepView): StepView {
   return { layer: null, numTokens, queries: null, piece, kv, ...(chosen && { chosen }) }
 }
 
-function withoutRows(kv: KvReader, evict: readonly Span[]): KvReader {
-  if (evict.length === 0) return kv
+function withoutRows(kv: KvReader, evict: readonly Span[], keep: readonly RunList[] | undefined): KvReader {
+  if (evict.length === 0 && keep === undefined) return kv
+  const notKept = (layer: number, kvHead: number) =>
+    keep === undefined ? [] : complementSpans(spansOfRow(keep[layer], kvHead), kv.numTokens)
   return {
     numTokens: kv.numTokens,
     evicted: mergeSpans(kv.evicted ?? [], evict),
+    dropped: (layer, kvHead) => mergeSpans(droppedSpans(kv, layer, kvHead), evict, notKept(layer, kvHead)),
     keys: (layer, kvHead, start, end) => kv.keys(layer, kvHead, start, end),
     values: (layer, kvHead, start, end) => kv.values(layer, kvHead, start, end),
     ...(kv.native !== undefined && { native: kv.native }),

@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { compose } from './compose.ts'
+import { droppedSpans } from './dropped-spans.ts'
 import { CapabilityError, ComposeError } from './errors.ts'
 import { fixedSelection } from './fixed-selection.ts'
 import type { Selection } from './plans.ts'
 import type { CachePolicy, Effects, PolicySession } from './policy.ts'
-import { indicesOfRow, runsOfSpans } from './run-list.ts'
+import { indicesOfRow, runsOfIndices, runsOfSpans } from './run-list.ts'
 import { scorer } from './scorer.ts'
 import type { Span } from './segment.ts'
+import { complementSpans } from './spans.ts'
 import { policySuite } from './testing/policy-suite.ts'
 import { probePolicy } from './testing/probe-policy.ts'
 import { toyEngine, toyTokens } from './testing/toy-engine.ts'
@@ -152,6 +154,34 @@ describe('compose', () => {
     }))
     const wrong = compose(wild, watching).open(context)
     await expect(wrong.retain!(view)).rejects.toThrow(/wild: plan.evict/)
+  })
+
+  test('shows selectors the rows that any other part drops, each KV head its own', async () => {
+    const keepers = [2, 3].map((divisor) =>
+      named('keeper', { slots: ['retain'] }, () => ({
+        retain: async ({ kv: { numTokens } }) => {
+          const rows = [0, 1].map((at) => Array.from({ length: numTokens }, (_, row) => row + at))
+          return { keep: [runsOfIndices(rows.map((row) => row.filter((index) => index % divisor === 0)))] }
+        },
+      })),
+    )
+    const seen: number[][] = []
+    const selector = named('selector', { slots: ['retain', 'select'], selectScope: 'step' }, () => ({
+      async retain({ kv }) {
+        for (const kvHead of [0, 1]) {
+          const held = complementSpans(droppedSpans(kv, 0, kvHead), 14)
+          seen.push(held.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, at) => start + at)))
+        }
+        return {}
+      },
+      select: () => ({ kind: 'all' }),
+    }))
+    const kv = { numTokens: 14, evicted: [{ start: 0, end: 1 }] }
+    await compose(selector, pruner({ start: 11, end: 14 }), ...keepers).open(context).retain!({
+      last: true,
+      kv,
+    } as unknown as PrefillView)
+    expect(seen).toEqual([[6], [6]])
   })
 
   test('takes the first reuse plan, and joins the reasons of all declines', async () => {

@@ -152,7 +152,7 @@ class Guard implements GuardedSession {
       return selection
     })
     if (gone.length === 0 || chosen.kind === 'native') return chosen
-    if (chosen.kind === 'runs') return { ...chosen, runs: runsWithoutSpans(chosen.runs, gone) }
+    if (chosen.kind === 'runs') return { ...chosen, runs: runsWithoutSpans(chosen.runs, () => gone) }
     return { kind: 'runs', runs: this.#heldRuns(gone, step.numTokens, numKvHeads) }
   }
 

@@ -1,5 +1,6 @@
 export { bestIndices } from './best-indices.ts'
 export { compose } from './compose.ts'
+export { droppedSpans } from './dropped-spans.ts'
 export type { Capability, EngineProfile, SequenceContext } from './engine-profile.ts'
 export {
   CapabilityError,
@@ -42,6 +43,7 @@ export {
   runsOfIndices,
   runsOfSpans,
   runsWithoutSpans,
+  spansOfRow,
   validateRunList,
 } from './run-list.ts'
 export { encodeScope, isPrivateScope, privateScope, type Scope, sameScope, validateScope } from './scope.ts'

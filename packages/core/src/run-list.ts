@@ -46,11 +46,18 @@ export function runsOfIndices(rows: readonly ArrayLike<number>[]): RunList {
 /** The indices that row `row` of the list names, ascending. */
 export function indicesOfRow(list: RunList, row: number): number[] {
   const indices: number[] = []
-  for (let run = list.rowStarts[row]; run < list.rowStarts[row + 1]; run++) {
-    const first = list.runs[run * 3] * pageTokens + list.runs[run * 3 + 1]
-    for (let offset = 0; offset < list.runs[run * 3 + 2]; offset++) indices.push(first + offset)
-  }
+  for (const { start, end } of spansOfRow(list, row)) for (let index = start; index < end; index++) indices.push(index)
   return indices
+}
+
+/** The spans of indices that row `row` of the list names, ascending; none crosses a page. */
+export function spansOfRow(list: RunList, row: number): Span[] {
+  const spans: Span[] = []
+  for (let run = list.rowStarts[row]; run < list.rowStarts[row + 1]; run++) {
+    const start = firstOf(list, run)
+    spans.push({ start, end: start + list.runs[run * 3 + 2] })
+  }
+  return spans
 }
 
 /** Tokens that the list names, summed over its rows. */
@@ -60,15 +67,15 @@ export function countRunTokens(list: RunList): number {
   return tokens
 }
 
-/** The list without the indices of `spans`, which ascend and do not overlap. */
-export function runsWithoutSpans(list: RunList, spans: readonly Span[]): RunList {
+/** The list without the indices of the spans of each row, which ascend and do not overlap. */
+export function runsWithoutSpans(list: RunList, spansOf: (row: number) => readonly Span[]): RunList {
   const rowStarts = new Int32Array(list.rowStarts.length)
   const runs: number[] = []
   for (let row = 0; row + 1 < list.rowStarts.length; row++) {
+    const spans = spansOf(row)
     let next = 0
-    for (let run = list.rowStarts[row]; run < list.rowStarts[row + 1]; run++) {
-      let at = list.runs[run * 3] * pageTokens + list.runs[run * 3 + 1]
-      const end = at + list.runs[run * 3 + 2]
+    for (const { start, end } of spansOfRow(list, row)) {
+      let at = start
       while (next < spans.length && spans[next].end <= at) next++
       for (let cut = next; cut < spans.length && spans[cut].start < end; cut++) {
         appendSpan(runs, at, spans[cut].start)

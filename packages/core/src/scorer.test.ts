@@ -47,6 +47,15 @@ describe('scorer', () => {
     expect(select(({ numTokens }) => new Float32Array(numTokens), view)[0]).toEqual([0, 1, 10, 11, 12, 17, 18, 19])
   })
 
+  test('fills the budget with rows that the KV head still reads', () => {
+    const dropped = (_: number, kvHead: number) => [{ start: kvHead, end: 10 + kvHead }]
+    const view = { ...step, kv: { ...step.kv, dropped } }
+    expect(select(({ numTokens }) => new Float32Array(numTokens), view)).toEqual([
+      [10, 11, 12, 13, 14, 17, 18, 19],
+      [0, 11, 12, 13, 14, 17, 18, 19],
+    ])
+  })
+
   test('reads everything while the budget is not filled', () => {
     const session = scorer('test', options, () => []).open({ id: 's', profile, scope: {} as never })
     expect(session.select!({ ...step, numTokens: 8 })).toEqual({ kind: 'all' })

@@ -1,10 +1,12 @@
 import { bestIndices } from './best-indices.ts'
+import { droppedSpans } from './dropped-spans.ts'
 import type { SequenceContext } from './engine-profile.ts'
 import { OptionError, PlanError } from './errors.ts'
 import { checkInteger, checkKeys } from './options.ts'
 import type { CachePolicy, Effects, PolicyCounts, PolicySession } from './policy.ts'
 import { requireCapabilities } from './require-capabilities.ts'
 import { countRunTokens, type RunList, runsOfIndices } from './run-list.ts'
+import type { Span } from './segment.ts'
 import { complementSpans, mergeSpans } from './spans.ts'
 import type { StepView } from './views.ts'
 
@@ -69,9 +71,11 @@ function openScorer(
   return {
     select(step) {
       if (step.layer === 0) counts.steps++
-      const { numKvHeads } = sequence.profile.shape.layers[step.layer!]
       if (step.numTokens <= options.budgetTokens) {
-        counts.attendedTokens += step.numTokens * numKvHeads
+        const { numKvHeads } = sequence.profile.shape.layers[step.layer!]
+        for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
+          counts.attendedTokens += indicesOf(heldOf(step, kvHead)).length
+        }
         return { kind: 'all' }
       }
       const runs = selectBest(sequence, step, options, (view) => {
@@ -96,7 +100,7 @@ function openScorer(
   }
 }
 
-/** A row a KV head: sinks, recent tokens and the best of the rest that is held. */
+/** A row a KV head: sinks, recent tokens and the best of the rest, of the rows that are held. */
 function selectBest(
   { profile }: SequenceContext,
   step: StepView,
@@ -106,25 +110,34 @@ function selectBest(
   const layer = step.layer!
   const { numHeads, numKvHeads, headDim } = profile.shape.layers[layer]
   const { numTokens } = step
-  const recent = { start: numTokens - recentTokens, end: numTokens }
-  const fixed = [{ start: 0, end: sinkTokens }, recent]
-  const candidates = indicesOf(complementSpans(mergeSpans(fixed, step.kv.evicted ?? []), numTokens))
+  const recentStart = numTokens - recentTokens
+  const ends = [
+    { start: 0, end: sinkTokens },
+    { start: recentStart, end: numTokens },
+  ]
   const group = (numHeads / numKvHeads) * headDim
   return runsOfIndices(
     Array.from({ length: numKvHeads }, (_, kvHead) => {
       const queries = step.queries!.subarray(kvHead * group, (kvHead + 1) * group)
       const keys = (start: number, end: number) => step.kv.keys(layer, kvHead, start, end)
       const scores = score({ layer, kvHead, numTokens, queries, keys })
+      const always = indicesOf(heldOf(step, kvHead, [{ start: sinkTokens, end: recentStart }]))
+      const candidates = indicesOf(heldOf(step, kvHead, ends))
       const ofCandidates = Float64Array.from(candidates, (index) => scores[index])
       if (ofCandidates.some(Number.isNaN))
         throw new PlanError({ parameter: 'scores', expected: 'numbers', got: Number.NaN })
-      const best = bestIndices(candidates, ofCandidates, budgetTokens - sinkTokens - recentTokens)
-      return [...indicesOf([fixed[0]]), ...best, ...indicesOf([recent])]
+      const best = bestIndices(candidates, ofCandidates, budgetTokens - always.length)
+      return Int32Array.of(...always, ...best).sort()
     }),
   )
 }
 
-function indicesOf(spans: readonly { start: number; end: number }[]): Int32Array {
+/** What attention of a KV head may read at a step, outside of some spans. */
+function heldOf({ kv, layer, numTokens }: StepView, kvHead: number, outside: readonly Span[] = []): Span[] {
+  return complementSpans(mergeSpans(droppedSpans(kv, layer!, kvHead), outside), numTokens)
+}
+
+function indicesOf(spans: readonly Span[]): Int32Array {
   const indices = new Int32Array(spans.reduce((sum, { start, end }) => sum + end - start, 0))
   let at = 0
   for (const { start, end } of spans) for (let index = start; index < end; index++) indices[at++] = index

@@ -9,6 +9,11 @@ export interface KvReader {
   readonly numTokens: number
   /** Rows that were evicted, ascending: attention reads none of them whatever is selected. They read as zeros. @default [] */
   readonly evicted?: readonly Span[]
+  /**
+   * Rows that attention of the KV head no longer reads, ascending: evicted ones, and those that retain plans did not
+   * keep. Absent: the evicted ones; see `droppedSpans`.
+   */
+  dropped?(layer: number, kvHead: number): readonly Span[]
   /** [end - start][headDim] */
   keys(layer: number, kvHead: number, start: number, end: number): Float32Array
   /** [end - start][headDim] */

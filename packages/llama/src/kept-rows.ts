@@ -1,4 +1,5 @@
 import {
+  complementSpans,
   countRunTokens,
   indicesOfRow,
   intersectRuns,
@@ -6,6 +7,8 @@ import {
   type RunList,
   runsOfIndices,
   runsOfSpans,
+  type Span,
+  spansOfRow,
 } from '@kvasir/core'
 import type { KeptRows } from '@kvasir/kernels'
 import type { EngineParts } from './engine-parts.ts'
@@ -15,6 +18,8 @@ export interface KeptPrompt {
   readonly native: KeptRows
   readonly lists: readonly RunList[]
   readonly endTokens: number
+  /** What the lists leave out of the rows before endTokens: [layer][kvHead] */
+  readonly dropped: readonly (readonly (readonly Span[])[])[]
 }
 
 /** Carries a plan out: what was dropped before stays dropped. */
@@ -29,7 +34,13 @@ export function keepRows(
     native.set(layer, list, endTokens)
     return before === null ? list : intersectRuns(list, heldList(before, layer, endTokens))
   })
-  return { native, lists, endTokens }
+  return { native, lists, endTokens, dropped: outsideOf(lists, endTokens) }
+}
+
+function outsideOf(lists: readonly RunList[], endTokens: number): KeptPrompt['dropped'] {
+  return lists.map((list) =>
+    Array.from({ length: numRowsOf(list) }, (_, row) => complementSpans(spansOfRow(list, row), endTokens)),
+  )
 }
 
 export function forkKept(kept: KeptPrompt | null): KeptPrompt | null {
@@ -41,7 +52,8 @@ export function cutKept(kept: KeptPrompt | null, numTokens: number): KeptPrompt 
   if (kept === null || numTokens >= kept.endTokens) return kept
   kept.native.truncate(numTokens)
   const left = runsOfSpans([{ start: 0, end: numTokens }], numRowsOf(kept.lists[0] as RunList))
-  return { ...kept, lists: kept.lists.map((list) => intersectRuns(list, left)), endTokens: numTokens }
+  const lists = kept.lists.map((list) => intersectRuns(list, left))
+  return { ...kept, lists, endTokens: numTokens, dropped: outsideOf(lists, numTokens) }
 }
 
 /** Rows that a layer's attention may read, all KV heads. */

@@ -101,8 +101,10 @@ export function slotOf(state: SequenceState, index: number): number {
 /** Read access for policies to the first numTokens rows. */
 export function readerOf(state: SequenceState, numTokens: number, arena: KvArena): KvReader {
   const pages = Int32Array.from(state.pages)
+  const dropped = state.kept?.dropped
   return {
     numTokens,
+    ...(dropped && { dropped: (layer: number, kvHead: number) => dropped[layer]?.[kvHead] ?? [] }),
     keys: (layer, kvHead, start, end) => arena.readRows('keys', layer, kvHead, pages, start, end),
     values: (layer, kvHead, start, end) => arena.readRows('values', layer, kvHead, pages, start, end),
     native: { arena, pages },

@@ -1,12 +1,22 @@
+import { droppedSpans } from '../dropped-spans.ts'
 import type { Selection } from '../plans.ts'
 import type { CachePolicy } from '../policy.ts'
-import { indicesOfRow, intersectRuns, type RunList, runsOfIndices, runsOfSpans } from '../run-list.ts'
-import type { PrefillView, StepView } from '../views.ts'
+import { indicesOfRow, intersectRuns, type RunList, runsOfIndices, runsOfSpans, spansOfRow } from '../run-list.ts'
+import { complementSpans, mergeSpans } from '../spans.ts'
+import type { KvReader, PrefillView, StepView } from '../views.ts'
 import { assertClose } from './close.ts'
 import type { EngineSuiteOptions } from './engine-suite.ts'
 import type { EngineUnderTest } from './engine-under-test.ts'
 import { probePolicy } from './probe-policy.ts'
-import { assertSameLogits, assertUndisturbed, check, openRecorded, prefillRecorded, runScript } from './suite-run.ts'
+import {
+  assertSameLogits,
+  assertUndisturbed,
+  check,
+  decodeRecorded,
+  openRecorded,
+  prefillRecorded,
+  runScript,
+} from './suite-run.ts'
 
 /** Half precision of the rows, seen through a softmax. */
 const tolerance = 2e-3
@@ -67,6 +77,50 @@ export function addHeadTests(engineOf: () => Promise<EngineUnderTest>, options: 
       await read.sequence[Symbol.asyncDispose]()
       assertUndisturbed(read)
       assertSameLogits(read.logits.slice(1), decodedToo.logits.slice(-1), 'read against decoded')
+    }),
+  )
+
+  test(
+    'tells policies which rows a plan dropped',
+    needs('retain.per-head', async (engine) => {
+      const keep = keptLists(engine, prompt.length)
+      let asked = 0
+      const compare = (kv: KvReader, plannedTokens: number) => {
+        keep.forEach((list, layer) => {
+          for (let kvHead = 0; kvHead + 1 < list.rowStarts.length; kvHead++) {
+            const due = complementSpans(mergeSpans(spansOfRow(list, kvHead)), plannedTokens)
+            const told = droppedSpans(kv, layer, kvHead)
+            check(JSON.stringify(told) === JSON.stringify(due), `other rows are dropped at layer ${layer}`)
+          }
+        })
+        asked++
+      }
+      let plannedTokens = 0
+      const policy = probePolicy({ slots: ['retain', 'select', 'append'], selectScope: 'layer' }, () => ({
+        async retain({ kv, last }) {
+          compare(kv, plannedTokens)
+          if (!last || plannedTokens > 0) return {}
+          plannedTokens = prompt.length
+          return { keep }
+        },
+        select: ({ kv }) => {
+          compare(kv, plannedTokens)
+          return { kind: 'all' }
+        },
+        append: ({ kv }) => compare(kv, plannedTokens),
+      }))
+      const record = await openRecorded(engine, policy)
+      await prefillRecorded(record, { ...script, chunkTokens: 16 })
+      await decodeRecorded(record, decoded)
+      await prefillRecorded(record, { prompt: decoded, decoded })
+      if (engine.profile.capabilities.has('kv.rewind')) {
+        plannedTokens -= 9
+        await record.sequence.rewind(plannedTokens)
+        await decodeRecorded(record, decoded)
+      }
+      await record.sequence[Symbol.asyncDispose]()
+      assertUndisturbed(record)
+      check(asked > 2 * decoded.length, 'the policy was not asked')
     }),
   )
 

@@ -57,6 +57,7 @@ test('an engine that does not fails where it does not', async () => {
     [broken(without('append')), views],
     [broken(without('retain')), views],
     [broken(without('retain')), 'evicts the rows that a plan names, and reads them nowhere'],
+    [broken(hiding), 'tells policies which rows a plan dropped'],
     [broken(shifting), views],
     [broken((policy) => policy, unstoppable), 'stops on abort, and goes on from the rows that stand'],
     [broken((policy) => policy, forgetful), 'forks and rewinds rows together with the session'],
@@ -64,6 +65,17 @@ test('an engine that does not fails where it does not', async () => {
   ]
   for (const [engine, name] of cases) expect(await failures(engine, name), name).toEqual([name])
 })
+
+/** Says nothing of rows that were dropped. */
+function hiding(policy: CachePolicy): CachePolicy {
+  return watchPolicy(policy, {
+    before(hook, args) {
+      if (hook !== 'select') return
+      const view = args[0] as { kv: object }
+      Object.assign(view, { kv: { ...view.kv, dropped: () => [] } })
+    },
+  })
+}
 
 /** Tells policies that chunks start one token late. */
 function shifting(policy: CachePolicy): CachePolicy {

@@ -1,12 +1,17 @@
 import { ShapeError } from '../errors.ts'
 import type { Span } from '../segment.ts'
+import { mergeSpans } from '../spans.ts'
 import type { KvReader } from '../views.ts'
 import type { ToyRows } from './toy-model.ts'
 import { headDim, numKvHeads } from './toy-weights.ts'
 
 /** Read access to the first numTokens rows. Throws a ShapeError for rows or heads that are not there. */
 export function readToyRows(
-  state: { readonly layers: readonly ToyRows[]; readonly evicted: readonly Span[] },
+  state: {
+    readonly layers: readonly ToyRows[]
+    readonly evicted: readonly Span[]
+    readonly dropped: readonly (readonly ReadonlySet<number>[])[]
+  },
   numTokens: number,
 ): KvReader {
   const read = (part: keyof ToyRows, layer: number, kvHead: number, start: number, end: number): Float32Array => {
@@ -26,6 +31,10 @@ export function readToyRows(
   return {
     numTokens,
     evicted: state.evicted,
+    dropped: (layer, kvHead) => {
+      const rows = Array.from(state.dropped[layer][kvHead], (start) => ({ start, end: start + 1 }))
+      return mergeSpans(state.evicted, rows)
+    },
     keys: (layer, kvHead, start, end) => read('keys', layer, kvHead, start, end),
     values: (layer, kvHead, start, end) => read('values', layer, kvHead, start, end),
   }

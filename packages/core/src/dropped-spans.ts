@@ -1,0 +1,12 @@
+import type { Span } from './segment.ts'
+import type { KvReader } from './views.ts'
+
+const none: readonly Span[] = []
+
+/**
+ * Rows that attention of a KV head no longer reads, ascending, whatever is selected. A selector that chooses among the
+ * others reads as many as its budget says, also where other policies of a stack dropped rows.
+ */
+export function droppedSpans(kv: KvReader, layer: number, kvHead: number): readonly Span[] {
+  return kv.dropped?.(layer, kvHead) ?? kv.evicted ?? none
+}
