@@ -36,6 +36,13 @@ describe('what cannot be run is one line on stderr and exit code', () => {
     [2, 'generate --prompt a --policy window:sink=999', /budgetTokens/],
     [2, 'generate --prompt a --max-tokens 1.5', /--max-tokens: expected an integer/],
     [2, 'generate --prompt a --temperature warm', /--temperature: expected a number, got "warm"/],
+    [2, 'generate --prompt a --tier attic', /--tier: expected one of host, file, got "attic"/],
+    [2, 'generate --prompt a --tier file --tier-dir /nowhere', /--tier-dir: .*\/nowhere \(ENOENT\).*Make the folder/],
+    [2, 'generate --prompt a --tier-dir /tmp', /--tier-dir: expected --tier file beside it/],
+    [2, 'generate --prompt a --tier host --tier-dir /tmp', /--tier-dir: expected --tier file beside it/],
+    [2, 'chat --hot-bytes 1000', /--hot-bytes: expected --tier beside it/],
+    [2, 'eval windows --data . --policy full --tier host --hot-bytes 0', /--hot-bytes: expected an integer/],
+    [1, 'generate --prompt a --tier host --hot-bytes 10', /hotBytes: expected at least \d+, a slot a layer/],
     [1, 'generate --prompt-file /nowhere/text', /ENOENT/],
     [1, 'generate --prompt a --model /nowhere/none.gguf', /\/nowhere\/none.gguf/],
     [1, `generate --prompt a --model ${broken}`, /The file is cut off/],
@@ -136,6 +143,33 @@ describe('generate', () => {
     expect(outcome.attendedTokensMean).toBe(16)
     expect(outcome.tokenIds).toHaveLength(outcome.newTokens)
     expect(err).toBe('')
+  })
+})
+
+describe('a lower tier', () => {
+  const args = ['generate', '--prompt', 'word '.repeat(300), '--max-tokens', '6', '--json']
+  const policy = ['--policy', 'sentence-kv:budget=48']
+
+  test('gives the same text, says what moved, and leaves no file', async () => {
+    expect(await main([...args, ...policy, '--seed', '1'])).toBe(0)
+    const { prefillMs: _, decodeMsPerToken: __, ...plain } = JSON.parse(out)
+    expect(plain.movedBytesPerToken).toBeNull()
+    for (const tier of ['host', 'file']) {
+      out = ''
+      const dir = mkdtempSync(join(tmpdir(), 'kvasir-tier-'))
+      const place = tier === 'file' ? ['--tier-dir', dir] : []
+      expect(await main([...args, ...policy, '--seed', '1', '--tier', tier, ...place])).toBe(0)
+      const outcome = JSON.parse(out)
+      expect(outcome).toMatchObject({ ...plain, tier, movedBytesPerToken: expect.any(Number) })
+      expect(outcome.movedBytesPerToken).toBeGreaterThan(0)
+      expect(outcome.tierHotBytes).toBeGreaterThan(1e6)
+      expect(readdirSync(dir)).toEqual([])
+    }
+  })
+
+  test('has the hot bytes that are asked for', async () => {
+    expect(await main([...args, ...policy, '--tier', 'host', '--hot-bytes', '3000000'])).toBe(0)
+    expect(JSON.parse(out)).toMatchObject({ tier: 'host', tierHotBytes: 3_000_000 })
   })
 })
 

@@ -9,8 +9,8 @@ import { describeFailure, exitCodes } from './failure.ts'
 
 /**
  * Runs one command line (without node and the script) and returns the exit code: 0 done, 1 the run failed, 2 wrong
- * arguments. A failure is one line on stderr. Ctrl-C is left to the system: it ends the process at once, and no file is
- * ever written in more than one step.
+ * arguments. A failure is one line on stderr. Ctrl-C is left to the system, once a scratch folder is gone: it ends the
+ * process at once, and no file of results is ever written in more than one step.
  */
 export async function main(args: readonly string[]): Promise<number> {
   const program = buildProgram()

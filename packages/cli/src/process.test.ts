@@ -1,6 +1,6 @@
 // The command as a process of its own: signals, stdin, and what only shows there.
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -30,7 +30,7 @@ function isRunning(pid: number): boolean {
 }
 
 test('chat answers lines from stdin, resets, and ends with /exit', { timeout: 60_000 }, async () => {
-  const { child, output, ended } = start(['chat', '--max-tokens', '6'])
+  const { child, output, ended } = start(['chat', '--max-tokens', '6', '--tier', 'host'])
   child.stdin.end('Hi\n\n/nothing\n/reset\nHi\n/exit\nNot read\n')
   expect(await ended).toBe(0)
   const [first, second, ...rest] = output.out.split('\n')
@@ -80,6 +80,28 @@ test('Ctrl-C ends a run within a second and leaves only whole lines', { timeout:
   const tables = readFileSync(join(root, 'out/tables.md'), 'utf8')
   expect(tables).toContain(`kvasir ${[...args, '--json'].join(' ')}`)
   expect(tables).toMatch(/\| window:budget=32 \| 64 \| 32 \| 3 \|/)
+})
+
+test.each(['generate', 'eval'])('Ctrl-C during %s leaves no file of a tier', { timeout: 120_000 }, async (name) => {
+  const root = mkdtempSync(join(tmpdir(), 'kvasir-tier-'))
+  mkdirSync(join(root, 'books'))
+  mkdirSync(join(root, 'rows'))
+  const { text } = readLongDocument()
+  writeFileSync(join(root, 'books/own.txt'), text)
+  writeFileSync(join(root, 'books/windows.jsonl'), JSON.stringify({ id: 'own', book: 'books/own.txt', anchor: 8000 }))
+  const args = {
+    generate: ['--prompt-file', join(root, 'books/own.txt'), '--policy', 'sentence-kv:budget=64'],
+    eval: ['windows', '--data', root, '--policy', 'window', '--budget', '64', '--length', '1024', '--workers', '1'],
+  }[name] as string[]
+  const rows = join(root, 'rows')
+  const { child, ended } = start([name, ...args, '--tier', 'file', '--tier-dir', rows])
+  const files = () => (readdirSync(rows, { recursive: true }) as string[]).filter((path) => /kv-\d+$/.test(path))
+  while (files().length === 0) await Promise.race([sleep(50), ended.then(() => Promise.reject(new Error('too early')))])
+  const startMs = performance.now()
+  child.kill('SIGINT')
+  expect(await ended).toBe('SIGINT')
+  expect(performance.now() - startMs).toBeLessThan(1000)
+  expect(readdirSync(rows)).toEqual([])
 })
 
 test('bench prints one JSON object with the peer in turns and the roofs', { timeout: 120_000 }, async () => {

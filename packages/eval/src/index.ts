@@ -14,7 +14,7 @@ export {
   type WindowCase,
 } from './eval-case.ts'
 export { type EvalProgress, type EvaluateOptions, evaluate } from './evaluate.ts'
-export type { EvalTier } from './lower-tier.ts'
+export { type EvalTier, kvTierOf } from './lower-tier.ts'
 export { type MarkdownRun, markdownTables } from './markdown-tables.ts'
 export { type MemoryFields, memoryOf } from './memory-fields.ts'
 export {

@@ -1,5 +1,5 @@
 export { type ChatMessage, type ChatTemplate, ChatTemplateError, type RenderOptions } from './chat.ts'
-export type { LlamaConfig } from './config.ts'
+export { type LlamaConfig, readConfig } from './config.ts'
 export type { DecodeStep, SelectedView } from './decode.ts'
 export { type GeneratedToken, type GenerateOptions, generate } from './generate.ts'
 export { GgufError } from './gguf/gguf-error.ts'

@@ -7,26 +7,28 @@ import { Conversation } from '../conversation.ts'
 import { modelOption, openModel } from '../model.ts'
 import { note } from '../output.ts'
 import { readPolicy } from '../policy-option.ts'
+import { addTierOptions, openTier, type TierFlags } from '../tier-option.ts'
 
-interface ChatFlags {
+interface ChatFlags extends TierFlags {
   readonly model: string
   readonly policy?: string
   readonly maxTokens: number
 }
 
 export function addChatCommand(program: Command): void {
-  program
+  const command = program
     .command('chat')
     .description('talk to the model, at the terminal or line by line from stdin; /reset starts anew, /exit ends')
     .option(...modelOption)
     .option('--policy <spec>', 'cache policy, such as sentence-kv:budget=256 (default: the full cache)')
     .option('--max-tokens <n>', 'most tokens of a reply', integer('--max-tokens', 1), 512)
-    .action(runChat)
+  addTierOptions(command).action(runChat)
 }
 
-async function runChat({ model: path, policy: spec, maxTokens }: ChatFlags): Promise<void> {
-  const { policy } = readPolicy(spec)
-  await using model = await openModel({ model: path })
+async function runChat({ model: path, policy: spec, maxTokens, ...tierFlags }: ChatFlags): Promise<void> {
+  const { arm, policy } = readPolicy(spec)
+  using placed = await openTier(tierFlags, path, [arm.budget])
+  await using model = await openModel(path, placed.tier)
   await using conversation = new Conversation(model, policy)
   const atTerminal = process.stdin.isTTY === true
   const lines = createInterface({

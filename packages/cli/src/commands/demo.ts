@@ -21,7 +21,7 @@ export function addDemoCommand(program: Command): void {
 
 async function runDemo({ model: path }: { model: string }): Promise<void> {
   const { policy } = readPolicy('sentence-kv')
-  await using model = await openModel({ model: path })
+  await using model = await openModel(path)
   const print = (text: string) => process.stdout.write(text)
   const isNative = kernelsOf(model.profile).backend !== 'reference'
   const document = isNative ? readLongDocument() : openingOf(readLongDocument())

@@ -6,6 +6,7 @@ import {
   type CaseResult,
   compareArms,
   type EvalCase,
+  type EvalTier,
   evaluate,
   listCases,
   type Mode,
@@ -15,6 +16,7 @@ import {
   parsePolicySpec,
   planArms,
   type ResultsFile,
+  type RunIdentity,
   type SuiteName,
   suiteNames,
   summarise,
@@ -28,8 +30,9 @@ import { commandLine } from '../command-line.ts'
 import { modelOption } from '../model.ts'
 import { note, printJson, startProgress, tableText } from '../output.ts'
 import { defaultBudget } from '../policy-option.ts'
+import { addTierOptions, describeTier, openTier, type TierFlags } from '../tier-option.ts'
 
-interface EvalFlags {
+interface EvalFlags extends TierFlags {
   readonly data: string
   readonly model: string
   readonly policy: readonly string[]
@@ -44,7 +47,7 @@ interface EvalFlags {
 }
 
 export function addEvalCommand(program: Command): void {
-  program
+  const command = program
     .command('eval')
     .description('measure policies beside the full cache on a suite of cases')
     .argument('<suite>', `one of ${suiteNames.join(', ')}`)
@@ -66,7 +69,7 @@ export function addEvalCommand(program: Command): void {
       'folder for results.jsonl, summary.json, tables.md and report.html; an interrupted run goes on there',
     )
     .option('--json', 'print the summary as one JSON object')
-    .action(runEval)
+  addTierOptions(command).action(runEval)
 }
 
 async function runEval(name: string, flags: EvalFlags): Promise<void> {
@@ -75,14 +78,16 @@ async function runEval(name: string, flags: EvalFlags): Promise<void> {
     note(`${spec.text} at budget ${budget} is left out: ${message}`)
   })
   const cases = findCases(suite, flags)
-  const identity = identityOf(flags)
+  const budgets = arms.map(({ budget }) => budget)
+  using placed = await openTier(flags, flags.model, budgets)
+  const identity = identityOf(flags, placed.tier)
   const results = flags.out === undefined ? null : openResults(flags.out, identity)
   const rows = [...((results?.rows ?? []) as readonly CaseResult[])]
   const keep = (some: readonly CaseResult[]) => {
     for (const row of some) results?.append(row)
     rows.push(...some)
   }
-  await runCases(suite, flags, cases, arms, results, keep)
+  await runCases({ suite, flags, cases, arms, kvTier: placed.tier, results }, keep)
   const summary = summarise(rows)
   const comparisons = compareArms(rows)
   results?.writeJson('summary.json', summary.map(summaryJson))
@@ -121,14 +126,20 @@ function checkModes(texts: readonly string[]): Mode[] {
   throw new OptionError({ parameter: '--mode', expected: 'each mode once', got: texts })
 }
 
+interface Run {
+  readonly suite: SuiteName
+  readonly flags: EvalFlags
+  readonly cases: readonly EvalCase[]
+  readonly arms: readonly Arm[]
+  readonly kvTier: EvalTier | undefined
+  readonly results: ResultsFile | null
+}
+
 async function runCases(
-  suite: SuiteName,
-  { model, workers, recallEvery }: EvalFlags,
-  cases: readonly EvalCase[],
-  arms: readonly Arm[],
-  results: ResultsFile | null,
+  { suite, flags, cases, arms, kvTier, results }: Run,
   onResults: (results: readonly CaseResult[]) => void,
 ): Promise<void> {
+  const { model, workers, recallEvery } = flags
   const isDone = results?.has ?? (() => false)
   const numThreads = await countCores()
   const bar = startProgress(cases.length, suite)
@@ -138,6 +149,7 @@ async function runCases(
       arms,
       model,
       recallEvery,
+      ...(kvTier && { kvTier }),
       numThreads,
       numWorkers: workers ?? (cases.length === 1 ? 0 : numThreads),
       isDone,
@@ -156,7 +168,7 @@ async function countCores(): Promise<number> {
   return kernels.numThreads
 }
 
-function identityOf({ model }: EvalFlags) {
+function identityOf({ model }: EvalFlags, tier: EvalTier | undefined): RunIdentity {
   // Float32 activations: what differs between two rows of a table is then the policy alone.
-  return { model: basename(model), modelBytes: statSync(model).size, activations: 'exact' }
+  return { model: basename(model), modelBytes: statSync(model).size, activations: 'exact', ...describeTier(tier) }
 }

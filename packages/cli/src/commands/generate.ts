@@ -10,8 +10,9 @@ import { decimal, integer } from '../arguments.ts'
 import { modelOption, openModel } from '../model.ts'
 import { formatBytes, printJson } from '../output.ts'
 import { readPolicy } from '../policy-option.ts'
+import { addTierOptions, describeTier, openTier, type TierFlags } from '../tier-option.ts'
 
-interface GenerateFlags {
+interface GenerateFlags extends TierFlags {
   readonly model: string
   readonly prompt?: string
   readonly promptFile?: string
@@ -24,7 +25,7 @@ interface GenerateFlags {
 }
 
 export function addGenerateCommand(program: Command): void {
-  program
+  const command = program
     .command('generate')
     .description('continue a prompt; the text comes on stdout as it is made')
     .option(...modelOption)
@@ -36,29 +37,33 @@ export function addGenerateCommand(program: Command): void {
     .option('--seed <n>', 'seed of the sampler (default: at random)', integer('--seed', 0))
     .option('--temperature <x>', '0 always takes the most probable token', decimal('--temperature', 0, 1000), 0)
     .option('--json', 'print one JSON object when done')
-    .action(runGenerate)
+  addTierOptions(command).action(runGenerate)
 }
 
 async function runGenerate(flags: GenerateFlags): Promise<void> {
   const prompt = readPrompt(flags)
   const { arm, policy } = readPolicy(flags.policy)
-  await using model = await openModel({ model: flags.model })
+  using placed = await openTier(flags, flags.model, [arm.budget])
+  await using model = await openModel(flags.model, placed.tier)
   await using sequence = model.createSequence({ policy })
   const seed = flags.seed ?? randomInt(2 ** 32)
   const write = flags.json ? () => {} : (text: string) => process.stdout.write(text)
   const tokens = flags.chat ? encodeChat(model, [{ role: 'user', content: prompt }]) : encodePrompt(model, prompt)
   const outcome = await run(model, sequence, tokens, { ...flags, seed }, write)
-  const memory = memoryOf(sequence.report(), model.config)
+  const memory = memoryOf(sequence.report(), model.config, model.tierCounts()?.movedBytes)
   const { temperature } = flags
   const settings = { model: basename(flags.model), policy: arm.spec.text, budget: arm.budget, seed, temperature }
   if (flags.json) {
-    printJson({ ...settings, ...outcome, ...memory })
+    printJson({ ...settings, ...describeTier(placed.tier), ...outcome, ...memory })
     return
   }
   const { promptTokens, newTokens, prefillMs, decodeMsPerToken } = outcome
   const decoded = newTokens > 1 ? ` at ${decodeMsPerToken.toFixed(1)} ms each` : ''
   const hot = newTokens > 1 ? `; ${formatBytes(memory.hotBytes)} of KV read a step` : ''
-  const summary = `${promptTokens} tokens read in ${(prefillMs / 1e3).toFixed(2)} s, ${newTokens} new${decoded}${hot}`
+  const moves = newTokens > 1 && memory.movedBytesPerToken !== null
+  const moved = moves ? `; ${formatBytes(memory.movedBytesPerToken)} moved up a step` : ''
+  const read = `${promptTokens} tokens read in ${(prefillMs / 1e3).toFixed(2)} s`
+  const summary = `${read}, ${newTokens} new${decoded}${hot}${moved}`
   process.stdout.write('\n')
   process.stderr.write(`${colors.dim(summary)}\n`)
 }
