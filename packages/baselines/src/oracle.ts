@@ -1,10 +1,10 @@
 import {
   type CachePolicy,
+  checkFlag,
   checkInteger,
   checkKeys,
   type Effects,
   type EngineProfile,
-  OptionError,
   type PolicySession,
   requireCapabilities,
   type SequenceContext,
@@ -48,9 +48,7 @@ export function oracleTokens(options: OracleTokensOptions): CachePolicy {
 function resolveOptions(options: OracleTokensOptions): Resolved {
   checkKeys('OracleTokensOptions', options, ['budgetTokens', 'jointHeads'])
   const budgetTokens = checkInteger('budgetTokens', options.budgetTokens, 1, 2 ** 30)
-  const { jointHeads = false } = options
-  if (typeof jointHeads === 'boolean') return { budgetTokens, jointHeads }
-  throw new OptionError({ parameter: 'jointHeads', expected: 'true or false', got: jointHeads })
+  return { budgetTokens, jointHeads: checkFlag('jointHeads', options.jointHeads ?? false) }
 }
 
 function openSession(profile: EngineProfile, options: Resolved): PolicySession {

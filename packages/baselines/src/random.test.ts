@@ -65,8 +65,9 @@ test('a budget of the whole length is the full cache', async () => {
   assertSameBits(logits, full)
 })
 
-test('a budget below what is always read, and unknown keys, are refused', () => {
-  expect(() => randomSentences({ budgetTokens: 19 })).toThrow(/at least 20, what is always read/)
+test('a budget that leaves nothing to draw, and unknown keys, are refused', () => {
+  expect(() => randomSentences({ budgetTokens: 20 })).toThrow(/more than the 20 tokens that are always read/)
+  expect(randomSentences({ budgetTokens: 21 }).name).toBe('random')
   expect(() => randomSentences({ budgetTokens: 64, seed: -1 })).toThrow(OptionError)
   expect(() => randomSentences({ budgetTokens: 64, seeds: 1 } as never)).toThrow(/Did you mean seed\?/)
 })

@@ -5,7 +5,6 @@ import {
   droppedSpans,
   type Effects,
   type LayerShape,
-  OptionError,
   type PolicySession,
   type PrefillView,
   type RetainPlan,
@@ -17,8 +16,9 @@ import {
   type StepView,
   type TokenView,
 } from '@kvasir/core'
-import { TokenSegmenter } from '@kvasir/segment'
+import { checkBudget } from './budget.ts'
 import { indicesOutside } from './rows-outside.ts'
+import { SentenceList } from './sentence-list.ts'
 
 export interface RandomSentencesOptions {
   /** Tokens that attention reads at a step. Required. */
@@ -40,49 +40,36 @@ export function randomSentences(options: RandomSentencesOptions): CachePolicy {
     name: 'random',
     effects: Object.freeze<Effects>({ slots: ['retain', 'append', 'select'], fidelity: 'lossy', selectScope: 'layer' }),
     bind: (engine) => requireCapabilities('random', engine, ['select.runs']),
-    open: ({ profile }: SequenceContext) => new RandomSession(resolved, profile.shape.layers, new TokenSegmenter(), []),
+    open: ({ profile }: SequenceContext) => new RandomSession(resolved, profile.shape.layers, SentenceList.open()),
   })
 }
 
 function resolveOptions(options: RandomSentencesOptions): Resolved {
   checkKeys('RandomSentencesOptions', options, ['budgetTokens', 'sinkTokens', 'recentTokens', 'seed'])
-  const resolved: Resolved = {
-    budgetTokens: checkInteger('budgetTokens', options.budgetTokens, 1),
-    sinkTokens: checkInteger('sinkTokens', options.sinkTokens ?? 4, 0),
-    recentTokens: checkInteger('recentTokens', options.recentTokens ?? 16, 1),
-    seed: checkInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1),
-  }
-  const always = resolved.sinkTokens + resolved.recentTokens
-  if (resolved.budgetTokens >= always) return resolved
-  throw new OptionError({
-    parameter: 'budgetTokens',
-    expected: `at least ${always}, what is always read`,
-    got: resolved.budgetTokens,
-    remedy: 'Raise the budget, or lower sinkTokens and recentTokens.',
-  })
+  const sinkTokens = checkInteger('sinkTokens', options.sinkTokens ?? 4, 0)
+  const recentTokens = checkInteger('recentTokens', options.recentTokens ?? 16, 1)
+  const budgetTokens = checkBudget(options.budgetTokens, sinkTokens + recentTokens)
+  return { budgetTokens, sinkTokens, recentTokens, seed: checkInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1) }
 }
 
 class RandomSession implements PolicySession {
   readonly #options: Resolved
   readonly #layers: readonly LayerShape[]
-  readonly #segmenter: TokenSegmenter
-  /** Closed sentences. */
-  readonly #sentences: Span[]
+  readonly #sentences: SentenceList
 
-  constructor(options: Resolved, layers: readonly LayerShape[], segmenter: TokenSegmenter, sentences: Span[]) {
+  constructor(options: Resolved, layers: readonly LayerShape[], sentences: SentenceList) {
     this.#options = options
     this.#layers = layers
-    this.#segmenter = segmenter
     this.#sentences = sentences
   }
 
   async retain({ pieces }: PrefillView): Promise<RetainPlan> {
-    for (const piece of pieces) this.#sentences.push(...this.#segmenter.push(piece))
+    for (const piece of pieces) this.#sentences.push(piece)
     return {}
   }
 
   append({ piece }: TokenView): void {
-    this.#sentences.push(...this.#segmenter.push(piece))
+    this.#sentences.push(piece)
   }
 
   select({ layer, numTokens, kv }: StepView): Selection {
@@ -94,13 +81,11 @@ class RandomSession implements PolicySession {
   }
 
   fork(): RandomSession {
-    return new RandomSession(this.#options, this.#layers, this.#segmenter.clone(), [...this.#sentences])
+    return new RandomSession(this.#options, this.#layers, this.#sentences.clone())
   }
 
   rewind(numTokens: number): void {
-    this.#segmenter.truncate(numTokens)
-    // Going back can reopen a sentence whose end was proved by a token that is gone.
-    while ((this.#sentences.at(-1)?.end ?? 0) > this.#segmenter.open.start) this.#sentences.pop()
+    this.#sentences.truncate(numTokens)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
@@ -115,7 +100,7 @@ class RandomSession implements PolicySession {
     read(0, Math.min(sinkTokens, numTokens))
     read(Math.max(0, numTokens - recentTokens), numTokens)
     const random = xorshift(seed ^ Math.imul(numTokens, 0x9e3779b1) ^ Math.imul(kvHead + 1, 0x85ebca6b))
-    const order = [...this.#sentences, { start: this.#segmenter.open.start, end: numTokens }]
+    const order = this.#sentences.spans(numTokens)
     for (let left = order.length; left > 0 && chosen.size < budgetTokens; left--) {
       const pick = Math.floor(random() * left)
       const { start, end } = order[pick]

@@ -1,10 +1,10 @@
 import {
   type CachePolicy,
+  checkFlag,
   checkInteger,
   checkKeys,
   countRunTokens,
   type Effects,
-  OptionError,
   type PolicySession,
   requireCapabilities,
   runsOfSpans,
@@ -42,10 +42,7 @@ export function sinkWindow(options: SinkWindowOptions): CachePolicy {
 function resolveOptions(options: SinkWindowOptions): Resolved {
   checkKeys('SinkWindowOptions', options, ['budgetTokens', 'sinkTokens', 'renumber'])
   const sinkTokens = checkInteger('sinkTokens', options.sinkTokens ?? 4, 0)
-  const { renumber = false } = options
-  if (typeof renumber !== 'boolean') {
-    throw new OptionError({ parameter: 'renumber', expected: 'true or false', got: renumber })
-  }
+  const renumber = checkFlag('renumber', options.renumber ?? false)
   return { budgetTokens: checkBudget(options.budgetTokens, sinkTokens), sinkTokens, renumber }
 }
 

@@ -17,7 +17,7 @@ export {
 export { fixedSelection } from './fixed-selection.ts'
 export { type GuardedSession, type GuardOptions, openGuarded, type QuarantineEvent } from './guard.ts'
 export { type KvShape, kvBytesPerToken, type LayerShape } from './kv-shape.ts'
-export { checkInteger, checkKeys, checkNumber, checkOneOf } from './options.ts'
+export { checkFlag, checkInteger, checkKeys, checkNumber, checkOneOf } from './options.ts'
 export type {
   Decline,
   MovedSpan,

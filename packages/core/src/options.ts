@@ -27,6 +27,12 @@ export function checkNumber(parameter: string, value: unknown, min: number, max:
   throw new OptionError({ parameter, expected: `a number in [${min}, ${max}]`, got: value })
 }
 
+/** `value` if it is true or false; else throws. */
+export function checkFlag(parameter: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value
+  throw new OptionError({ parameter, expected: 'true or false', got: value })
+}
+
 /** `value` if it is one of `allowed`; else throws. */
 export function checkOneOf<T extends string>(parameter: string, value: unknown, allowed: readonly T[]): T {
   if (allowed.includes(value as T)) return value as T

@@ -55,6 +55,9 @@ describe.each([
   'knorm:budget=24,generated=beside',
   'h2o:budget=24',
   'tova:budget=24',
+  'oracle:unit=sentence,budget=24',
+  'oracle:unit=sentence,budget=24,jointHeads=true',
+  'random:budget=24',
   'quest:budget=24,page=5,recent=6',
   'chunk:budget=24,size=5,recent=6',
   'infllm:budget=24,block=5,recent=6',
@@ -65,7 +68,7 @@ describe.each([
   const able: SuiteRunner['test'] = needsTotal
     ? (name, body) => test.skipIf(name === 'goes on alike after a rewind')(name, body)
     : test
-  const promises = !/^pyramidkv|beside/.test(spec)
+  const promises = !/^pyramidkv|beside|jointHeads/.test(spec)
   policySuite(() => makePolicy(arm), {
     describe,
     test: able,

@@ -5,14 +5,15 @@ import { h2o } from '@kvasir/baselines/h2o'
 import { infLlm } from '@kvasir/baselines/infllm'
 import { keyDiff } from '@kvasir/baselines/keydiff'
 import { keyNorm } from '@kvasir/baselines/knorm'
-import { oracleTokens } from '@kvasir/baselines/oracle'
+import { type OracleTokensOptions, oracleTokens } from '@kvasir/baselines/oracle'
+import { type OracleSentencesOptions, oracleSentences } from '@kvasir/baselines/oracle-sentences'
 import { pyramidKv } from '@kvasir/baselines/pyramidkv'
 import { quest } from '@kvasir/baselines/quest'
 import { randomSentences } from '@kvasir/baselines/random'
 import { snapKv } from '@kvasir/baselines/snapkv'
 import { tova } from '@kvasir/baselines/tova'
 import { sinkWindow } from '@kvasir/baselines/window'
-import type { CachePolicy } from '@kvasir/core'
+import { type CachePolicy, checkOneOf } from '@kvasir/core'
 import { sentenceKv } from '@kvasir/sentence-kv'
 
 /** A policy that can be named on a command line: the options that may be set there, and how it is made from them. */
@@ -31,6 +32,16 @@ function entry<Options extends object>(
   return { keys, make: (options) => make(options as Options) }
 }
 
+type OracleOptions =
+  | (OracleTokensOptions & { readonly unit?: 'token' })
+  | (OracleSentencesOptions & { readonly unit: 'sentence' })
+
+/** The best tokens, or the best whole sentences. */
+function oracle({ unit = 'token', ...options }: OracleOptions): CachePolicy {
+  const make = { token: oracleTokens, sentence: oracleSentences }
+  return make[checkOneOf('unit', unit, ['token', 'sentence'])](options)
+}
+
 const ranked = ['budgetTokens', 'generated', 'sinkTokens'] as const
 
 /** Every policy by its name in results, with all its knobs. `full` takes no budget. */
@@ -38,7 +49,15 @@ export const policies = {
   full: entry<object>(() => fullCache(), []),
   window: entry(sinkWindow, ['budgetTokens', 'sinkTokens', 'renumber']),
   random: entry(randomSentences, ['budgetTokens', 'sinkTokens', 'recentTokens', 'seed']),
-  oracle: entry(oracleTokens, ['budgetTokens', 'jointHeads']),
+  oracle: entry(oracle, [
+    'budgetTokens',
+    'jointHeads',
+    'unit',
+    'sinkTokens',
+    'recentTokens',
+    'minSegmentTokens',
+    'maxSegmentTokens',
+  ]),
   'sentence-kv': entry(sentenceKv, [
     'budgetTokens',
     'mode',

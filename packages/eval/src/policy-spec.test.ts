@@ -45,6 +45,8 @@ describe('the rows of a comparison', () => {
     [['window:sink=500'], /budgetTokens/],
     [['sentence-kv:mode=other'], /mode/],
     [['oracle:jointHeads=yes,budget=none'], /budgetTokens/],
+    [['oracle:unit=page'], /unit: expected one of token, sentence, got "page"/],
+    [['oracle:sink=4'], /sinkTokens/],
     [['full', 'full'], /each policy and budget once/],
   ])('%j is refused before anything runs', (specs, message) => {
     expect(() => plan(specs)).toThrow(OptionError)
