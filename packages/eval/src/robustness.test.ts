@@ -11,6 +11,7 @@ import { makePolicy, parsePolicySpec } from './policy-spec.ts'
 const specs = [
   ...policyNames,
   'window:renumber=true',
+  'oracle:unit=sentence',
   'sentence-kv:keep=1.2',
   'sentence-kv:mode=paper,keep=1.2',
   'sentence-kv:mode=released,keep=1.2',
@@ -134,8 +135,9 @@ describe('two ragged sequences of one batch get what each gets alone', () => {
 /** The largest budget that each refuses. */
 const tooSmall: Record<string, number> = {
   window: 4,
-  random: 19,
+  random: 20,
   oracle: 0,
+  'oracle:unit=sentence': 20,
   'sentence-kv': 39,
   'sentence-kv:mode=paper': 20,
   'sentence-kv:mode=released': 64,
