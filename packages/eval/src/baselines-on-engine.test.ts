@@ -1,13 +1,7 @@
 // The contract of the baselines on the reference engine: a tiny model of random weights.
 import { join } from 'node:path'
 import type { QuarantineEvent } from '@kvasir/core'
-import {
-  type EngineUnderTest,
-  policySuite,
-  type SequenceUnderTest,
-  type SuiteRunner,
-  seededRandom,
-} from '@kvasir/core/testing'
+import { type EngineUnderTest, policySuite, type SequenceUnderTest, seededRandom } from '@kvasir/core/testing'
 import { loadLlama, type Sequence } from '@kvasir/llama'
 import { describe, test } from 'vitest'
 import { makePolicy, parsePolicySpec, planArms } from './policy-spec.ts'
@@ -63,15 +57,10 @@ describe.each([
   'infllm:budget=24,block=5,recent=6',
 ])('%s', (spec) => {
   const [arm] = planArms([parsePolicySpec(spec)], [])
-  // What all rows paid is not known after a rewind into them, so these two are set aside by the prompt that follows it.
-  const needsTotal = makePolicy(arm).effects.observes?.allRows
-  const able: SuiteRunner['test'] = needsTotal
-    ? (name, body) => test.skipIf(name === 'goes on alike after a rewind')(name, body)
-    : test
   const promises = !/^pyramidkv|beside|jointHeads/.test(spec)
   policySuite(() => makePolicy(arm), {
     describe,
-    test: able,
+    test,
     engine,
     prompt,
     decoded,

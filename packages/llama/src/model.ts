@@ -22,6 +22,7 @@ import { newState, type SequenceState, shareRows } from './sequence-state.ts'
 import { TextStream } from './text-stream.ts'
 import type { Tokenizer } from './tokenizer/tokenizer.ts'
 import { Turnstile } from './turnstile.ts'
+import { readForgotten } from './watched-rows.ts'
 import { disposeWeights, type LlamaWeights } from './weights.ts'
 
 export interface SequenceOptions {
@@ -159,7 +160,10 @@ export class LlamaModel implements AsyncDisposable {
     const state = this.#newState(id, from.scope, policy, observed, resumed)
     shareRows(from, state, parts.pool)
     if (resumed) state.text?.resume(state.tokens)
-    if (!resumed) await askRetain(parts, state, Int32Array.from(state.tokens), true)
+    if (!resumed && state.tokens.length > 0) {
+      await readForgotten(parts, state, parts.chunkTokens)
+      await askRetain(parts, state, Int32Array.from(state.tokens), true)
+    }
     return new Sequence(this.#host, state, policy)
   }
 }

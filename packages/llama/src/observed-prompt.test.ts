@@ -72,20 +72,117 @@ describe('the attention of a prompt', () => {
     await base.dispose()
   })
 
-  test('of all rows is not made up once rows are gone', async () => {
+  test('of all rows is whole again after a rewind into any prompt, and no row changes', async () => {
+    const policy = watching(async (attention) => void (attention && masses.push(await massesOf(attention))))
+    const masses: Float32Array[][] = []
+    const [sequence, fresh] = [model.createSequence({ policy }), model.createSequence({ policy })]
+    const second = prompt.slice(0, 30)
+    await sequence.prefill(prompt, { chunkTokens: 16 })
+    for (const token of [3, 4]) await sequence.decode(token)
+    await sequence.prefill(second)
+    await fresh.prefill(prompt)
+    for (const token of [3, 4]) await fresh.decode(token)
+    const logits = await fresh.prefill(second)
+    const [one, two] = [masses[2], masses[3]] as [Float32Array[], Float32Array[]]
+    const again = async (numTokens: number, rest: Int32Array, expected: Float32Array[]) => {
+      await sequence.rewind(numTokens)
+      const seen = await sequence.prefill(rest)
+      masses.at(-1)?.forEach((mass, at) => {
+        if (at === 2 || rest.length >= 8) assertClose(mass, expected[at] as Float32Array, { absolute: 1e-3 })
+      })
+      return seen
+    }
+    expect(await again(60, second.slice(8), two)).toEqual(logits)
+    expect(await again(52, second, two)).toEqual(logits)
+    await sequence.rewind(70)
+    expect(await again(57, second.slice(5), two)).toEqual(logits)
+    await again(20, prompt.slice(20), one)
+    await again(50 - 9, prompt.slice(41), one)
+    for (const token of [3, 4]) await sequence.decode(token)
+    expect(await sequence.prefill(second)).toEqual(logits)
+    await again(0, prompt, one)
+    for (const each of [sequence, fresh]) await each.dispose()
+  })
+
+  test.each([{ windowTokens: 8 }, { windowTokens: 8, allRows: true }])(
+    'is whole for a policy that a fork starts after a rewind into the prompt: %o',
+    async (observes) => {
+      const masses: Float32Array[][] = []
+      const policy = probePolicy({ slots: ['retain'], observes }, () => ({
+        async retain({ attention }) {
+          const total = observes.allRows ? await attention?.totalMass(1) : undefined
+          masses.push([(await attention?.windowMass(1)) as Float32Array, total ?? new Float32Array(0)])
+          return {}
+        },
+      }))
+      const [base, short] = [observes, observes].map((observe) => model.createSequence({ observe }))
+      await base?.prefill(prompt)
+      await base?.rewind(33)
+      await short?.prefill(prompt.slice(0, 33))
+      for (const each of [base, short]) await (await each?.fork({ policy }))?.dispose()
+      const [cut, expected] = masses as [Float32Array[], Float32Array[]]
+      cut.forEach((mass, at) => {
+        assertClose(mass, expected[at] as Float32Array, { absolute: 1e-3 })
+      })
+      expect(cut[0]?.reduce((sum, value) => sum + value, 0)).toBeCloseTo(8 * model.config.numHeads, 1)
+      for (const each of [base, short]) await each?.dispose()
+    },
+  )
+
+  test('of all rows goes on over kept rows, and is refused once a prompt that read them is cut', async () => {
+    const sums: number[][] = []
     const errors: unknown[] = []
-    const policy = watching(async (attention) => {
-      await attention?.totalMass(0).catch((error: unknown) => errors.push(error))
-    })
+    const window: Float32Array[] = []
+    let asked = 0
+    const policy = probePolicy({ slots: ['retain'], observes: { windowTokens: 8, allRows: true } }, () => ({
+      async retain({ attention }) {
+        if (!attention) return {}
+        const mass = await attention.totalMass(1).catch((error: unknown) => void errors.push(error))
+        window.push(await attention.windowMass(1), mass ?? new Float32Array(0))
+        const numTokens = (mass?.length ?? 0) / model.config.numHeads
+        sums.push(
+          Array.from({ length: model.config.numHeads }, (_, head) =>
+            Array.from(mass?.subarray(head * numTokens, (head + 1) * numTokens) ?? []).reduce((a, b) => a + b, 0),
+          ),
+        )
+        return asked++ === 0 ? { keep: Array.from({ length: model.config.numLayers }, () => evenRows(50)) } : {}
+      },
+    }))
     const sequence = model.createSequence({ policy })
     await sequence.prefill(prompt)
-    expect(errors).toEqual([])
-    await sequence.rewind(20)
-    await sequence.prefill(prompt.slice(20))
+    await sequence.prefill(prompt.slice(0, 5))
+    for (const sum of sums[0] as number[]) expect(sum).toBeCloseTo(50, 2)
+    for (const sum of sums[1] as number[]) expect(sum).toBeCloseTo(55, 2)
+    const [before, ofFive, after] = [window[1], window[2], window[3]] as [Float32Array, Float32Array, Float32Array]
+    for (let at = 0; at < after.length; at++) {
+      const [head, row] = [Math.floor(at / 55), at % 55]
+      const had = row < 50 ? (before[head * 50 + row] as number) : 0
+      expect(after[at]).toBeCloseTo(had + (ofFive[at] as number), 4)
+    }
+    await sequence.rewind(52)
+    await sequence.prefill(prompt.slice(0, 5))
     expect(errors).toHaveLength(1)
-    await sequence.rewind(0)
-    await sequence.prefill(prompt)
+    expect(errors[0]).toBeInstanceOf(CapabilityError)
+    await sequence.rewind(50)
+    await sequence.prefill(prompt.slice(0, 5))
     expect(errors).toHaveLength(1)
+    await sequence.dispose()
+  })
+
+  test('an abort while rows are read again loses none', async () => {
+    const masses: Float32Array[][] = []
+    const policy = watching(async (attention) => void (attention && masses.push(await massesOf(attention))))
+    const sequence = model.createSequence({ policy })
+    const logits = await sequence.prefill(prompt)
+    await sequence.rewind(40)
+    const stop = new AbortController()
+    const late = sequence.prefill(prompt.slice(40), { chunkTokens: 4, signal: stop.signal })
+    setTimeout(() => stop.abort(), 0)
+    await expect(late).rejects.toThrow()
+    const { numTokens } = sequence
+    expect(numTokens).toBeGreaterThanOrEqual(40)
+    expect(await sequence.prefill(prompt.slice(numTokens))).toEqual(logits)
+    assertClose(masses.at(-1)?.[2] as Float32Array, masses[0]?.[2] as Float32Array, { absolute: 1e-3 })
     await sequence.dispose()
   })
 

@@ -1,10 +1,12 @@
 import { checkInteger, isPrivateScope, pageTokens } from '@kvasir/core'
+import { attentionOf } from './attention-view.ts'
 import { type BatchSlice, commitBatch, fillBatch } from './batch.ts'
 import type { EngineParts } from './engine-parts.ts'
 import { keepRows } from './kept-rows.ts'
-import { attentionOf, type ObservedPrompt, takeChunk, takeRow, watchChunk } from './observed-prompt.ts'
+import { beginPrompt } from './observed-prompt.ts'
 import { checkRequest } from './request-checks.ts'
 import { readerOf, type SequenceState } from './sequence-state.ts'
+import { readForgotten, runWatched, runWatchedRow } from './watched-rows.ts'
 
 /** Tokens to append to one sequence. */
 export interface PrefillRequest {
@@ -42,7 +44,12 @@ export async function prefill(
     done: 0,
     logits: null,
   }))
-  for (const request of pending) await reusePrefix(parts, request, signal)
+  for (const request of pending) {
+    const { state } = request
+    if (state.observed?.allRows) await readForgotten(parts, state, chunkTokens, signal)
+    if (state.observed) state.observed = beginPrompt(state.observed, state.tokens.length, !state.kept)
+    await reusePrefix(parts, request, signal)
+  }
   for (;;) {
     signal?.throwIfAborted()
     const chunk = nextChunk(pending, chunkTokens, parts.workspace.maxSequences)
@@ -96,51 +103,22 @@ function nextChunk(pending: readonly Pending[], chunkTokens: number, maxSequence
 
 async function runChunk(parts: EngineParts, chunk: readonly ChunkSlice[], signal?: AbortSignal): Promise<void> {
   const rows = fillBatch(parts, chunk)
-  const { state, request } = chunk[0] as ChunkSlice
-  const first = request.done === 0
-  if (state.kept) state.observed = await runKeptRow(parts, state, first, signal)
-  else if (state.observed) state.observed = await runWatched(parts, state, state.observed, { rows, first, signal })
-  else await parts.programs.prefill.run({ tokens: rows, sequences: chunk.length, ...(signal && { signal }) })
+  const { state } = chunk[0] as ChunkSlice
+  const run = { tokens: rows, sequences: chunk.length, ...(signal && { signal }) }
+  if (state.observed) {
+    state.observed = state.kept
+      ? await runWatchedRow(parts, state, state.observed, signal)
+      : await runWatched(parts, state, state.observed, rows, signal)
+  } else if (state.kept) {
+    parts.workspace.outputRows[0] = 0
+    await parts.programs.decode.run({ ...run, outputs: 1, kept: [state.kept.native] })
+  } else await parts.programs.prefill.run(run)
   await readLogits(parts, chunk, signal)
   commitBatch(chunk, state.kept === null)
   for (const { request, state, tokens } of chunk) {
     request.done += tokens.length
     await askRetain(parts, state, tokens, request.done === request.tokens.length, signal)
   }
-}
-
-async function runWatched(
-  parts: EngineParts,
-  state: SequenceState,
-  observed: ObservedPrompt,
-  { rows, first, signal }: { rows: number; first: boolean; signal: AbortSignal | undefined },
-): Promise<ObservedPrompt> {
-  const numTokens = state.tokens.length + rows
-  const outputs = watchChunk(parts, observed, rows, numTokens)
-  const program = parts.programs.observer().prefill(observed.allRows)
-  await program.run({ tokens: rows, outputs, sequences: 1, ...(signal && { signal }) })
-  return takeChunk(parts, observed, { numTokens, kept: outputs, first })
-}
-
-/** One row that reads what is held and no more, layer by layer where its queries are wanted. */
-async function runKeptRow(
-  { programs, workspace, config }: EngineParts,
-  state: SequenceState,
-  first: boolean,
-  signal: AbortSignal | undefined,
-): Promise<ObservedPrompt | null> {
-  const run = { tokens: 1, outputs: 1, sequences: 1, kept: [state.kept?.native ?? null], ...(signal && { signal }) }
-  workspace.outputRows[0] = 0
-  if (!state.observed) {
-    await programs.decode.run(run)
-    return null
-  }
-  const queries: Float32Array[] = []
-  for (const program of programs.cuts()) {
-    await program.run(run)
-    if (queries.length < config.numLayers) queries.push(workspace.q.slice(0, config.numHeads * config.headDim))
-  }
-  return takeRow(state.observed, queries, first)
 }
 
 /** Logits of the rows that somebody wants, as many rows at a time as the workspace holds. */

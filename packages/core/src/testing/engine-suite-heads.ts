@@ -198,6 +198,44 @@ export function addHeadTests(engineOf: () => Promise<EngineUnderTest>, options: 
   )
 
   test(
+    'sums the attention of the rows of all prompts, as often as they are cut',
+    needs('observe.attention-mass', async (engine) => {
+      const { layers } = engine.profile.shape
+      let due = 0
+      let asked = 0
+      const observing = probePolicy({ slots: ['retain'], observes: { allRows: true } }, () => ({
+        async retain({ attention }) {
+          if (!attention) return {}
+          asked++
+          for (const [layer, { numHeads }] of layers.entries()) {
+            checkSums(await attention.totalMass(layer), numHeads, due)
+          }
+          return {}
+        },
+      }))
+      const record = await openRecorded(engine, observing)
+      const read = (tokens: Int32Array, numRead: number) => {
+        due = numRead
+        return prefillRecorded(record, { prompt: tokens, decoded, chunkTokens: 16 })
+      }
+      await read(prompt, prompt.length)
+      await decodeRecorded(record, decoded)
+      await read(decoded, prompt.length + decoded.length)
+      let asks = 2
+      if (engine.profile.capabilities.has('kv.rewind')) {
+        await record.sequence.rewind(prompt.length + decoded.length + 1)
+        await read(decoded.slice(1), prompt.length + decoded.length)
+        await record.sequence.rewind(prompt.length - 7)
+        await read(prompt.slice(-7), prompt.length)
+        asks += 2
+      }
+      await record.sequence[Symbol.asyncDispose]()
+      assertUndisturbed(record)
+      check(asked === asks, `${asked} prompts ended`)
+    }),
+  )
+
+  test(
     'gives the attention of the prompt, as its last row pays it when it is decoded',
     needs('observe.attention-mass', async (engine) => {
       const { layers } = engine.profile.shape

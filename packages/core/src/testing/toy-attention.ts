@@ -19,7 +19,7 @@ function massOf(state: ToyState, layer: number, start: number, end: number): Flo
   const { queries, keys } = state.layers[layer]
   const mass = new Float64Array(numHeads * end)
   for (let row = start; row < end; row++) {
-    // Borrowed rows were not computed: they paid no attention here.
+    // Borrowed rows paid no attention here, and that of decoded rows is none of a prompt's.
     if (queries[row] === undefined) continue
     const held = heldRows(state, layer, row + 1)
     for (let head = 0; head < numHeads; head++) {

@@ -10,7 +10,10 @@ import {
   width,
 } from './toy-weights.ts'
 
-/** Rows of one layer, one array a token: queries [numHeads][headDim], KV [numKvHeads][headDim]. Rows are replaced, never changed. */
+/**
+ * Rows of one layer, one array a token: queries [numHeads][headDim] of those that a prefill computed, KV
+ * [numKvHeads][headDim]. Rows are replaced, never changed.
+ */
 export interface ToyRows {
   readonly queries: Float32Array[]
   readonly keys: Float32Array[]

@@ -53,6 +53,7 @@ export function prefillRows(weights: ToyWeights, state: ToyState, tokens: ArrayL
   state.layers.forEach((rows, layer) => {
     hidden = hidden.map((row, at) => {
       const queries = writeRow(weights, rows, layer, row, start + at)
+      rows.queries[start + at] = queries
       const held = heldRows(state, layer, start + at + 1)
       return finishLayer(weights.layers[layer], row, attend(queries, rows, held))
     })
@@ -99,6 +100,7 @@ export function adoptRows(
     const deviations = Float32Array.from(set.rows, (index) => {
       const lent = rows.keys[index]
       const queries = writeRow(weights, rows, layer, hidden[index], index)
+      rows.queries[index] = queries
       const held = heldRows(state, layer, index + 1)
       hidden[index] = finishLayer(weights.layers[layer], hidden[index], attend(queries, rows, held))
       return lent === undefined ? 0 : relativeDistance(lent, rows.keys[index])
@@ -143,7 +145,6 @@ function writeRow(
   index: number,
 ): Float32Array {
   const { queries, keys, values } = project(weights.layers[layer], hidden, index)
-  rows.queries[index] = queries
   rows.keys[index] = keys
   rows.values[index] = values
   return queries
