@@ -40,11 +40,14 @@ SegmentRule segmentRuleOf(const Napi::CallbackInfo& info, int from) {
 Napi::Value createSegmentIndex(const Napi::CallbackInfo& info) {
   const SegmentIndexShape shape{integerOf(info[0], "numLayers"), integerOf(info[1], "numKvHeads"),
                                 integerOf(info[2], "headDim"), integerOf(info[3], "codeBits"),
-                                integerOf(info[4], "vectorBits")};
+                                integerOf(info[4], "vectorBits"),
+                                static_cast<CodeBasis>(info[5].IsUndefined() ? 0 : integerOf(info[5], "basis"))};
   require(info.Env(), shape.numLayers >= 1 && shape.numKvHeads >= 1, "numLayers, numKvHeads");
   require(info.Env(), shape.headDim >= 1 && shape.headDim <= kMaxSelectHeadDim, "headDim");
   require(info.Env(), shape.codeBits >= 0 && shape.codeBits <= 4 && shape.codeBits != 3, "codeBits");
   require(info.Env(), shape.vectorBits == 8 || shape.vectorBits == 16, "vectorBits");
+  require(info.Env(), shape.basis == CodeBasis::channels || (shape.basis == CodeBasis::principal && shape.codeBits > 0),
+          "basis");
   return wrap(info.Env(), std::make_shared<SegmentIndex>(shape));
 }
 
@@ -76,7 +79,7 @@ Napi::Value extendSegmentIndex(const Napi::CallbackInfo& info) {
     const Batch sequence{1, nullptr, &tokens, pageStarts, pages.data()};
     LayerRows rows;
     const auto keysOf = [&](int layer) {
-      rows = arena->layerRows(context, layer, sequence, index->numTokens());
+      rows = arena->layerRows(context, layer, sequence, index->codedTokens());
       return SegmentIndex::LayerKeys{rows.view, rows.batch.pages};
     };
     index->extend(context, keysOf, ends.data(), count);

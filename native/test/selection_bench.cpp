@@ -11,8 +11,10 @@
 #include <memory>
 
 #include "../cpu/selection/budget.h"
+#include "../cpu/selection/channel_storage.h"
 #include "../cpu/selection/kernels.h"
 #include "../cpu/selection/plan.h"
+#include "../cpu/selection/principal_storage.h"
 #include "selection_check.h"
 #include "selection_data.h"
 
@@ -60,7 +62,7 @@ void printSplit(const NamedIsa& isa, Sequence& sequence, const SegmentIndex& ind
   for (std::size_t head = 0; head < heads; ++head) poolRows.push_back(pool.data() + head * stride);
   std::vector<Cut> cuts(heads);
   std::unique_ptr<std::byte, decltype(&std::free)> memory(
-      static_cast<std::byte*>(std::aligned_alloc(64, scanWorkBytes(dim, kChunkBlocks))), &std::free);
+      static_cast<std::byte*>(std::aligned_alloc(64, scanWorkBytes(dim, kChunkBlocks * kBlockTokens))), &std::free);
   const std::vector<SegmentBlock>& blocks = index.blocks();
   const int numBlocks = static_cast<int>(blocks.size());
   const std::vector<float> factors(groups, 1.0f / static_cast<float>(tokens));
@@ -80,13 +82,19 @@ void printSplit(const NamedIsa& isa, Sequence& sequence, const SegmentIndex& ind
         last = now;
       };
       for (int head = 0; head < kvHeads; ++head) {
-        const SegmentIndex::HeadView view = index.head(layer, head);
         const Queries queries = {q.data() + head * group * dim, group, 0.125f * kLog2E};
         for (int first = 0; first < numBlocks; first += kChunkBlocks) {
           const int count = std::min(kChunkBlocks, numBlocks - first), segment = blocks[static_cast<std::size_t>(first)].segment;
           const int numSegments = blocks[static_cast<std::size_t>(first + count - 1)].segment - segment + 1;
-          kernels.scan({{view.stats, nullptr, segment, numSegments, dim, 16}, view.codes, view.planeBytes, 2,
-                        blocks.data() + first, count, numBlocks - first - count, queries, memory.get(), scores.data(), stride});
+          const SegmentBlock* some = blocks.data() + first;
+          if (index.shape().basis == CodeBasis::principal) {
+            kernels.principalScan({principalOf(index).head(layer, head), dim, 2, 16, some, index.places() + some->token, count,
+                                   queries, memory.get(), scores.data(), stride});
+            continue;
+          }
+          const ChannelStorage::View view = channelsOf(index).head(layer, head);
+          kernels.scan({{view.stats, nullptr, segment, numSegments, dim, 16}, view.codes, view.planeBytes, 2, some, count,
+                        numBlocks - first - count, queries, memory.get(), scores.data(), stride});
         }
         lap(scan);
         softmaxOf(scores.data(), tokens, values.data() + static_cast<std::size_t>(head) * stride);
@@ -152,11 +160,16 @@ void bench(int workers, int tokens, int budget, const char* wantedIsa) {
   for (const NamedIsa& isa : availableIsas()) {
     if (wantedIsa && std::strcmp(wantedIsa, isa.name) != 0) continue;
     TestContext context(isa.isa, workers);
-    for (const int bits : {2, 1}) {
-      SegmentIndex index({layers, kvHeads, dim, bits, 16});
+    const struct {
+      CodeBasis basis;
+      int bits;
+      const char* name;
+    } kinds[] = {{CodeBasis::principal, 2, "principal"}, {CodeBasis::principal, 1, "principal"}, {CodeBasis::channels, 2, "channels"}};
+    for (const auto& [basis, bits, name] : kinds) {
+      SegmentIndex index({layers, kvHeads, dim, bits, 16, basis});
       const double start = nowUs();
       index.extend(context, sequence.kv, sequence.pages.data(), ends.data(), static_cast<int>(ends.size()));
-      std::printf("%-7s %d-bit index of %d tokens in %zu segments: %.2f ms, %.2f %% of float16 KV\n", isa.name, bits,
+      std::printf("%-7s %s, %d bits, index of %d tokens in %zu segments: %.2f ms, %.2f %% of float16 KV\n", isa.name, name, bits,
                   index.numTokens(), ends.size(), (nowUs() - start) / 1e3,
                   100.0 * static_cast<double>(index.bytes()) / (index.numTokens() * 256.0 * layers * kvHeads));
       if (bits == 2) {
@@ -164,7 +177,7 @@ void bench(int workers, int tokens, int budget, const char* wantedIsa) {
         printCertificates(context, isa.name, sequence, index,
                           {sequence.kv, 0, q.data(), kvHeads * group, 0.125f, tokens, sequence.pages.data()}, budget);
       }
-      for (const double poolFactor : {2.0, 0.0}) {
+      for (const double poolFactor : {2.0, 1.25, 0.0}) {
         SegmentSelector selector(index, {{budget, 4, 16, true}, poolFactor});
         ChosenRuns out;
         std::vector<double> times, cpuTimes;
@@ -178,9 +191,9 @@ void bench(int workers, int tokens, int budget, const char* wantedIsa) {
           cpuTimes.push_back((cpuUs() - cpuBefore) / layers);
         }
         std::printf(
-            "%-7s %d-bit, pool %g x %d: %.1f us a layer (best %.1f; CPU %.1f, best %.1f), %d workers, %.0f pooled, %zu "
+            "%-7s %s, %d bits, pool %g x %d: %.1f us a layer (best %.1f; CPU %.1f, best %.1f), %d workers, %.0f pooled, %zu "
             "runs\n",
-            isa.name, bits, poolFactor, budget, median(times), *std::min_element(times.begin(), times.end()),
+            isa.name, name, bits, poolFactor, budget, median(times), *std::min_element(times.begin(), times.end()),
             median(cpuTimes), *std::min_element(cpuTimes.begin(), cpuTimes.end()), workers,
             selector.counts.pooled / selector.counts.calls, out.runs.size());
       }

@@ -16,6 +16,7 @@ struct Case {
   BudgetRule rule;
   double poolFactor;
   int vectorBits;
+  CodeBasis basis;
 
   explicit Case(int seed)
       : random(static_cast<std::uint64_t>(9000 + seed)),
@@ -32,10 +33,12 @@ struct Case {
         rule{random.pick({0, 1, 2, 20, 64, 128, 300, tokens - 1, tokens, tokens + 5}), random.pick({0, 1, 4, 4, 4, 40}),
              random.pick({0, 1, 16, 16, 50}), random.below(3) != 0},
         poolFactor(random.pick({0.0, 0.5, 1.0, 2.0, 2.0, 4.0, 1e9})),
-        vectorBits(random.pick({8, 16})) {
+        vectorBits(random.pick({8, 16})),
+        basis(bits > 0 && random.below(2) == 0 ? CodeBasis::principal : CodeBasis::channels) {
     rule.budgetTokens = std::max(0, rule.budgetTokens);
   }
 
+  SegmentIndexShape shape() const { return {2, numKvHeads, dim, bits, vectorBits, basis}; }
   SegmentRule segmentRule() const {
     SegmentRule all;
     all.budget = rule;
@@ -54,7 +57,7 @@ struct Case {
 
 inline ChosenRuns selectWith(Isa isa, int workers, Case& one, SelectCounts* counts = nullptr) {
   TestContext context(isa, workers);
-  SegmentIndex index({2, one.numKvHeads, one.dim, one.bits, one.vectorBits});
+  SegmentIndex index(one.shape());
   index.extend(context, one.sequence.kv, one.sequence.pages.data(), one.ends.data(), static_cast<int>(one.ends.size()));
   SegmentSelector selector(index, one.segmentRule());
   ChosenRuns out;

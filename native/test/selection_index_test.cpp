@@ -30,7 +30,8 @@ void indexGrowsInPiecesAndShrinks() {
     Sequence sequence(random, random.between(1, 3), random.between(1, 3), dim, tokens,
                       random.pick({KvType::f16, KvType::f32}));
     const std::vector<std::int32_t> ends = randomEnds(random, 0, tokens, random.pick({1, 25, 60}));
-    const SegmentIndexShape shape = {sequence.numLayers, sequence.numKvHeads, dim, bits, random.pick({8, 16})};
+    const CodeBasis basis = bits > 0 && random.below(2) == 0 ? CodeBasis::principal : CodeBasis::channels;
+    const SegmentIndexShape shape = {sequence.numLayers, sequence.numKvHeads, dim, bits, random.pick({8, 16}), basis};
     for (const NamedIsa& isa : availableIsas()) {
       TestContext context(isa.isa, random.pick({1, 2, 7}));
       SegmentIndex once(shape), pieces(shape);
@@ -70,21 +71,25 @@ void indexGrowsInPiecesAndShrinks() {
 
 void indexIsSmall() {
   Random random(1);
-  Sequence sequence(random, 1, 3, 64, 4096, KvType::f16);
+  Sequence sequence(random, 1, 3, 64, 8000, KvType::f16);
   std::vector<std::int32_t> ends;
-  for (int end = 25; end < 4096; end += 25) ends.push_back(end);
+  for (int end = 25; end < 8000; end += 25) ends.push_back(end);
   TestContext context(Isa::scalar, 1);
   const struct {
+    CodeBasis basis;
     int codeBits, vectorBits;
     double most;
-  } shapes[] = {{2, 16, 0.11}, {2, 8, 0.08}, {1, 8, 0.05}, {1, 16, 0.07}, {0, 16, 0.04}, {0, 8, 0.02}, {4, 16, 0.17}};
+  } shapes[] = {{CodeBasis::channels, 2, 16, 0.11}, {CodeBasis::channels, 2, 8, 0.08}, {CodeBasis::channels, 1, 8, 0.05},
+                {CodeBasis::channels, 1, 16, 0.07}, {CodeBasis::channels, 0, 16, 0.04}, {CodeBasis::channels, 0, 8, 0.02},
+                {CodeBasis::channels, 4, 16, 0.17}, {CodeBasis::principal, 2, 16, 0.095}, {CodeBasis::principal, 2, 8, 0.08},
+                {CodeBasis::principal, 1, 8, 0.05}, {CodeBasis::principal, 4, 16, 0.16}};
   for (const auto& shape : shapes) {
-    SegmentIndex index({1, 3, 64, shape.codeBits, shape.vectorBits});
+    SegmentIndex index({1, 3, 64, shape.codeBits, shape.vectorBits, shape.basis});
     expect(index.bytes() == 0, "an empty index holds %zu bytes\n", index.bytes());
     index.extend(context, sequence.kv, sequence.pages.data(), ends.data(), static_cast<int>(ends.size()));
-    const double shared = static_cast<double>(index.blocks().capacity() * sizeof(SegmentBlock));
-    const double share = (static_cast<double>(index.bytes()) - shared) / (4075.0 * 3 * 256) + shared / (4075.0 * 90 * 256);
-    std::printf("codes of %d bits, vectors of %d: %.2f %% of float16 KV\n", shape.codeBits, shape.vectorBits, 100 * share);
+    const double shared = static_cast<double>(index.blocks().capacity() * (sizeof(SegmentBlock) + 16));
+    const double share = (static_cast<double>(index.bytes()) - shared) / (7975.0 * 3 * 256) + shared / (7975.0 * 90 * 256);
+    std::printf("%s codes of %d bits, vectors of %d: %.2f %% of float16 KV\n", shape.basis == CodeBasis::principal ? "principal" : "channel", shape.codeBits, shape.vectorBits, 100 * share);
     expect(share <= shape.most, "index of %d and %d bits is %.4f of float16 KV\n", shape.codeBits, shape.vectorBits, share);
   }
 }

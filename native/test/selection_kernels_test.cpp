@@ -6,6 +6,7 @@
 #include "selection_data.h"
 
 #include "../cpu/selection/budget.h"
+#include "../cpu/selection/channel_storage.h"
 #include "../cpu/selection/kernels.h"
 
 namespace kvasir::test {
@@ -67,7 +68,7 @@ void estimatesTokens() {
     const std::size_t stride = static_cast<std::size_t>(end) + 3;
     for (const NamedIsa& isa : availableIsas()) {
       std::vector<float> out(stride * static_cast<std::size_t>(group), NAN);
-      const SegmentIndex::HeadView view = index.head(0, 0);
+      const ChannelStorage::View view = channelsOf(index).head(0, 0);
       std::unique_ptr<std::byte, decltype(&std::free)> work(
           static_cast<std::byte*>(std::aligned_alloc(64, scanWorkBytes(dim, numSegments))), &std::free);
       kernelsFor(isa.isa).scan({{view.stats, listed ? list.data() + segment : nullptr, segment, numSegments, dim, vectorBits},
@@ -148,7 +149,7 @@ void weighsSegments() {
     const std::size_t stride = static_cast<std::size_t>(count) + 1;
     for (const NamedIsa& isa : availableIsas()) {
       std::vector<float> out(stride * static_cast<std::size_t>(group), NAN);
-      kernelsFor(isa.isa).masses({{index.head(0, 0).stats, listed ? list.data() : nullptr, 0, count, dim, vectorBits},
+      kernelsFor(isa.isa).masses({{channelsOf(index).head(0, 0).stats, listed ? list.data() : nullptr, 0, count, dim, vectorBits},
                                   {q.data(), group, 0.125f}, 0.25f, out.data(), stride});
       for (int h = 0; h < group; ++h) {
         for (int n = 0; n < count; ++n) {

@@ -44,7 +44,7 @@ void keysMayLieElsewhere() {
     Case one(seed);
     for (const NamedIsa& isa : availableIsas()) {
       TestContext context(isa.isa, 2);
-      SegmentIndex index({2, one.numKvHeads, one.dim, one.bits, one.vectorBits});
+      SegmentIndex index(one.shape());
       index.extend(context, one.sequence.kv, one.sequence.pages.data(), one.ends.data(),
                    static_cast<int>(one.ends.size()));
       SegmentSelector segments(index, one.segmentRule());
@@ -121,7 +121,7 @@ void choosesAmongKeptRows() {
       ChosenRuns first;
       for (const int workers : {1, 3}) {
         TestContext context(isa.isa, workers);
-        SegmentIndex index({2, one.numKvHeads, one.dim, one.bits, one.vectorBits});
+        SegmentIndex index(one.shape());
         index.extend(context, one.sequence.kv, one.sequence.pages.data(), one.ends.data(),
                      static_cast<int>(one.ends.size()));
         SegmentSelector segments(index, rule);
@@ -176,7 +176,7 @@ void certificatesHold() {
     for (const NamedIsa& isa : availableIsas()) {
       TestContext context(isa.isa, 2);
       const std::vector<std::int32_t> all = randomEnds(one.random, 0, one.tokens, 30);
-      SegmentIndex index({2, one.numKvHeads, one.dim, one.bits, one.vectorBits});
+      SegmentIndex index(one.shape());
       index.extend(context, one.sequence.kv, one.sequence.pages.data(), all.data(), static_cast<int>(all.size()));
       SegmentRule rule;
       rule.budget = one.rule;

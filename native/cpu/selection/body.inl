@@ -7,6 +7,7 @@
 #include "encode.inl"
 #include "kernels.h"
 #include "layout.h"
+#include "principal_encode.inl"
 
 namespace kvasir::selection {
 namespace {
@@ -28,6 +29,10 @@ void loadRow(const std::uint8_t* row, KvType type, int dim, float* out) {
 }
 
 void encode(const EncodeTask& task) { encodeSegment(task, loadRow); }
+
+void principalBasis(const PrincipalEncodeTask& task) { makeBasis(task, loadRow); }
+
+void principalEncode(const PrincipalEncodeTask& task) { encodePrincipal(task, loadRow); }
 
 constexpr int kCacheLine = 64;
 
@@ -374,7 +379,16 @@ int findKeys(const float* values, int n, std::int32_t low, std::int32_t high, st
   return found;
 }
 
-constexpr Kernels kKernels = {encode, scan, masses, score, maximum, powers, values, countKeys, findKeys};
+}  // namespace
+}  // namespace kvasir::selection
+
+#include "principal_scan.inl"
+
+namespace kvasir::selection {
+namespace {
+
+constexpr Kernels kKernels = {encode, scan,    principalBasis, principalEncode, principalScan, masses,
+                              score,  maximum, powers,         values,          countKeys,     findKeys};
 
 }  // namespace
 }  // namespace kvasir::selection

@@ -11,6 +11,8 @@ bool chooseTokens(Context& context, const SelectInput& given, const float* estim
   const int numKvHeads = input.kv.numKvHeads;
   const int indexed = index ? index->numTokens() : input.numTokens;
   out.end = std::max(0, std::min(indexed, input.numTokens - rule.budget.recentTokens));
+  // Too short a text for a basis of its own is short enough to score.
+  if (index && index->codedTokens() == 0) index = nullptr;
   out.first = std::min(rule.budget.sinkTokens, out.end);
   out.starts.assign(wide(numKvHeads) + 1, 0);
   out.likelyStarts.assign(input.wantsLikely ? wide(numKvHeads) + 1 : 0, 0);

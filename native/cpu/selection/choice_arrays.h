@@ -11,7 +11,7 @@
 namespace kvasir::selection {
 
 // Work of one task; fixed, so that sums do not depend on the number of workers.
-constexpr int kChunkTokens = kChunkBlocks * kBlockTokens;
+constexpr int kChunkTokens = 1024;
 constexpr int kPieceTokens = 128;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 

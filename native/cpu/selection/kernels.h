@@ -61,6 +61,43 @@ struct ScanTask {
 };
 std::size_t scanWorkBytes(int headDim, int numSegments);
 
+// One KV head of an index with basis principal; see principal_layout.h.
+struct PrincipalView {
+  const std::uint8_t* codes;       // of block 0
+  const std::uint8_t* means;       // of group 0
+  const std::uint16_t* meanSteps;  // [segments] float16, for means of 8 bits
+  const std::uint16_t* basis;      // [headDim][paddedChannels] float16
+  const float* steps;              // [paddedChannels], 0 beyond the channels
+};
+
+struct PrincipalEncodeTask {
+  HeadKeys keys;
+  int codeBits, vectorBits;
+  const std::int32_t* ends;  // of all segments
+  int first, end;            // segments to code
+  std::uint8_t* codes;
+  std::uint8_t* means;
+  std::uint16_t* radii;
+  std::uint16_t* meanSteps;
+  std::uint16_t* basis;
+  float* steps;
+  std::byte* work;  // [principalEncodeBytes], 64-byte aligned
+};
+std::size_t principalEncodeBytes(int headDim);
+
+struct PrincipalScanTask {
+  PrincipalView index;
+  int headDim, codeBits, vectorBits;
+  const SegmentBlock* blocks;  // in a row
+  const std::uint8_t* places;  // [numBlocks][16]
+  int numBlocks;
+  Queries queries;
+  std::byte* work;  // [principalScanBytes], 64-byte aligned
+  float* out;       // [group][outStride], whole blocks: the estimate of a block's token i at block.out + i
+  std::size_t outStride;
+};
+std::size_t principalScanBytes(int headDim, int codeBits, int numSegments);
+
 struct MassTask {
   SegmentStats segments;
   Queries queries;
@@ -94,6 +131,14 @@ struct Kernels {
   // Estimated scores: (q.c + sum_i q_i e_i level_i) * scale, where the weights q_i * e_i are rounded to 8 bits a
   // (segment, query head).
   void (*scan)(const ScanTask& task);
+  // Basis and steps of a KV head, from the first segments that hold kBasisTokens tokens. The same bits everywhere, as of
+  // principalEncode.
+  void (*principalBasis)(const PrincipalEncodeTask& task);
+  // Means, radii and codes of segments.
+  void (*principalEncode)(const PrincipalEncodeTask& task);
+  // Estimated scores: (q.c + sum_n (V q)_n step_n (x_n - zero_n)) * scale over the channels n of the basis V, where the
+  // weights (V q)_n step_n are rounded to 8 bits a query head.
+  void (*principalScan)(const PrincipalScanTask& task);
   // q.c * scale + sum_i (q_i e_i)^2 * varianceScale of whole segments.
   void (*masses)(const MassTask& task);
   // Exact scores q.k * scale.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "channel_storage.h"
 #include "kept.h"
 #include "layout.h"
 
@@ -110,7 +111,7 @@ std::vector<float> segmentValues(Context& context, const SelectInput& input, con
   for (int head = 0; head < group; ++head) {
     std::copy_n(q + static_cast<std::size_t>((kvHead * group + head) * dim), dim, queries.begin() + head * paddedDim);
   }
-  kernels.masses({{index.head(input.layer, kvHead).stats, nullptr, 0, count, dim, index.shape().vectorBits},
+  kernels.masses({{channelsOf(index).head(input.layer, kvHead).stats, nullptr, 0, count, dim, index.shape().vectorBits},
                   {queries.data(), group, input.scale * kLog2E},
                   varianceScale(input.scale),
                   masses.data(),

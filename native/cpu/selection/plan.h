@@ -8,7 +8,7 @@
 namespace kvasir::selection {
 
 // Blocks that one task scores; fixed, so that sums do not depend on the number of workers.
-constexpr int kChunkBlocks = 64;
+constexpr int kChunkBlocks = 128;
 
 // Scores are in base 2: powers of two are what the softmax takes.
 constexpr float kLog2E = 1.44269504f;

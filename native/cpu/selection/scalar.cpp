@@ -2,9 +2,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "encode.inl"
 #include "kernels.h"
 #include "layout.h"
+#include "principal_encode.inl"
 
 namespace kvasir::selection {
 namespace {
@@ -28,6 +28,10 @@ std::int32_t keyOf(float value) {
 }
 
 void encode(const EncodeTask& task) { encodeSegment(task, loadRow); }
+
+void principalBasis(const PrincipalEncodeTask& task) { makeBasis(task, loadRow); }
+
+void principalEncode(const PrincipalEncodeTask& task) { encodePrincipal(task, loadRow); }
 
 // A segment's mean and deviation as the index holds them.
 struct Vectors {
@@ -103,6 +107,55 @@ void scan(const ScanTask& task) {
             folded.base + folded.slope * static_cast<float>(sum);
       }
     }
+  }
+}
+
+// One query head of principalScan: score = scale * q.mean + slope * sum_n w_n (x_n - zero_n).
+void principalScanHead(const PrincipalScanTask& task, const PrincipalLayout& layout, const float* q, float* out) {
+  const int dim = task.headDim, row = layout.paddedChannels();
+  float weights[kMaxSelectHeadDim];
+  float most = 0.0f;
+  for (int n = 0; n < layout.channels(); ++n) {
+    weights[n] = 0.0f;
+    for (int i = 0; i < dim; ++i) weights[n] += q[i] * halfToFloat(task.index.basis[i * row + n]);
+    weights[n] *= task.index.steps[n];
+    most = std::fmax(most, std::fabs(weights[n]));
+  }
+  const float inverse = most > 1e-30f ? 127.0f / most : 0.0f;
+  for (int n = 0; n < layout.channels(); ++n) weights[n] = nearest(weights[n] * inverse);
+
+  for (int b = 0; b < task.numBlocks; ++b) {
+    const SegmentBlock& block = task.blocks[b];
+    const std::uint8_t* codes =
+        task.index.codes + static_cast<std::size_t>(block.token / kBlockTokens) * layout.blockBytes();
+    for (int i = 0; i < block.count; ++i) {
+      const int segment = block.segment + task.places[b * kBlockTokens + i];
+      const std::uint8_t* group =
+          task.index.means + static_cast<std::size_t>(segment / kMeanLanes) * meanGroupBytes(dim, task.vectorBits);
+      float mean = 0.0f, sum = 0.0f;
+      for (int d = 0; d < dim; ++d) {
+        const int at = d * kMeanLanes + segment % kMeanLanes;
+        mean += q[d] * (task.vectorBits == 16
+                            ? halfToFloat(reinterpret_cast<const std::uint16_t*>(group)[at])
+                            : static_cast<float>(reinterpret_cast<const std::int8_t*>(group)[at]) *
+                                  halfToFloat(task.index.meanSteps[segment]));
+      }
+      for (int n = 0; n < layout.channels(); ++n) {
+        const PrincipalLayout::Place place = layout.placeOf(n);
+        const int bits = layout.bitsOf(n), code = codes[i * kWordBytes + static_cast<int>(place.byte)] >> place.shift & ((1 << bits) - 1);
+        sum += weights[n] * (static_cast<float>(code) - principalZero(bits));
+      }
+      out[block.out + i] = task.queries.scale * mean + task.queries.scale * (most / 127.0f) * sum;
+    }
+  }
+}
+
+void principalScan(const PrincipalScanTask& task) {
+  const PrincipalLayout layout(task.headDim, task.codeBits);
+  const int paddedDim = codeUnits(task.headDim) * kUnitChannels;
+  for (int head = 0; head < task.queries.group; ++head) {
+    principalScanHead(task, layout, task.queries.q + head * paddedDim,
+                      task.out + static_cast<std::size_t>(head) * task.outStride);
   }
 }
 
@@ -184,6 +237,7 @@ int findKeys(const float* values, int n, std::int32_t low, std::int32_t high, st
 
 }  // namespace
 
-const Kernels scalarKernels = {encode, scan, masses, score, maximum, powers, values, countKeys, findKeys};
+const Kernels scalarKernels = {encode, scan,    principalBasis, principalEncode, principalScan, masses,
+                               score,  maximum, powers,         values,          countKeys,     findKeys};
 
 }  // namespace kvasir::selection

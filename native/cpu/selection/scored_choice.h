@@ -6,9 +6,11 @@
 #include <limits>
 
 #include "certificate.h"
+#include "channel_storage.h"
 #include "choice.h"
 #include "choice_arrays.h"
 #include "kept.h"
+#include "principal_storage.h"
 
 namespace kvasir::selection {
 
@@ -175,7 +177,8 @@ class Choice : private ChoiceArrays {
     if (count <= 0) return;
     const SegmentBlock* blocks = plan.blocks + first;
     const SegmentIndexShape& shape = index_->shape();
-    const SegmentIndex::HeadView view = index_->head(input_.layer, kvHead);
+    if (shape.basis == CodeBasis::principal) return estimatePrincipal(kvHead, blocks, count, worker);
+    const ChannelStorage::View view = channelsOf(*index_).head(input_.layer, kvHead);
     const int segment = blocks[0].segment, numSegments = blocks[count - 1].segment - segment + 1;
     const SegmentStats segments = {view.stats,   plan.segments ? plan.segments + segment : nullptr,
                                    segment,      numSegments,
@@ -198,6 +201,18 @@ class Choice : private ChoiceArrays {
         std::fill_n(row + blocks[n].out, blocks[n].count, masses[wide(head) * stride + wide(blocks[n].segment - segment)]);
       }
     }
+  }
+
+  void estimatePrincipal(int kvHead, const SegmentBlock* blocks, int count, int worker) {
+    const SegmentIndexShape& shape = index_->shape();
+    const std::uint8_t* places = index_->places() + blocks[0].token;
+    const SegmentBlock& last = blocks[count - 1];
+    const int numSegments = last.segment + places[last.token - blocks[0].token + last.count - 1] - blocks[0].segment + 1;
+    std::byte* scratch = context_.scratch(worker, principalScanBytes(shape.headDim, shape.codeBits, numSegments));
+    kernels_.principalScan({principalOf(*index_).head(input_.layer, kvHead), shape.headDim, shape.codeBits,
+                            shape.vectorBits, blocks, places, count,
+                            queriesOf(otherQuery_ ? work_.otherQueries : work_.queries, kvHead), scratch, scores(kvHead),
+                            work_.stride()});
   }
 
   // Largest score and sum of powers of the always-visible tokens, for the estimated and the true query; their values

@@ -14,25 +14,34 @@ namespace kvasir {
 
 constexpr int kMaxSelectHeadDim = 512;
 
+// What the codes of a token's residual stand for. channels: key channels, in steps of the segment's deviation of each.
+// principal: directions of a basis that each (layer, KV head) makes of its first tokens, those of larger variance with
+// more bits, in steps of the deviation along each; codeBits is the mean over the channels, 1, 2 or 4.
+enum class CodeBasis : int { channels = 0, principal = 1 };
+
 struct SegmentIndexShape {
   int numLayers;
   int numKvHeads;
   int headDim;   // 1 to kMaxSelectHeadDim
   int codeBits;    // 0, 1, 2 or 4
   int vectorBits;  // 8 or 16
+  CodeBasis basis = CodeBasis::channels;
 };
 
-// At most 16 tokens of one segment, in the order of the tokens: what kernels work through.
+// At most 16 tokens, in their order: what kernels work through. Basis channels: of one segment. Principal: the tokens
+// from a multiple of 16 on, of any segments.
 struct SegmentBlock {
   std::int32_t token;    // the first one
   std::int32_t out;      // where its estimate goes
-  std::int32_t segment;  // its place in a list of segments
+  std::int32_t segment;  // of the first token: its place in a list of segments
   std::int32_t count;
 };
 
-// Per layer, KV head and closed segment: mean c and per-channel standard deviation e of the rotated keys (vectorBits 16:
-// float16 and 8 bits a channel; 8: 8 and 4 bits) and the radius, the largest distance of a key from its estimate; per
-// token the codes of its residual (k - c) / e. Segments tile [0, numTokens()).
+class IndexStorage;
+
+// Per layer, KV head and closed segment: mean c of the rotated keys (float16 or 8 bits a channel, as vectorBits says),
+// with basis channels also the standard deviation e of each channel (8 or 4 bits), and the radius, the largest distance
+// of a key from its estimate; per token the codes of its residual k - c. Segments tile [0, numTokens()).
 // Not synchronised: extend and truncate want no reader at the same time.
 class SegmentIndex {
  public:
@@ -48,8 +57,13 @@ class SegmentIndex {
   int numTokens() const { return ends_.empty() ? 0 : ends_.back(); }
   // [numSegments()] first token after each segment, ascending.
   const std::vector<std::int32_t>& ends() const { return ends_; }
-  // All segments in blocks, `out` as `token`.
+  // Tokens that have codes: all, or none while there are too few for a basis. Those that have none yet are coded when the
+  // basis is made.
+  int codedTokens() const { return codedSegments_ == 0 ? 0 : numTokens(); }
+  // All coded segments in blocks, `out` as `token`.
   const std::vector<SegmentBlock>& blocks() const { return blocks_; }
+  // Principal: [blocks().size()][16] segment of each token, counted from the block's.
+  const std::uint8_t* places() const { return places_.data(); }
   // Memory held, spare room included.
   std::size_t bytes() const;
 
@@ -58,7 +72,7 @@ class SegmentIndex {
   bool extend(Context& context, const KvView& kv, const std::int32_t* pages, const std::int32_t* ends, int count);
 
   // The same a layer at a time, for K rows that cannot all be read at once; what keysOf gives holds until it is asked
-  // again. Only rows from numTokens() on are read.
+  // again. Only rows from codedTokens() on are read.
   struct LayerKeys {
     KvView kv;
     const std::int32_t* pages;
@@ -69,29 +83,26 @@ class SegmentIndex {
   void truncate(int numTokens);
 
   // For inspection: means, deviations [numSegments][headDim], levels [numTokens][headDim] as the estimates see them
-  // (0 without codes), radii [numSegments].
+  // (0 without codes), radii [numSegments]. Principal: deviations 1, levels as key channels; before the basis is made
+  // means and levels 0, radii infinite.
   void read(int layer, int kvHead, float* means, float* deviations, float* levels, float* radii) const;
 
-  // Bytes of one KV head as the kernels read them (native/cpu/selection/layout.h).
-  struct HeadView {
-    const std::uint8_t* stats;
-    const std::uint8_t* codes;
-    std::size_t planeBytes;
-  };
-  HeadView head(int layer, int kvHead) const;
+  // How it lies in memory (native/cpu/selection/index_storage.h).
+  const IndexStorage& storage() const { return *storage_; }
 
  private:
-  struct Storage;
-  void reserve(int segments, int tokens);
   void makeRoom(const std::int32_t* ends, int count);
-  void addEncoded(const std::int32_t* ends, int count);
-  void encodeLayers(Context& context, int firstLayer, int numLayers, const LayerKeys& keys, const std::int32_t* ends,
-                    int count);
+  bool reachesBasis(int lastEnd) const;
+  void commit(const std::int32_t* ends, int count);
+  void encodeLayers(Context& context, int firstLayer, int numLayers, const LayerKeys& keys,
+                    const std::vector<std::int32_t>& ends);
 
   SegmentIndexShape shape_;
   std::vector<std::int32_t> ends_;
+  int codedSegments_ = 0;  // all, or 0
   std::vector<SegmentBlock> blocks_;
-  std::unique_ptr<Storage> storage_;
+  std::vector<std::uint8_t> places_;
+  std::unique_ptr<IndexStorage> storage_;
 };
 
 struct BudgetRule {
