@@ -1,45 +1,15 @@
 import { OptionError } from '@kvasir/core'
-import { policySuite } from '@kvasir/core/testing'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { attendedSuite, evictTo, heldTokens, opened, step } from './attended-suite.ts'
 import { h2o } from './h2o.ts'
-import {
-  heads,
-  lastChunk,
-  openSession,
-  randomAttention,
-  randomKv,
-  randomWeights,
-  range,
-  rowsOf,
-  shape,
-  stepOf,
-} from './test-views.ts'
+import { heads, randomAttention, randomWeights, range } from './test-views.ts'
 
-describe('the contract of a policy', () => {
-  policySuite(() => h2o({ budgetTokens: 24 }), { describe, test, budgetTokens: 24 })
-})
+const make = (budgetTokens: number) => h2o({ budgetTokens })
 
-type Session = ReturnType<typeof openSession>
-
-const { reader } = randomKv(0)
-
-/** One decode step at a length of numTokens: the rows of each layer and KV head. */
-function step(session: Session, numTokens: number): number[][][] {
-  return [0, 1].map((layer) => {
-    const weights = randomWeights(layer, numTokens)
-    return rowsOf(session.select!(stepOf(reader(numTokens), layer, numTokens, { weights })))
-  })
-}
-
-async function opened(numTokens = 60): Promise<Session> {
-  const session = openSession(h2o({ budgetTokens: 12 }))
-  await session.retain!({ ...lastChunk(reader(20)), last: false })
-  await session.retain!(lastChunk(reader(numTokens), randomAttention(numTokens, 1)))
-  return session
-}
+attendedSuite(make, 4)
 
 test('it holds the recent half and the heavy hitters, by all attention so far', async () => {
-  const session = await opened()
+  const session = await opened(make)
   const seen = range(61, 80).map((numTokens) => step(session, numTokens))
   for (const [layer, kvHead] of heads) {
     const total = await randomAttention(60, 1).totalMass(layer)
@@ -47,17 +17,11 @@ test('it holds the recent half and the heavy hitters, by all attention so far', 
     for (const row of mass.keys()) {
       for (const head of range(kvHead * 3, kvHead * 3 + 3)) mass.set(row, mass.get(row)! + total[head * 60 + row])
     }
-    const evictTo = (limit: number, recentStart: number) => {
-      while (mass.size > limit) {
-        const old = [...mass].filter(([row]) => row < recentStart)
-        mass.delete(old.reduce((least, each) => (each[1] < least[1] ? each : least))[0])
-      }
-    }
-    evictTo(12, 60 - 6)
+    evictTo(heldTokens, 60 - 6, mass)
     for (const [at, rows] of seen.entries()) {
       const numTokens = 61 + at
       mass.set(numTokens - 1, 0)
-      evictTo(12, numTokens - 6)
+      evictTo(heldTokens, numTokens - 6, mass)
       expect(rows[layer][kvHead]).toEqual([...mass.keys()])
       const indices = Int32Array.from(mass.keys())
       const weights = randomWeights(layer, numTokens)(kvHead, indices)
@@ -67,77 +31,6 @@ test('it holds the recent half and the heavy hitters, by all attention so far', 
       }
     }
   }
-})
-
-test('forks go on alike, and leave the other alone', async () => {
-  const session = await opened()
-  step(session, 61)
-  const fork = session.fork!({
-    profile: { shape: { layers: Array.from({ length: 2 }, () => ({ ...shape, rope: null })) } },
-  } as never)
-  const ofFork = [62, 63].map((numTokens) => step(fork, numTokens))
-  expect([62, 63].map((numTokens) => step(session, numTokens))).toEqual(ofFork)
-})
-
-test('a rewind to the end of the prompt is exact; further on, what was evicted since stays so', async () => {
-  const [session, fresh] = [await opened(), await opened()]
-  for (const numTokens of range(61, 70)) step(session, numTokens)
-  session.rewind!(60)
-  const expected = [61, 62, 63].map((numTokens) => step(fresh, numTokens))
-  expect([61, 62, 63].map((numTokens) => step(session, numTokens))).toEqual(expected)
-  session.rewind!(61)
-  for (const rows of step(session, 62).flat()) {
-    expect(rows.length).toBeLessThanOrEqual(12)
-    expect(rows.every((row) => row < 62)).toBe(true)
-    expect(rows.at(-1)).toBe(61)
-  }
-})
-
-test('a rewind into the prompt makes its rows new again', async () => {
-  const [session, fresh] = [await opened(), await opened()]
-  step(session, 61)
-  session.rewind!(33)
-  await session.retain!(lastChunk(reader(60), randomAttention(60, 1)))
-  expect(step(session, 61)).toEqual(step(fresh, 61))
-  session.rewind!(33)
-  for (const rows of step(session, 34).flat()) expect(rows).toHaveLength(12) // without a prompt that ended
-})
-
-test('a second prompt competes with what the first left', async () => {
-  const session = await opened()
-  const before = step(session, 61)
-  await session.retain!(lastChunk(reader(75), randomAttention(75, 1, 4)))
-  const after = step(session, 76)
-  for (const [layer, rows] of after.entries()) {
-    for (const kvHead of [0, 1]) {
-      const old = rows[kvHead].filter((row) => row < 61)
-      expect(old.filter((row) => !before[layer][kvHead].includes(row))).toEqual([])
-      expect(rows[kvHead]).toHaveLength(12)
-    }
-  }
-})
-
-test('evicted rows are let go', async () => {
-  const session = openSession(h2o({ budgetTokens: 12 }))
-  await session.retain!(lastChunk(reader(60, [{ start: 0, end: 50 }]), randomAttention(60, 1)))
-  for (const rows of step(session, 61).flat()) expect(rows).toEqual(range(50, 61))
-})
-
-test('it counts what it reads and holds', async () => {
-  const session = await opened()
-  for (const numTokens of [61, 62]) step(session, numTokens)
-  expect(session.counts!()).toEqual({
-    steps: 2,
-    attendedTokens: 2 * 4 * 12,
-    pooledTokens: 0,
-    indexBytes: 4 * 12 * 4,
-    heldTokens: 4 * 12,
-  })
-})
-
-test('a prompt that fits is held whole', async () => {
-  const session = await opened(5)
-  expect(step(session, 6)[1][0]).toEqual(range(0, 6))
 })
 
 test.each([{}, { budgetTokens: 1 }, { budgetTokens: 64, budget: 3 }, { budgetTokens: 8, recentTokens: 8 }])(

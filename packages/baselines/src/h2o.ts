@@ -1,5 +1,6 @@
-import { type CachePolicy, checkInteger, checkKeys, type Effects, requireCapabilities } from '@kvasir/core'
-import { AttendedSession } from './attended-session.ts'
+import { type CachePolicy, checkInteger, checkKeys } from '@kvasir/core'
+import { attendedPolicy } from './attended-policy.ts'
+import type { AttentionRule } from './attended-session.ts'
 import { checkBudget } from './budget.ts'
 import { attentionOf } from './prompt-attention.ts'
 
@@ -20,23 +21,12 @@ export function h2o(options: H2oOptions): CachePolicy {
   const half = Math.floor(checkBudget(options.budgetTokens, 1) / 2)
   const recentTokens = checkInteger('recentTokens', options.recentTokens ?? half, 1)
   const budgetTokens = checkBudget(options.budgetTokens, recentTokens)
-  return Object.freeze<CachePolicy>({
-    name: 'h2o',
-    effects: Object.freeze<Effects>({
-      slots: ['retain', 'select'],
-      fidelity: 'lossy',
-      selectScope: 'layer',
-      observes: { allRows: true },
-    }),
-    bind: (engine) =>
-      requireCapabilities('h2o', engine, ['select.runs', 'observe.attention-mass', 'observe.attention-weights']),
-    open: (sequence) =>
-      AttendedSession.open(sequence, {
-        budgetTokens,
-        recentTokens,
-        sharedByLayer: false,
-        accumulates: true,
-        promptMass: (view, layer) => attentionOf(view).totalMass(layer),
-      }),
-  })
+  const rule: AttentionRule = {
+    budgetTokens,
+    recentTokens,
+    sharedByLayer: false,
+    accumulates: true,
+    promptMass: (view, layer) => attentionOf(view).totalMass(layer),
+  }
+  return attendedPolicy('h2o', rule, { allRows: true })
 }

@@ -2,6 +2,7 @@ import { OptionError } from '@kvasir/core'
 import { policySuite, seededRandom } from '@kvasir/core/testing'
 import { describe, expect, test } from 'vitest'
 import { chooseBlocks } from './block-choice.ts'
+import { joinBySoftmax, scoreOfMean } from './block-suite.ts'
 import { infLlm } from './infllm.ts'
 import {
   heads,
@@ -44,21 +45,18 @@ async function opened(numTokens = 83) {
   return session
 }
 
-/** Softmax over the blocks of the mean score of their representatives, summed over the queries of the KV head. */
+/** What blocks known by the `chosen` rows are worth to the queries of the KV head. */
 function plainMasses(layer: number, kvHead: number, chosen: readonly number[][]): Float32Array {
-  const sums = chosen.map(() => 0)
-  for (const head of range(kvHead * 3, kvHead * 3 + 3)) {
+  const scores = range(kvHead * 3, kvHead * 3 + 3).map((head) => {
     const query = Array.from(queries.subarray(head * shape.headDim, (head + 1) * shape.headDim))
-    const exps = chosen.map((rows) => {
-      const scores = rows.map((row) =>
-        keys.keyOf(layer, kvHead, row).reduce((sum, value, i) => sum + value * query[i], 0),
-      )
-      return Math.exp(scores.reduce((sum, score) => sum + score, 0) / scores.length / Math.sqrt(shape.headDim))
-    })
-    const total = exps.reduce((sum, value) => sum + value, 0)
-    for (const block of sums.keys()) sums[block] += exps[block] / total
-  }
-  return Float32Array.from(sums)
+    return chosen.map((rows) =>
+      scoreOfMean(
+        query,
+        rows.map((row) => keys.keyOf(layer, kvHead, row)),
+      ),
+    )
+  })
+  return Float32Array.from(joinBySoftmax(scores))
 }
 
 test('it reads the blocks whose best attended rows its queries weigh most, through prompt and decode', async () => {

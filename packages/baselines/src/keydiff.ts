@@ -1,12 +1,7 @@
-import { type CachePolicy, checkInteger, checkKeys } from '@kvasir/core'
-import { scoresOfKeys } from './key-scores.ts'
-import { type RankedOptions, rankedKeys, rankedPolicy, resolveRanked } from './ranked-policy.ts'
-import type { RankingRule } from './ranked-session.ts'
+import type { CachePolicy } from '@kvasir/core'
+import { type KeyOptions, keyPolicy } from './key-policy.ts'
 
-export interface KeyDiffOptions extends RankedOptions {
-  /** Last tokens of a prompt, always read. @default 16 */
-  readonly recentTokens?: number
-}
+export interface KeyDiffOptions extends KeyOptions {}
 
 /**
  * KeyDiff (Park et al. 2025, arXiv 2504.15364): keeps, a KV head, the prompt's rows whose keys are least like the mean of all
@@ -14,18 +9,11 @@ export interface KeyDiffOptions extends RankedOptions {
  * `generated` says.
  */
 export function keyDiff(options: KeyDiffOptions): CachePolicy {
-  checkKeys('KeyDiffOptions', options, [...rankedKeys, 'recentTokens'])
-  const resolved = resolveRanked(options, checkInteger('recentTokens', options.recentTokens ?? 16, 1))
-  const rule = {
-    ...resolved,
-    budgetOf: () => resolved.budgetTokens,
-    scoresOf: (view, layer, shape) => scoresOfKeys(view, layer, shape, unlikeness),
-  } satisfies RankingRule
-  return rankedPolicy('keydiff', rule)
+  return keyPolicy('keydiff', options, { type: 'KeyDiffOptions', score: unlikeness })
 }
 
 /** Scores of keys [numRows][headDim]: minus the cosine between a key and the mean of all of them at length 1. */
-export function unlikeness(keys: Float32Array, headDim: number): Float32Array {
+function unlikeness(keys: Float32Array, headDim: number): Float32Array {
   const mean = new Float64Array(headDim)
   const norms = new Float64Array(keys.length / headDim)
   for (let row = 0; row < norms.length; row++) {

@@ -77,6 +77,8 @@ export function rowsOf(selection: Selection): number[][] {
   return [0, 1].map((kvHead) => indicesOfRow(selection.runs, kvHead))
 }
 
+export const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value, i) => sum + value * b[i], 0)
+
 export const range = (start: number, end: number) => Array.from({ length: end - start }, (_, at) => start + at)
 
 /** Softmax weights over `indices` of scores that depend on layer, query head, row and length alone: [group][indices.length]. */

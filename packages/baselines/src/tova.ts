@@ -1,5 +1,6 @@
-import { type CachePolicy, checkKeys, type Effects, requireCapabilities } from '@kvasir/core'
-import { AttendedSession } from './attended-session.ts'
+import { type CachePolicy, checkKeys } from '@kvasir/core'
+import { attendedPolicy } from './attended-policy.ts'
+import type { AttentionRule } from './attended-session.ts'
 import { checkBudget } from './budget.ts'
 import { attentionOf } from './prompt-attention.ts'
 
@@ -16,23 +17,12 @@ export interface TovaOptions {
 export function tova(options: TovaOptions): CachePolicy {
   checkKeys('TovaOptions', options, ['budgetTokens'])
   const budgetTokens = checkBudget(options.budgetTokens, 1)
-  return Object.freeze<CachePolicy>({
-    name: 'tova',
-    effects: Object.freeze<Effects>({
-      slots: ['retain', 'select'],
-      fidelity: 'lossy',
-      selectScope: 'layer',
-      observes: { windowTokens: 1 },
-    }),
-    bind: (engine) =>
-      requireCapabilities('tova', engine, ['select.runs', 'observe.attention-mass', 'observe.attention-weights']),
-    open: (sequence) =>
-      AttendedSession.open(sequence, {
-        budgetTokens,
-        recentTokens: 1,
-        sharedByLayer: true,
-        accumulates: false,
-        promptMass: (view, layer) => attentionOf(view).windowMass(layer, 1),
-      }),
-  })
+  const rule: AttentionRule = {
+    budgetTokens,
+    recentTokens: 1,
+    sharedByLayer: true,
+    accumulates: false,
+    promptMass: (view, layer) => attentionOf(view).windowMass(layer, 1),
+  }
+  return attendedPolicy('tova', rule, { windowTokens: 1 })
 }
