@@ -79,6 +79,24 @@ test('a worker that dies is named with its case', { timeout: 60_000 }, async () 
   expect(done).not.toContain('Rye')
 })
 
+test('where results cannot be taken, the run ends, and no case begins any more', { timeout: 60_000 }, async () => {
+  let taken = 0
+  const run = evaluate({
+    cases: [...cases, ...cases.map((one) => ({ ...one, id: `${one.id} again` }))],
+    arms,
+    model: modelPath,
+    numWorkers: 2,
+    execArgv,
+    onResults: () => {
+      taken++
+      throw new Error('the disk is full')
+    },
+  })
+  await expect(run).rejects.toThrow('the disk is full')
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+  expect(taken).toBe(1)
+})
+
 test('an abort ends the workers at once', { timeout: 60_000 }, async () => {
   const controller = new AbortController()
   const onProgress = () => controller.abort(new Error('enough'))

@@ -26,36 +26,44 @@ export interface PoolOptions {
  * theirs, then it throws a WorkerError that names the case. Whatever ends the call ends the processes.
  */
 export async function runInWorkers(tasks: readonly CaseTask[], setup: RunnerSetup, pool: PoolOptions): Promise<void> {
+  pool.signal?.throwIfAborted()
   const queue = [...tasks]
   const failures: WorkerError[] = []
-  const workOn = async () => {
-    const worker = new Worker(pool)
-    const end = () => worker.end()
-    pool.signal?.addEventListener('abort', end)
-    try {
-      let task: CaseTask | undefined
-      const guarded = async <T>(work: Promise<T>): Promise<T | undefined> => {
-        try {
-          return await work
-        } catch (error) {
-          failures.push(workerFailure(task, error))
-          return undefined
-        }
+  const workers = Array.from({ length: pool.numWorkers }, () => new Worker(pool))
+  const endAll = () => {
+    for (const worker of workers) worker.end()
+  }
+  const workOn = async (worker: Worker) => {
+    let task: CaseTask | undefined
+    const ask: Worker['ask'] = async (request, onStep) => {
+      try {
+        return await worker.ask(request, onStep)
+      } catch (error) {
+        throw workerFailure(task, error)
       }
-      if ((await guarded(worker.ask({ kind: 'open', setup }))) === undefined) return
+    }
+    try {
+      await ask({ kind: 'open', setup })
       while (failures.length === 0 && queue.length > 0) {
         const current = queue.shift() as CaseTask
         task = current
-        const reply = await guarded(worker.ask({ kind: 'run', task }, (done) => pool.onStep(current, done)))
-        if (reply?.kind === 'results') pool.onResults(current, reply.results)
+        const reply = await ask({ kind: 'run', task }, (done) => pool.onStep(current, done))
+        if (reply.kind === 'results') pool.onResults(current, reply.results)
       }
+    } catch (error) {
+      if (!(error instanceof WorkerError)) throw error
+      failures.push(error)
     } finally {
-      pool.signal?.removeEventListener('abort', end)
       worker.end()
     }
   }
-  pool.signal?.throwIfAborted()
-  await Promise.all(Array.from({ length: pool.numWorkers }, workOn))
+  pool.signal?.addEventListener('abort', endAll)
+  try {
+    await Promise.all(workers.map(workOn))
+  } finally {
+    pool.signal?.removeEventListener('abort', endAll)
+    endAll()
+  }
   pool.signal?.throwIfAborted()
   if (failures.length > 0) throw failures[0]
 }
