@@ -38,8 +38,8 @@ export class Conversation implements AsyncDisposable {
   }
 
   /**
-   * Yields the reply to a message as it is made; stop it early by the signal. After an abort the message and what came of the reply stay part of the
-   * conversation; after any other error the message is taken back.
+   * Yields the reply to a message as it is made; stop it early by the signal. After an abort the message and what came of
+   * the reply stay part of the conversation; after any other error the message is taken back.
    */
   async *say(content: string, { maxTokens, signal }: ReplyOptions): AsyncGenerator<string> {
     const before = this.#messages

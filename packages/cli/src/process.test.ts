@@ -82,6 +82,12 @@ test('Ctrl-C ends a run within a second and leaves only whole lines', { timeout:
   expect(tables).toMatch(/\| window:budget=32 \| 64 \| 32 \| 3 \|/)
 })
 
+test('a reader that has enough ends the command without a word', { timeout: 60_000 }, async () => {
+  const { child, output, ended } = start(['generate', '--prompt', 'The sea was', '--max-tokens', '200'])
+  child.stdout.once('data', () => child.stdout.destroy())
+  expect([await ended, output.err]).toEqual([0, ''])
+})
+
 test.each(['generate', 'eval'])('Ctrl-C during %s leaves no file of a tier', { timeout: 120_000 }, async (name) => {
   const root = mkdtempSync(join(tmpdir(), 'kvasir-tier-'))
   mkdirSync(join(root, 'books'))
