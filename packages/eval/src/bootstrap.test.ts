@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { meanInterval95 } from './bootstrap.ts'
 
@@ -27,6 +28,19 @@ test('equal values have an interval without width, one value has none', () => {
   expect(meanInterval95([0.1, 0.1, 0.1])).toEqual([expect.closeTo(0.1, 12), expect.closeTo(0.1, 12)])
   expect(meanInterval95([2])).toBeNull()
   expect(meanInterval95([])).toBeNull()
+})
+
+test('the mean lies in it, whatever rounding does', () => {
+  const value = fc.double({ min: -1e6, max: 1e6, noNaN: true })
+  fc.assert(
+    fc.property(fc.array(value, { minLength: 2, maxLength: 6 }), fc.boolean(), (some, alike) => {
+      const values = alike ? some.map(() => some[0]) : some
+      const [low, high] = meanInterval95(values, { draws: 40 })!
+      const mean = values.reduce((sum, one) => sum + one, 0) / values.length
+      expect(low).toBeLessThanOrEqual(mean)
+      expect(high).toBeGreaterThanOrEqual(mean)
+    }),
+  )
 })
 
 test('a report made twice shows the same figures', () => {

@@ -24,7 +24,7 @@ const comparedFields: Readonly<Record<string, readonly string[]>> = {
   turns: ['correct', 'correctLater', 'goldNllNats'],
 }
 
-/** Every two policies of equal budget on the cases of one suite, length and mode. */
+/** Every two policies of equal budget that ran the same cases of one suite, length and mode. */
 export function compareArms(rows: readonly CaseKey[], options: BootstrapOptions = {}): ArmComparison[] {
   const families = groupBy(rows, ({ suite, length, mode }) => JSON.stringify([suite, length, mode]))
   return [...families.values()].flatMap((family) => {
@@ -34,7 +34,7 @@ export function compareArms(rows: readonly CaseKey[], options: BootstrapOptions 
       arms.slice(i + 1).flatMap((theirs) => (ours[0].budget === theirs[0].budget ? [[ours, theirs] as const] : [])),
     )
     return (comparedFields[family[0].suite] ?? []).flatMap((field) => {
-      const compared = pairs.map(([ours, theirs]) => compareTwo(field, ours, theirs, options))
+      const compared = pairs.map(([ours, theirs]) => compareTwo(field, ours, theirs, options)).filter(({ n }) => n > 0)
       const adjusted = holmAdjusted(compared.map(({ p }) => p))
       return compared.map((comparison, i) => ({ ...comparison, pHolm: adjusted[i] }))
     })

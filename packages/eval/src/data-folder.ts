@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { KvasirError } from '@kvasir/core'
 
 /** A file by its path below the data folder, its `open/` or its `restricted/`, whichever has it; null where none has. */
 export function findData(dataDir: string, path: string): string | null {
@@ -11,8 +12,24 @@ export function findAllData(dataDir: string, path: string): string[] {
   return ['', 'open', 'restricted'].map((part) => join(dataDir, part, path)).filter((found) => existsSync(found))
 }
 
-/** The objects of a `.jsonl` file, one a line. */
+/** The objects of a `.jsonl` file, one a line. Throws KvasirError that names a line which is none. */
 export function readJsonLines<T>(path: string): T[] {
-  const lines = readFileSync(path, 'utf8').split('\n')
-  return lines.filter((line) => line.trim() !== '').map((line) => JSON.parse(line) as T)
+  return parseJsonLines(readFileSync(path, 'utf8'), path)
+}
+
+/** The same of a text; `path` is where it comes from. */
+export function parseJsonLines<T>(text: string, path: string): T[] {
+  return text.split('\n').flatMap((line, at) => {
+    if (line.trim() === '') return []
+    try {
+      return [JSON.parse(line) as T]
+    } catch (cause) {
+      throw new KvasirError({
+        parameter: `${path}:${at + 1}`,
+        expected: 'a line of JSON',
+        got: line.slice(0, 80),
+        cause,
+      })
+    }
+  })
 }

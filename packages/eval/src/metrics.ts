@@ -1,11 +1,3 @@
-/** Log of the softmax denominator of logits, by the maximum first so that nothing overflows. */
-export function logSumExp(logits: Float32Array): number {
-  const max = logits[argMax(logits)]
-  let sum = 0
-  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - max)
-  return max + Math.log(sum)
-}
-
 /** One next-token distribution, with what every comparison against it needs taken once. */
 export interface Distribution {
   readonly logits: Float32Array

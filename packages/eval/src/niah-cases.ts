@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Span } from '@kvasir/core'
+import { KvasirError, type Span } from '@kvasir/core'
 import { findData, readJsonLines } from './data-folder.ts'
 import type { CaseFilter, CaseList, Question, QuestionCase } from './eval-case.ts'
 import { filterCases } from './filter-cases.ts'
@@ -108,7 +108,10 @@ function askedQuestion({ question, answer_prefix, answers }: NiahRecord): Questi
 
 /** The question that "The access code for KEY is CODE." answers. */
 function codeQuestion(needle: string): Question {
-  const [, key, code] = /^The access code for (\S+) is (\S+)\.$/.exec(needle) as RegExpExecArray
+  const [, key, code] = /^The access code for (\S+) is (\S+)\.$/.exec(needle) ?? []
+  if (code === undefined) {
+    throw new KvasirError({ parameter: 'inserts', expected: '"The access code for KEY is CODE."', got: needle })
+  }
   return {
     text: `\n\nWhat is the access code for ${key}?`,
     answerPrefix: ` The access code for ${key} is`,

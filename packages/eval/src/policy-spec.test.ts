@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { OptionError } from '@kvasir/core'
 import { describe, expect, test } from 'vitest'
 import { policies, policyNames } from './policies.ts'
@@ -71,4 +73,10 @@ describe('the rows of a comparison', () => {
     expect(makePolicy(arm).name.split(':')[0]).toBe(name)
     if (name !== 'full') expect(() => policies[name].make({ budgetTokens: 128, none: 1 } as never)).toThrow(OptionError)
   })
+})
+
+test.each(policyNames)('the README has the keys of %s', (name) => {
+  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
+  const row = readme.split('\n').find((line) => line.split('|')[1]?.includes(`\`${name}\``))
+  for (const key of policies[name].keys) expect(row).toContain(`\`${key}\``)
 })

@@ -94,6 +94,14 @@ test('the turns ask for every key, the case own one first; the needle is that of
   expect(needles.map(({ start, end }) => context.slice(start, end))).toEqual(['The access code for tan-owl is 34.'])
 })
 
+test('a needle that no question fits, and a line that is no JSON, are named', () => {
+  const odd = { ...multikey, inserts: [{ at: 16, text: 'The code is 5.' }] }
+  const root = folderWith({ ...niah, 'open/niah/cases.jsonl': [odd] })
+  expect(() => listTurnsCases(root, {})).toThrow(/inserts: expected .*, got "The code is 5\."/)
+  const broken = folderWith({ 'niah/cases.jsonl': '{}\n{"id":' })
+  expect(() => listNiahCases(broken, {})).toThrow(/cases\.jsonl:2: expected a line of JSON/)
+})
+
 test('what is not there is named', () => {
   const root = folderWith(niah)
   rmSync(join(root, 'open/haystack'), { recursive: true })
@@ -118,6 +126,7 @@ test('RULER tasks of both folders take turns, so a limit leaves some of each', (
     'open/ruler/1024/vt.jsonl': [ruler('vt-0', 'vt', 1024), ruler('vt-1', 'vt', 1024)],
     'restricted/ruler/1024/niah.jsonl': [ruler('n-0', 'niah', 1024)],
     'open/ruler/512/qa_1.jsonl': [ruler('q-0', 'qa_1', 512)],
+    'open/ruler/notes.txt': 'Not a length.',
   })
   const { cases } = listRulerCases(root, { limit: 2 })
   expect(cases.map(({ id }) => id)).toEqual(['q-0', 'vt-0', 'n-0'])

@@ -3,7 +3,7 @@ import { seededRandom } from '@kvasir/core/testing'
 import type { SelectedView } from '@kvasir/llama'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { layerRecall, RecallMeter, selectedShare, sumOfLargest } from './recall.ts'
+import { layerRecall, RecallMeter, selectedShare } from './recall.ts'
 
 const heads = { numHeads: 4, numKvHeads: 2 }
 
@@ -116,14 +116,4 @@ test('the share of needle rows counts each row of the list', () => {
   const view = { ...selectedOf(randomWeights(1, 40), null), runs }
   expect(selectedShare(view, [4, 5])).toBe(3 / 4)
   expect(selectedShare(view, [6])).toBe(0)
-})
-
-test('the largest values are summed as by a sort, equal ones among them', () => {
-  const values = fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 40 })
-  fc.assert(
-    fc.property(values, fc.nat(45), (some, count) => {
-      const sorted = [...some].sort((a, b) => b - a).slice(0, count)
-      expect(sumOfLargest(Float64Array.from(some), count)).toBe(sorted.reduce((sum, value) => sum + value, 0))
-    }),
-  )
 })

@@ -1,5 +1,6 @@
-import { pageTokens, type RunList } from '@kvasir/core'
+import { bestIndices, pageTokens, type RunList } from '@kvasir/core'
 import type { SelectedView } from '@kvasir/llama'
+import { mean } from './metrics.ts'
 
 /** Heads of the layers: numHeads / numKvHeads query heads read one KV head. */
 export interface HeadCounts {
@@ -48,7 +49,7 @@ export function layerRecall(selected: SelectedView, { numHeads, numKvHeads }: He
         const own = weights.subarray(head * numTokens, (head + 1) * numTokens)
         addMass(own, row, from, to, mass, sums)
       }
-      sums.oracle += sumOfLargest(mass, budget)
+      for (const best of bestIndices(all.subarray(0, candidates), mass, budget)) sums.oracle += mass[best]
     }
   }
   return {
@@ -85,36 +86,6 @@ function addMass(
   if (outside === 0) return
   sums.chosen += chosen / outside
   for (let i = from; i < to; i++) mass[i - from] += weights[i] / outside
-}
-
-/**
- * Sum of the `count` largest values; reorders them. Hoare's selection (1961): sorting 4,000 values a head, layer and step
- * would take longer than the step.
- */
-export function sumOfLargest(values: Float64Array, count: number): number {
-  const cut = Math.max(0, values.length - count)
-  let low = 0
-  let high = values.length - 1
-  // Afterwards nothing before `cut` is larger than anything from it on.
-  while (low < high) {
-    const pivot = values[(low + high) >> 1]
-    let left = low
-    let right = high
-    while (left <= right) {
-      while (values[left] < pivot) left++
-      while (values[right] > pivot) right--
-      if (left > right) break
-      const swapped = values[left]
-      values[left++] = values[right]
-      values[right--] = swapped
-    }
-    if (cut <= right) high = right
-    else if (cut >= left) low = left
-    else break
-  }
-  let sum = 0
-  for (let i = cut; i < values.length; i++) sum += values[i]
-  return sum
 }
 
 /** [numTokens]: 1 where row `row` of the list names the token. */
@@ -183,12 +154,11 @@ export class RecallMeter {
   /** null where no step was sampled. */
   fields(): RecallFields | null {
     if (this.#layers.some(({ steps }) => steps === 0)) return null
-    const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
     const recallByLayer = this.#layers.map(normalise)
     return {
-      recallRaw: meanOf(this.#layers.map(({ raw, steps }) => raw / steps)),
-      recall: meanOf(this.#layers.map(({ chosen, steps }) => chosen / steps)),
-      recallNormalised: meanOf(recallByLayer),
+      recallRaw: mean(this.#layers.map(({ raw, steps }) => raw / steps)),
+      recall: mean(this.#layers.map(({ chosen, steps }) => chosen / steps)),
+      recallNormalised: mean(recallByLayer),
       recallByLayer,
     }
   }

@@ -31,6 +31,13 @@ test('a line cut short by a crash is dropped, and the file goes on after the las
   expect(openResults(folder, {}).rows).toEqual([{ ...key, policy: 'naïve' }, key])
 })
 
+test('a line that is broken in the middle is named', () => {
+  const folder = newFolder()
+  openResults(folder, {}).append(key)
+  appendFileSync(join(folder, 'results.jsonl'), '{"suite":\n{}\n')
+  expect(() => openResults(folder, {})).toThrow(/results\.jsonl:2: expected a line of JSON/)
+})
+
 test('a folder of another run is refused', () => {
   const folder = newFolder()
   openResults(folder, { model: 'a.gguf', modelBytes: 1 })

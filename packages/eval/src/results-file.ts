@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { OptionError } from '@kvasir/core'
+import { parseJsonLines } from './data-folder.ts'
 
 /** Which case, policy and budget a result belongs to. */
 export interface CaseKey {
@@ -76,10 +77,7 @@ function readRows(path: string): CaseKey[] {
   const text = readFileSync(path, 'utf8')
   const whole = text.slice(0, text.lastIndexOf('\n') + 1)
   if (whole.length < text.length) truncateSync(path, Buffer.byteLength(whole))
-  return whole
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as CaseKey)
+  return parseJsonLines(whole, path)
 }
 
 function writeJson(path: string, value: object): void {

@@ -20,7 +20,7 @@ interface RulerRecord {
 export function listRulerCases(dataDir: string, filter: CaseFilter): CaseList {
   const folders = findAllData(dataDir, 'ruler')
   if (folders.length === 0) return { cases: [], missing: [join(dataDir, 'ruler')] }
-  const lengths = new Set(folders.flatMap((folder) => readdirSync(folder)))
+  const lengths = new Set(folders.flatMap((folder) => readdirSync(folder)).filter((name) => /^\d+$/.test(name)))
   const cases: QuestionCase[] = []
   for (const length of [...lengths].sort((a, b) => Number(a) - Number(b))) {
     const files = folders.flatMap((folder) => findAllData(folder, length)).flatMap(listJsonLines)

@@ -85,6 +85,10 @@ test('the JSON has the estimates and curves beside the keys', () => {
   })
 })
 
+test('policies that share no case are not compared', () => {
+  expect(compareArms([rowOf('a', 'window', 2), rowOf('b', 'oracle', 2)])).toEqual([])
+})
+
 test('policies of one budget are compared over the cases that both ran, corrected for their number', () => {
   const ids = Array.from({ length: 12 }, (_, i) => `case ${i}`)
   const rows = ids.flatMap((id, i) => [

@@ -98,7 +98,7 @@ const costFigures = [
   rare('reused %', 'reusedStepsShare', (share) => (100 * share).toFixed(1)),
 ]
 
-const notCounted: Column = { head: 'counted', cell: ({ counted }) => (counted === false ? 'no' : 'yes') }
+const countedColumn: Column = { head: 'counted', cell: ({ counted }) => (counted === false ? 'no' : 'yes') }
 
 export interface TableOptions {
   /** Figures with their intervals; otherwise the first figure alone has one. @default true */
@@ -114,7 +114,7 @@ export function summaryTable(summary: readonly SummaryRow[], { intervals = true 
   const columns: readonly Column[] = [
     ...keyColumns.filter(({ head }) => head !== 'mode' || !isWindows),
     ...figures,
-    ...(isWindows ? [] : [notCounted]),
+    ...(isWindows ? [] : [countedColumn]),
   ]
   const lineOf = (row: SummaryRow) => columns.map((column) => column.cell(row, intervals || column === figures[0]))
   return { head: columns.map(({ head }) => head), rows: summary.map(lineOf) }
