@@ -1,38 +1,10 @@
 // The contract of the baselines on the reference engine: a tiny model of random weights.
-import { join } from 'node:path'
-import type { QuarantineEvent } from '@kvasir/core'
-import { type EngineUnderTest, policySuite, type SequenceUnderTest, seededRandom } from '@kvasir/core/testing'
-import { loadLlama, type Sequence } from '@kvasir/llama'
+import { policySuite, seededRandom } from '@kvasir/core/testing'
 import { describe, test } from 'vitest'
 import { makePolicy, parsePolicySpec, planArms } from './policy-spec.ts'
+import { loadTestEngine } from './testing/test-engine.ts'
 
-const path = join(import.meta.dirname, '../../llama/test-fixtures/gguf/llama-Q4_1.gguf')
-const listeners = new Map<string, (event: QuarantineEvent) => void>()
-const model = await loadLlama({
-  model: path,
-  kvCapacityTokens: 8192,
-  onQuarantine: (event) => listeners.get(event.sequence)?.(event),
-})
-
-function adapt(sequence: Sequence, onQuarantine: (event: QuarantineEvent) => void): SequenceUnderTest {
-  listeners.set(sequence.id, onQuarantine)
-  return {
-    get numTokens() {
-      return sequence.numTokens
-    },
-    prefill: (tokens, options) => sequence.prefill(tokens, options),
-    decode: (token, options) => sequence.decode(token, options),
-    fork: async () => adapt(await sequence.fork(), onQuarantine),
-    rewind: (numTokens) => sequence.rewind(numTokens),
-    [Symbol.asyncDispose]: () => sequence.dispose(),
-  }
-}
-
-const engine: EngineUnderTest = {
-  profile: model.profile,
-  createSequence: ({ onQuarantine = () => {}, ...options }) => adapt(model.createSequence(options), onQuarantine),
-}
-
+const { underTest: engine } = await loadTestEngine()
 const random = seededRandom(3)
 const prompt = Int32Array.from({ length: 70 }, () => random.integer(512))
 const decoded = Int32Array.of(7, 304, 15, 499, 56, 401, 6, 130)

@@ -1,19 +1,12 @@
 // Policies that choose natively need an engine that carries it out: here a tiny model of random weights.
-import { join } from 'node:path'
 import { oracleTokens } from '@kvasir/baselines/oracle'
-import { type CachePolicy, type PolicySession, type QuarantineEvent, runsOfIndices, type StepView } from '@kvasir/core'
-import {
-  assertSameBits,
-  type EngineUnderTest,
-  policySuite,
-  type SequenceUnderTest,
-  seededRandom,
-} from '@kvasir/core/testing'
-import { type LlamaModel, loadLlama, type Sequence } from '@kvasir/llama'
+import { type CachePolicy, type PolicySession, runsOfIndices, type StepView } from '@kvasir/core'
+import { assertSameBits, policySuite, seededRandom } from '@kvasir/core/testing'
+import type { Sequence } from '@kvasir/llama'
 import { type SentenceKvOptions, sentenceKv } from '@kvasir/sentence-kv'
 import { describe, expect, test, vi } from 'vitest'
+import { loadTestEngine, type TestEngine } from './testing/test-engine.ts'
 
-const path = join(import.meta.dirname, '../../llama/test-fixtures/gguf/llama-Q4_1.gguf')
 const rowsAStep = 2 * 2 // layers, KV heads
 const random = seededRandom(3)
 const prompt = Int32Array.from({ length: 64 }, () => random.integer(512))
@@ -21,20 +14,11 @@ const decoded = Int32Array.of(7, 304, 15, 499, 56, 401, 6, 130)
 const budgetTokens = 24
 const small = { budgetTokens, sinkTokens: 2, recentTokens: 4 }
 
-const listeners = new Map<string, (event: QuarantineEvent) => void>()
-
-async function load(backend: 'auto' | 'reference'): Promise<LlamaModel> {
+async function load(backend: 'auto' | 'reference'): Promise<TestEngine> {
   vi.stubEnv('KVASIR_BACKEND', backend)
-  const onQuarantine = (event: QuarantineEvent) => listeners.get(event.sequence)?.(event)
-  const model = await loadLlama({ model: path, kvCapacityTokens: 8192, onQuarantine })
+  const engine = await loadTestEngine()
   vi.unstubAllEnvs()
-  return model
-}
-
-function openOn(model: LlamaModel, policy?: CachePolicy): Sequence {
-  const sequence = model.createSequence(policy && { policy })
-  listeners.set(sequence.id, ({ hook, error }) => expect.fail(`set aside in ${hook}: ${error}`))
-  return sequence
+  return engine
 }
 
 /** The model has no text of its own: here every eighth id is a full stop. */
@@ -73,31 +57,11 @@ function expectSame(actual: readonly Float32Array[], expected: readonly Float32A
   for (const [at, logits] of actual.entries()) assertSameBits(logits, expected[at], `logits ${at}`)
 }
 
-function engineOf(model: LlamaModel): EngineUnderTest {
-  const adapt = (sequence: Sequence, onQuarantine?: (event: QuarantineEvent) => void): SequenceUnderTest => {
-    if (onQuarantine) listeners.set(sequence.id, onQuarantine)
-    return {
-      get numTokens() {
-        return sequence.numTokens
-      },
-      prefill: (tokens, options) => sequence.prefill(tokens, options),
-      decode: (token, options) => sequence.decode(token, options),
-      fork: async () => adapt(await sequence.fork(), onQuarantine),
-      rewind: (numTokens) => sequence.rewind(numTokens),
-      [Symbol.asyncDispose]: () => sequence.dispose(),
-    }
-  }
-  return {
-    profile: model.profile,
-    createSequence: ({ onQuarantine, ...options }) => adapt(model.createSequence(options), onQuarantine),
-  }
-}
-
-const models = { auto: await load('auto'), reference: await load('reference') }
+const engines = { auto: await load('auto'), reference: await load('reference') }
 
 describe('the contract of a policy', () => {
-  const suite = { describe, test, budgetTokens, engine: engineOf(models.auto), prompt, decoded }
-  const plainSuite = { ...suite, engine: engineOf(models.reference), prompt: prompt.slice(0, 40) }
+  const suite = { describe, test, budgetTokens, engine: engines.auto.underTest, prompt, decoded }
+  const plainSuite = { ...suite, engine: engines.reference.underTest, prompt: prompt.slice(0, 40) }
   describe('SentenceKV', () => policySuite(() => sentences(), suite))
   describe('SentenceKV without text', () => policySuite(() => sentenceKv(small), suite))
   describe('SentenceKV on plain kernels', () => policySuite(() => sentences(), plainSuite))
@@ -107,11 +71,11 @@ describe('the contract of a policy', () => {
 })
 
 describe('SentenceKV', () => {
-  const model = models.auto
+  const { model, open } = engines.auto
 
   test('with a budget of the whole length is the full cache', async () => {
-    await using full = openOn(model)
-    await using sequence = openOn(model, sentences({ budgetTokens: 128 }))
+    await using full = open()
+    await using sequence = open(sentences({ budgetTokens: 128 }))
     const expected = await decodeAfter(full, [prompt], decoded)
     const actual = await decodeAfter(sequence, [prompt], decoded)
     expectSame(actual, expected)
@@ -122,7 +86,7 @@ describe('SentenceKV', () => {
     'reads the budget at every step and no more, with %o',
     async (options) => {
       for (const policy of [sentences(options), sentenceKv({ ...small, ...options })]) {
-        await using sequence = openOn(model, policy)
+        await using sequence = open(policy)
         await sequence.prefill(prompt)
         for (const [step, token] of decoded.entries()) {
           await sequence.decode(token)
@@ -133,43 +97,43 @@ describe('SentenceKV', () => {
   )
 
   test('differs from the full cache where the budget is small', async () => {
-    const runs = [undefined, sentences()].map((policy) => decodeAfter(openOn(model, policy), [prompt], decoded))
+    const runs = [undefined, sentences()].map((policy) => decodeAfter(open(policy), [prompt], decoded))
     const [full, small] = await Promise.all(runs)
     expect(() => expectSame(small, full)).toThrow()
   })
 
   test('two turns are their concatenation', async () => {
-    const whole = await decodeAfter(openOn(model, sentences()), [prompt], decoded)
+    const whole = await decodeAfter(open(sentences()), [prompt], decoded)
     for (const cut of [1, 16, 37, 63]) {
       const turns = [prompt.slice(0, cut), prompt.slice(cut)]
-      expectSame(await decodeAfter(openOn(model, sentences()), turns, decoded), whole)
+      expectSame(await decodeAfter(open(sentences()), turns, decoded), whole)
     }
   })
 
   test('wherever a sequence is cut back, it goes on as a fresh one', async () => {
-    await using sequence = openOn(model, sentences())
+    await using sequence = open(sentences())
     await decodeAfter(sequence, [prompt], [])
     for (let kept = prompt.length - 1; kept > 30; kept--) {
       await sequence.rewind(kept)
       const next = prompt.slice(kept, kept + 3)
-      await using fresh = openOn(model, sentences())
+      await using fresh = open(sentences())
       const expected = await decodeAfter(fresh, [prompt.slice(0, kept)], next)
       expectSame(await decodeAfter(sequence, [], next), expected)
     }
   })
 
   test('started on a fork of a plain sequence it is what it would have been from the beginning', async () => {
-    await using plain = openOn(model)
+    await using plain = open()
     await plain.prefill(prompt)
     await using fork = await plain.fork({ policy: sentences() })
-    expectSame(await decodeAfter(fork, [], decoded), await decodeAfter(openOn(model, sentences()), [prompt], decoded))
+    expectSame(await decodeAfter(fork, [], decoded), await decodeAfter(open(sentences()), [prompt], decoded))
   })
 
   test('a batch gives each sequence what it gets alone', async () => {
     const prompts = [prompt, prompt.slice(9), prompt.slice(0, 41)]
-    const alone = await Promise.all(prompts.map((ids) => decodeAfter(openOn(model, sentences()), [ids], decoded)))
+    const alone = await Promise.all(prompts.map((ids) => decodeAfter(open(sentences()), [ids], decoded)))
     const policies = [sentences(), sentences(), sentences()]
-    const sequences = policies.map((policy) => openOn(model, policy))
+    const sequences = policies.map((policy) => open(policy))
     await model.prefill(sequences.map((sequence, i) => sequence.request(prompts[i])))
     for (const [step, token] of decoded.entries()) {
       const logits = await model.decode(sequences.map((sequence) => sequence.step(token)))
@@ -181,7 +145,7 @@ describe('SentenceKV', () => {
   })
 
   test('sentences that the model writes become segments', async () => {
-    await using sequence = openOn(models.reference, sentences()) // whose indexes take what they hold
+    await using sequence = engines.reference.open(sentences()) // whose indexes take what they hold
     await sequence.prefill(prompt)
     for (const token of [8, 9, 1, 2, 3, 4, 8]) await sequence.decode(token)
     const { indexBytes } = sequence.report()
@@ -191,17 +155,17 @@ describe('SentenceKV', () => {
 })
 
 describe('the oracle', () => {
-  const model = models.auto
+  const { open } = engines.auto
 
   test('with a budget of the whole length is the full cache', async () => {
-    const expected = await decodeAfter(openOn(model), [prompt], decoded)
+    const expected = await decodeAfter(open(), [prompt], decoded)
     const policy = oracleTokens({ budgetTokens: 128, jointHeads: true })
-    expectSame(await decodeAfter(openOn(model, policy), [prompt], decoded), expected)
+    expectSame(await decodeAfter(open(policy), [prompt], decoded), expected)
   })
 
   test('chooses the rows of the largest attention, as a plain search finds them', async () => {
-    const searched = await decodeAfter(openOn(model, searchingPolicy(budgetTokens)), [prompt], decoded)
-    const chosen = await decodeAfter(openOn(model, oracleTokens({ budgetTokens })), [prompt], decoded)
+    const searched = await decodeAfter(open(searchingPolicy(budgetTokens)), [prompt], decoded)
+    const chosen = await decodeAfter(open(oracleTokens({ budgetTokens })), [prompt], decoded)
     expectSame(chosen, searched)
   })
 })

@@ -1,5 +1,4 @@
 // Every policy by its SPEC on the engine, where inputs are short, strange, cut off or shared.
-import { join } from 'node:path'
 import { type CachePolicy, OptionError, type PolicySession, type QuarantineEvent } from '@kvasir/core'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { type LlamaModel, loadLlama, type Sequence } from '@kvasir/llama'
@@ -7,6 +6,7 @@ import { modelPath } from '@kvasir/model-smollm2-135m-instruct'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { policyNames } from './policies.ts'
 import { makePolicy, parsePolicySpec } from './policy-spec.ts'
+import { tinyModelPath } from './testing/test-engine.ts'
 
 const specs = [
   ...policyNames,
@@ -26,8 +26,7 @@ const noEvents = () =>
   expect(events.splice(0).map(({ policy, hook, error }) => `${policy}.${hook}: ${error}`)).toEqual([])
 const onQuarantine = (event: QuarantineEvent) => events.push(event)
 
-const path = join(import.meta.dirname, '../../llama/test-fixtures/gguf/llama-Q4_1.gguf')
-const tiny = await loadLlama({ model: path, kvCapacityTokens: 8192, onQuarantine })
+const tiny = await loadLlama({ model: tinyModelPath, kvCapacityTokens: 8192, onQuarantine })
 afterAll(() => tiny.dispose())
 const random = seededRandom(9)
 const prompt = Int32Array.from({ length: 110 }, () => random.integer(512))

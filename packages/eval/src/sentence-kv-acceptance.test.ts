@@ -2,29 +2,17 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type CachePolicy, indicesOfRow, type PolicySession, type QuarantineEvent, type Scope } from '@kvasir/core'
+import { type CachePolicy, indicesOfRow, type PolicySession } from '@kvasir/core'
 import { assertSameBits, seededRandom, watchPolicy } from '@kvasir/core/testing'
-import { type LlamaModel, type LlamaOptions, loadLlama, type Sequence } from '@kvasir/llama'
+import type { Sequence } from '@kvasir/llama'
 import { modelPath } from '@kvasir/model-smollm2-135m-instruct'
 import { type SentenceKvOptions, sentenceKv } from '@kvasir/sentence-kv'
 import { afterAll, describe, expect, test } from 'vitest'
+import { loadTestEngine } from './testing/test-engine.ts'
 
-const tiny = join(import.meta.dirname, '../../llama/test-fixtures/gguf/llama-Q4_1.gguf')
-const listeners = new Map<string, (event: QuarantineEvent) => void>()
-
-async function load(model: string, contextTokens: number, kvTier?: LlamaOptions['kvTier']): Promise<LlamaModel> {
-  const onQuarantine = (event: QuarantineEvent) => listeners.get(event.sequence)?.(event)
-  return loadLlama({ model, contextTokens, kvCapacityTokens: 8192, onQuarantine, ...(kvTier && { kvTier }) })
-}
-
-const model = await load(tiny, 128)
+const engine = await loadTestEngine({ contextTokens: 128 })
+const { model, open } = engine
 afterAll(() => model.dispose())
-
-function openOn(of: LlamaModel, policy?: CachePolicy, scope?: Scope): Sequence {
-  const sequence = of.createSequence({ ...(policy && { policy }), ...(scope && { scope }) })
-  listeners.set(sequence.id, ({ hook, error }) => expect.fail(`set aside in ${hook}: ${error}`))
-  return sequence
-}
 
 /** The tiny model has no text of its own: here every ninth id is a full stop. */
 function speaking(policy: CachePolicy): CachePolicy {
@@ -68,8 +56,8 @@ async function decodeAfter(
 }
 
 /** The same on a sequence of its own. */
-async function decodeAlone(policy: CachePolicy, turns: readonly Int32Array[], chunkTokens?: number, on = model) {
-  await using sequence = openOn(on, policy)
+async function decodeAlone(policy: CachePolicy, turns: readonly Int32Array[], chunkTokens?: number, on = engine) {
+  await using sequence = on.open(policy)
   return await decodeAfter(sequence, turns, chunkTokens)
 }
 
@@ -79,8 +67,8 @@ function expectSame(actual: readonly Float32Array[], expected: readonly Float32A
 
 describe.each(Object.entries(modes))('acceptance, mode %s', (name, options) => {
   test('a budget of the whole length gives the full cache', async () => {
-    await using full = openOn(model)
-    await using sequence = openOn(model, modesOf({ ...options, budgetTokens: 128 }))
+    await using full = open()
+    await using sequence = open(modesOf({ ...options, budgetTokens: 128 }))
     const [expected, actual] = [await decodeAfter(full, [prompt]), await decodeAfter(sequence, [prompt])]
     // The published code leaves one entry out whatever the budget.
     if (name === 'released') expect(() => expectSame(actual, expected)).toThrow()
@@ -88,7 +76,7 @@ describe.each(Object.entries(modes))('acceptance, mode %s', (name, options) => {
   })
 
   test('the budget is never exceeded but where a step is dense', async () => {
-    await using sequence = openOn(model, modesOf(options))
+    await using sequence = open(modesOf(options))
     await sequence.prefill(prompt)
     for (const token of decoded) {
       const before = sequence.report()
@@ -113,7 +101,7 @@ describe.each(Object.entries(modes))('acceptance, mode %s', (name, options) => {
     const prompts = [prompt, prompt.slice(9), prompt.slice(0, 97)]
     const policies = prompts.map(() => sentenceKv(options))
     const alone = await Promise.all(prompts.map((ids) => decodeAlone(sentenceKv(options), [ids])))
-    const sequences = policies.map((policy) => openOn(model, policy))
+    const sequences = policies.map((policy) => open(policy))
     await model.prefill(sequences.map((sequence, i) => sequence.request(prompts[i])))
     for (const [step, token] of decoded.entries()) {
       const logits = await model.decode(sequences.map((sequence) => sequence.step(token)))
@@ -128,8 +116,8 @@ describe.each(Object.entries(modes))('acceptance, mode %s', (name, options) => {
   test('two sequences that share a prefix are as two alone', async () => {
     const scope = { tenant: 't', group: name.replaceAll(/[^a-z]/g, ''), model: 'm', layout: 'l', policy: 'p' }
     const alone = await decodeAlone(modesOf(options), [prompt])
-    await using first = openOn(model, modesOf(options), scope)
-    await using second = openOn(model, modesOf(options), scope)
+    await using first = open(modesOf(options), scope)
+    await using second = open(modesOf(options), scope)
     expectSame(await decodeAfter(first, [prompt]), alone)
     expectSame(await decodeAfter(second, [prompt]), alone)
     expect(second.report().reusedTokens).toBeGreaterThan(0)
@@ -144,7 +132,7 @@ describe.each(Object.entries(modes))('acceptance, mode %s', (name, options) => {
       },
     })
     await using cut = model.createSequence({ policy })
-    await using other = openOn(model, modesOf(options))
+    await using other = open(modesOf(options))
     const cutting = cut.prefill(prompt, { signal: abort.signal, chunkTokens: 64 })
     const reading = decodeAfter(other, [prompt])
     await expect(cutting).rejects.toThrow('enough')
@@ -162,13 +150,13 @@ describe('acceptance, rows in a lower tier', () => {
     ['rows come back from a file to the bit, fetched ahead', { lower: file('ahead'), hotBytes: 400_000 }],
     ['or when they are asked for', { lower: file('asked'), hotBytes: 400_000, prefetch: false }],
   ])('%s', async (_, kvTier) => {
-    const tiered = await load(tiny, 128, kvTier)
+    const tiered = await loadTestEngine({ contextTokens: 128, kvTier })
     for (const options of Object.values(modes)) {
       const expected = await decodeAlone(modesOf(options), [prompt])
       expectSame(await decodeAlone(modesOf(options), [prompt], undefined, tiered), expected)
     }
-    expect(tiered.tierCounts()?.movedRows).toBeGreaterThan(0)
-    await tiered.dispose()
+    expect(tiered.model.tierCounts()?.movedRows).toBeGreaterThan(0)
+    await tiered.model.dispose()
   })
 })
 
@@ -184,7 +172,7 @@ describe('acceptance', () => {
   })
 
   test('what a prompt does not keep is read no more, and is not counted as held', async () => {
-    await using sequence = openOn(model, modesOf(modes['kvasir, kept twice the budget']))
+    await using sequence = open(modesOf(modes['kvasir, kept twice the budget']))
     await sequence.prefill(prompt)
     expect(sequence.report().heldTokens).toBe(2 * small.budgetTokens * rowsAStep)
     const read = Array.from({ length: rowsAStep }, () => new Set<number>())
@@ -214,14 +202,14 @@ describe('acceptance, on the bundled model', () => {
   const text = Array.from({ length: 24 }, (_, at) => `${at + 1}. ${sentences[at % 4]}`).join(' ')
 
   test('every mode answers within its budget, and a prompt in chunks gives the same', async () => {
-    const bundled = await load(modelPath, 1024)
+    const { model: bundled, open } = await loadTestEngine({ model: modelPath, contextTokens: 1024 })
     const ids = bundled.tokenizer!.encode(text)
     const written = bundled.tokenizer!.encode(' She reads it aloud. Then she laughs')
     for (const options of [{}, { keep: 2 }, { mode: 'paper' as const }, { mode: 'released' as const }]) {
       const policy = () => sentenceKv({ budgetTokens: 96, ...options } as SentenceKvOptions)
       const runs: Float32Array[][] = []
       for (const chunkTokens of [512, 100]) {
-        await using sequence = openOn(bundled, policy())
+        await using sequence = open(policy())
         await sequence.prefill(ids, { chunkTokens })
         const logits: Float32Array[] = []
         for (const token of written) logits.push(await sequence.decode(token))

@@ -1,10 +1,10 @@
 // Every pair of policies that can be named, on a tiny model of random weights: it runs, or says why not and what to do.
-import { join } from 'node:path'
 import { type CachePolicy, ComposeError, compose, type QuarantineEvent } from '@kvasir/core'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { loadLlama } from '@kvasir/llama'
 import { describe, expect, test } from 'vitest'
 import { type PolicyName, policies, policyNames } from './policies.ts'
+import { tinyModelPath } from './testing/test-engine.ts'
 
 const budgetTokens = 48
 const ranked: readonly PolicyName[] = ['snapkv', 'pyramidkv', 'adakv', 'keydiff', 'knorm']
@@ -21,9 +21,12 @@ const [clashing, matching] = [true, false].map((both) =>
   pairs.filter(({ one, two }) => (selects(one) && selects(two)) === both),
 )
 
-const path = join(import.meta.dirname, '../../llama/test-fixtures/gguf/llama-Q4_1.gguf')
 const events: QuarantineEvent[] = []
-const model = await loadLlama({ model: path, kvCapacityTokens: 4096, onQuarantine: (event) => events.push(event) })
+const model = await loadLlama({
+  model: tinyModelPath,
+  kvCapacityTokens: 4096,
+  onQuarantine: (event) => events.push(event),
+})
 const random = seededRandom(3)
 const prompt = Int32Array.from({ length: 70 }, () => random.integer(512))
 

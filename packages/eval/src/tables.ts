@@ -94,6 +94,7 @@ const costFigures = [
   plain('hot MB', 'hotBytes', (bytes) => (bytes / 1e6).toFixed(1)),
   plain('warm MB', 'warmBytes', (bytes) => (bytes / 1e6).toFixed(1)),
   plain('moved KB', 'movedBytesPerToken', (bytes) => (bytes / 1e3).toFixed(1)),
+  rare('dense steps', 'denseSteps', (steps) => steps.toFixed(0)),
   rare('proven %', 'certifiedHeadsShare', (share) => (100 * share).toFixed(1)),
   rare('reused %', 'reusedStepsShare', (share) => (100 * share).toFixed(1)),
 ]
