@@ -4,7 +4,6 @@ export const maxCodeLine = 400
 const codePatterns: readonly RegExp[] = [
   /[{}]\s*[;,)]*\s*$/, // a block opens or closes
   /^\s*[\])}]+[;,]*\s*$/, // only closing brackets
-  /(?:\w!?\(.*|\s=\s.*|->.*|::.*|\w\+\+|^\s*(?:break|continue))\s*;\s*$/, // a statement
   /^\s*(?:async\s+)?(?:def|class)\s+\w+\s*[(:]/,
   /^\s*(?:else|try|finally|except\b[^:]*)\s*:\s*$/,
   /^\s*(?:if|elif|while|for|with)\b.*[()[\]=<>_].*:\s*$|^\s*for\s+\w+\s+in\s+[\w.]+:\s*$/,
@@ -24,6 +23,12 @@ const codePatterns: readonly RegExp[] = [
   /^\s*(?:SELECT\s.*[a-z*]|(?:INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|ALTER TABLE|DROP TABLE)\s+["`\w])/,
   /^\s*\$\s+[a-z]/, // a shell prompt
 ]
+
+const endsInSemicolon = /;\s*$/
+const statement = /\w!?\(|\s=\s|->|::|(?:\w\+\+|^\s*(?:break|continue))\s*;\s*$/
+
+/** In two steps: one pattern for both would go back and forth through every line that has no semicolon. */
+const isStatement = (line: string): boolean => endsInSemicolon.test(line) && statement.test(line)
 
 const signs = /[=(){}<>[\]$]|":|[;:]\s*$/
 const firstSigns =
@@ -45,7 +50,7 @@ const followingPatterns: readonly RegExp[] = [
  * `isBelowCode`: the line above is program text, so less is asked of this one.
  */
 export function isCodeLine(line: string, isBelowCode: boolean): boolean {
-  if (hasSign(line) && codePatterns.some((pattern) => pattern.test(line))) return true
+  if (hasSign(line) && (isStatement(line) || codePatterns.some((pattern) => pattern.test(line)))) return true
   return isBelowCode && followingPatterns.some((pattern) => pattern.test(line))
 }
 

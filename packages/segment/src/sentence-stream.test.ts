@@ -124,6 +124,7 @@ describe('SentenceStream', () => {
   it('refuses text after the end and text that is no string', () => {
     const stream = new SentenceStream()
     expect(() => stream.push(null as never)).toThrow(OptionError)
+    expect(() => stream.end(3 as never)).toThrow(OptionError)
     stream.end()
     expect(() => stream.push('a')).toThrow(DisposedError)
     expect(() => stream.end()).toThrow(DisposedError)

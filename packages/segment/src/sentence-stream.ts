@@ -25,9 +25,9 @@ interface Gap {
   readonly nextLine: number
 }
 
-// How much text behind the scanner is kept: a line that may turn out to be code, and the word before a period.
 /** How many units of other scripts say about as much as one of Chinese or Japanese. */
 const ideographicUnits = 3
+/** How much text behind the scanner is kept: a line that may turn out to be code, and the word before a period. */
 const maxBehind = maxCodeLine + 112
 const trimEvery = 4096
 
@@ -98,7 +98,7 @@ export class SentenceStream {
 
   /** Takes the next piece of text and returns the sentences that it closes. */
   push(text: string): ClosedSentence[] {
-    if (typeof text !== 'string') throw new OptionError({ parameter: 'text', expected: 'a string', got: text })
+    checkText(text)
     this.#refuseEnded('push')
     const closed: ClosedSentence[] = []
     this.#window.text += text
@@ -107,12 +107,14 @@ export class SentenceStream {
     return closed
   }
 
-  /** Says that the text ends here and returns the sentences that were still open. */
-  end(): ClosedSentence[] {
+  /** Says that the text ends here, after a last piece, and returns the sentences that were still open. */
+  end(text = ''): ClosedSentence[] {
+    checkText(text)
     this.#refuseEnded('end')
     const closed: ClosedSentence[] = []
     this.#hasEnded = true
     this.#window.isFinal = true
+    this.#window.text += text
     this.#scan(closed)
     const end = this.#window.end
     if (end > this.#sentenceStart) {
@@ -314,4 +316,8 @@ export class SentenceStream {
       remedy: 'Open a new SentenceStream for the next text.',
     })
   }
+}
+
+function checkText(text: unknown): void {
+  if (typeof text !== 'string') throw new OptionError({ parameter: 'text', expected: 'a string', got: text })
 }

@@ -8,7 +8,5 @@ import { SentenceStream } from './sentence-stream.ts'
  * @throws OptionError for an unknown option or language, or a text that is no string
  */
 export function sentences(text: string, options: SentenceOptions = {}): Sentence[] {
-  const stream = new SentenceStream(options)
-  const closed = stream.push(text)
-  return [...closed, ...stream.end()].map(({ start, end, kind }) => ({ start, end, kind }))
+  return new SentenceStream(options).end(text).map(({ start, end, kind }) => ({ start, end, kind }))
 }
