@@ -3,10 +3,11 @@ import { type CaseHooks, type CaseOptions, type CaseResult, keyOf, observedBy, t
 import { decodeEntrants, type Entrant, enterArm } from './entrants.ts'
 import type { QuestionCase } from './eval-case.ts'
 import { memoryOf } from './memory-fields.ts'
-import { argMax, compareLogits, distributionOf, mean } from './metrics.ts'
+import { compareLogits, distributionOf, mean } from './metrics.ts'
 import type { Arm } from './policy-spec.ts'
 import { questionTokens, type TurnTokens } from './question-tokens.ts'
 import { RecallMeter, selectedShare } from './recall.ts'
+import { type Asked, writeReplies } from './replies.ts'
 import { scoreReply } from './scoring.ts'
 
 /** One question as a contender answered it. */
@@ -21,7 +22,7 @@ interface Answer {
 }
 
 /** The full cache, or an arm: a sequence that reads the questions and the right answers. */
-interface Contender extends Entrant {
+interface Contender extends Asked {
   readonly answers: Answer[]
   readonly recall: RecallMeter
   /** Share of the needle's rows that were selected, for each layer of each step that predicts the first answer. */
@@ -43,7 +44,8 @@ export async function runQuestionCase(
 ): Promise<CaseResult[]> {
   const options = signal ? { signal } : {}
   const { chatTemplate, config } = model
-  const { prompt, turns, needleRows } = questionTokens(testCase, { tokenizer: tokenizerOf(model), chatTemplate })
+  const tokenizer = tokenizerOf(model)
+  const { prompt, turns, needleRows } = questionTokens(testCase, { tokenizer, chatTemplate })
   const maxNew = (turn: number) => testCase.questions[turn].maxNewTokens
   const numSteps = turns.reduce((sum, { forced, gold }, i) => sum + forced.length + gold.length + maxNew(i), 0)
   let step = 0
@@ -77,7 +79,8 @@ export async function runQuestionCase(
       for (const [i, token] of tokens.forced.entries()) {
         await feed(token, watches && i === tokens.forced.length - 1, needles)
       }
-      const replies = await writeReplies(model, contenders, maxNew(turn), tick, options)
+      const writing = { tokenizer, maxNewTokens: maxNew(turn), onToken: tick, ...options }
+      const replies = await writeReplies(contenders, writing)
       const predictions = await readAnswer(contenders, tokens, turn + 1 < turns.length, (token, predicts) =>
         feed(token, watches && predicts, needles),
       )
@@ -122,49 +125,6 @@ async function readAnswer(
     if (predicts || goesOn) await feed(token, predicts)
   }
   return seen.map(({ nll, kl, exact }) => ({ nllNats: mean(nll), klNats: mean(kl), exact }))
-}
-
-/** A fork that writes a reply. */
-interface Writer extends Entrant {
-  readonly written: number[]
-  next: number
-  done: boolean
-}
-
-/** The greedy reply of each contender, by forks that are gone afterwards. */
-async function writeReplies(
-  model: LlamaModel,
-  contenders: readonly Contender[],
-  maxNewTokens: number,
-  tick: () => void,
-  options: { readonly signal?: AbortSignal },
-): Promise<string[]> {
-  const tokenizer = tokenizerOf(model)
-  const writers: Writer[] = []
-  try {
-    for (const { model, sequence, movedBytes, logits } of contenders) {
-      const entrant = { model, sequence: await sequence.fork(), movedBytes }
-      writers.push({ ...entrant, written: [], next: argMax(logits), done: false })
-    }
-    for (let count = 0; count < maxNewTokens; count++) {
-      for (const writer of writers) {
-        writer.done ||= tokenizer.eosIds.includes(writer.next)
-        if (!writer.done) writer.written.push(writer.next)
-        writer.done ||= writer.sequence.numTokens === model.contextTokens
-      }
-      tick()
-      const writing = writers.filter(({ done }) => !done)
-      if (writing.length === 0 || count + 1 === maxNewTokens) continue
-      const steps = writing.map((entrant) => ({ entrant, token: entrant.next }))
-      const logits = await decodeEntrants(steps, options)
-      writing.forEach((writer, i) => {
-        writer.next = argMax(logits[i])
-      })
-    }
-    return writers.map(({ written }) => tokenizer.decode(written))
-  } finally {
-    for (const { sequence } of writers) await sequence.dispose()
-  }
 }
 
 /** Means over the questions; with several also the first and the later ones apart. */
