@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -171,6 +171,28 @@ describe('a lower tier', () => {
     expect(await main([...args, ...policy, '--tier', 'host', '--hot-bytes', '3000000'])).toBe(0)
     expect(JSON.parse(out)).toMatchObject({ tier: 'host', tierHotBytes: 3_000_000 })
   })
+})
+
+test('eval with nothing left to do shows the suite that was asked for, and keeps what else the folder holds', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'kvasir-out-'))
+  const folder = join(root, 'out')
+  mkdirSync(join(root, 'books'))
+  mkdirSync(folder)
+  writeFileSync(join(root, 'books/own.txt'), 'Some text.')
+  writeFileSync(join(root, 'books/windows.jsonl'), '{"id":"own","book":"books/own.txt","anchor":4}\n')
+  const key = { id: 'own', length: 64, policy: 'window', budget: 32 }
+  const window = { suite: 'windows', ...key, mode: null, nllNats: 2.5, nllFullNats: 2, klNats: 0.5, top1: 0.5 }
+  const needle = { suite: 'niah', ...key, mode: 'A', kind: 'fact', correct: 1, correctFull: 1 }
+  const lines = [needle, window].map((row) => `${JSON.stringify(row)}\n`)
+  writeFileSync(join(folder, 'results.jsonl'), lines.join(''))
+  const args = 'eval windows --policy window --budget 32 --length 64'.split(' ')
+  expect(await main([...args, '--data', root, '--out', folder])).toBe(0)
+  expect(out).toMatch(/^policy +length +budget +n +KL nats/)
+  expect(out.trimEnd().split('\n')).toHaveLength(2)
+  expect(readFileSync(join(folder, 'tables.md'), 'utf8')).toMatch(/## niah.*## windows/s)
+  out = ''
+  expect(await main([...args, '--data', root, '--out', folder, '--json'])).toBe(0)
+  expect(JSON.parse(out).rows).toMatchObject([{ suite: 'windows', n: 1, klNats: 0.5 }])
 })
 
 test('help says what there is; no command at all is wrong', async () => {

@@ -50,8 +50,13 @@ export class CaseRunner implements AsyncDisposable {
       onQuarantine: ({ policy, error }) => broken.abort(policyFailure(policy, error)),
     }
     const model = await loadLlama(options)
-    const tiered = kvTier && (await loadLlama({ ...options, kvTier: kvTierOf(kvTier) }))
-    return new CaseRunner(model, { recallEvery, tiered }, broken)
+    try {
+      const tiered = kvTier && (await loadLlama({ ...options, kvTier: kvTierOf(kvTier) }))
+      return new CaseRunner(model, { recallEvery, tiered }, broken)
+    } catch (error) {
+      await model.dispose()
+      throw error
+    }
   }
 
   /** A result for each arm. Throws KvasirError where a policy failed. */

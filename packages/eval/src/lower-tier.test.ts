@@ -79,6 +79,10 @@ test('an aborted run leaves no file', { timeout: 60_000 }, async () => {
   expect(readdirSync(folder)).toEqual([])
 })
 
+test('fewer hot bytes than one slot a layer are refused', { timeout: 60_000 }, async () => {
+  await expect(run({ kvTier: { kind: 'host', hotBytes: 10 } })).rejects.toThrow(/hotBytes: expected at least \d+/)
+})
+
 test('no hot bytes and a folder that is not there are refused', async () => {
   await expect(run({ kvTier: { kind: 'host', hotBytes: 0 } })).rejects.toThrow(OptionError)
   await expect(run({ kvTier: { kind: 'file', hotBytes, folder: '/nowhere/at/all' } })).rejects.toThrow('ENOENT')

@@ -94,11 +94,15 @@ async function runEval(name: string, flags: EvalFlags): Promise<void> {
   results?.writeJson('comparisons.json', comparisons)
   results?.writeText('tables.md', markdownTables({ summary, comparisons, identity, command: commandLine() }))
   if (flags.out !== undefined) await writePage(flags.out, flags.data)
-  if (flags.json) printJson({ suite, ...identity, rows: summary.map(summaryJson), comparisons })
-  else {
-    const { head, rows } = summaryTable(summary, { intervals: false })
-    process.stdout.write(`${tableText(head, rows)}\n`)
+  // A folder may hold results of other suites as well.
+  const isAsked = (row: { readonly suite: string }) => row.suite === suite
+  const asked = summary.filter(isAsked)
+  if (flags.json) {
+    printJson({ suite, ...identity, rows: asked.map(summaryJson), comparisons: comparisons.filter(isAsked) })
+    return
   }
+  const table = summaryTable(asked, { intervals: false })
+  process.stdout.write(`${tableText(table.head, table.rows)}\n`)
 }
 
 /** The plots' packages are loaded where a page is written, and nowhere else. */
