@@ -1,9 +1,8 @@
 import {
-  countRunTokens,
+  countReadTokens,
   droppedSpans,
   type LayerShape,
   type PolicyCounts,
-  runsWithoutSpans,
   type Selection,
   type StepView,
 } from '@kvasir/core'
@@ -18,12 +17,11 @@ export class StepCounter {
   count(step: StepView, selection: Selection, layers: readonly LayerShape[]): Selection {
     const layer = step.layer as number
     if (layer === 0) this.#steps++
-    const dropped = (kvHead: number) => droppedSpans(step.kv, layer, kvHead)
     if (selection.kind === 'runs') {
-      this.#attendedTokens += countRunTokens(runsWithoutSpans(selection.runs, dropped))
+      this.#attendedTokens += countReadTokens(step.kv, layer, selection.runs)
     } else {
       for (let kvHead = 0; kvHead < layers[layer].numKvHeads; kvHead++) {
-        this.#attendedTokens += countOutside(dropped(kvHead), 0, step.numTokens)
+        this.#attendedTokens += countOutside(droppedSpans(step.kv, layer, kvHead), 0, step.numTokens)
       }
     }
     return selection

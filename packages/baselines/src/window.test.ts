@@ -1,6 +1,7 @@
-import { indicesOfRow, OptionError, privateScope, type StepView } from '@kvasir/core'
+import { compose, indicesOfRow, OptionError, privateScope, type StepView } from '@kvasir/core'
 import { policySuite, toyEngine, toyTokens } from '@kvasir/core/testing'
 import { describe, expect, test } from 'vitest'
+import { snapKv } from './snapkv.ts'
 import { sinkWindow } from './window.ts'
 
 describe('the contract of a policy', () => {
@@ -13,7 +14,7 @@ describe('the contract of a policy', () => {
 function chosen(numTokens: number, options: Parameters<typeof sinkWindow>[0]): number[] {
   const { profile } = toyEngine()
   const session = sinkWindow(options).open({ id: 's', profile, scope: privateScope('s') })
-  const selection = session.select!({ layer: null, numTokens, queries: null } as unknown as StepView)
+  const selection = session.select!({ layer: null, numTokens, queries: null, kv: { numTokens } } as unknown as StepView)
   if (selection.kind !== 'runs') throw new Error(`expected runs, got ${selection.kind}`)
   const rows = [0, 1].map((kvHead) => indicesOfRow(selection.runs, kvHead))
   expect(rows[1]).toEqual(rows[0])
@@ -37,7 +38,7 @@ test('renumbered, sinks stand right before the window', () => {
   const { profile } = toyEngine()
   const session = sinkWindow({ budgetTokens: 10, renumber: true }).open({ id: 's', profile, scope: privateScope('s') })
   const moved = (numTokens: number) => {
-    const selection = session.select!({ numTokens } as unknown as StepView)
+    const selection = session.select!({ numTokens, kv: { numTokens } } as unknown as StepView)
     return selection.kind === 'runs' ? selection.moved : null
   }
   expect([9, 10, 11, 100].map(moved)).toEqual([
@@ -53,6 +54,19 @@ test('what is held is what is read', async () => {
   await sequence.prefill(toyTokens('a text of more than ten bytes'))
   await sequence.decode(65)
   expect(sequence.report().policy).toMatchObject({ steps: 1, attendedTokens: 4 * 10, heldTokens: 4 * 10 })
+})
+
+test('rows that another policy of a stack dropped are not counted', async () => {
+  const policy = compose(
+    snapKv({ budgetTokens: 20, windowTokens: 4, generated: 'beside' }),
+    sinkWindow({ budgetTokens: 18 }),
+  )
+  const sequence = toyEngine().createSequence({ policy })
+  await sequence.prefill(toyTokens('a text of more than forty bytes, all of them read'))
+  for (const token of [65, 66]) await sequence.decode(token)
+  const { attendedTokens, policy: counts } = sequence.report()
+  expect(counts?.attendedTokens).toBe(attendedTokens)
+  expect(attendedTokens).toBeLessThan(2 * 4 * 18)
 })
 
 test('a budget that the sinks fill, and unknown keys, are refused', () => {

@@ -3,7 +3,7 @@ import {
   checkFlag,
   checkInteger,
   checkKeys,
-  countRunTokens,
+  countReadTokens,
   type Effects,
   type PolicySession,
   requireCapabilities,
@@ -56,7 +56,7 @@ function openSession({ profile }: SequenceContext, options: Resolved, standing =
       numTokens = step.numTokens
       const runs = runsOfSpans(spansAt(numTokens, options), layers[0].numKvHeads)
       counts.steps++
-      counts.attendedTokens += countRunTokens(runs) * layers.length
+      for (const layer of layers.keys()) counts.attendedTokens += countReadTokens(step.kv, layer, runs)
       const by = numTokens - options.budgetTokens
       if (!options.renumber || options.sinkTokens === 0 || by <= 0) return { kind: 'runs', runs }
       // The window's distances are what they are inside the cache; only the sinks come nearer.

@@ -86,6 +86,24 @@ describe('compose', () => {
     expect(disposed).toEqual(['a', 'b'])
   })
 
+  test('disposes the sessions that are open when another cannot be', () => {
+    const disposed: string[] = []
+    const part = named('part', { slots: [] }, () => ({
+      async [Symbol.asyncDispose]() {
+        disposed.push('part')
+      },
+    }))
+    const fails = () => {
+      throw new Error('planted')
+    }
+    expect(() => compose(part, { ...part, open: fails }).open(context)).toThrow('planted')
+    expect(disposed).toEqual(['part'])
+    const unforkable = named('unforkable', { slots: [] }, () => ({ fork: fails }))
+    const session = compose(part, unforkable).open(context)
+    expect(() => session.fork!(context)).toThrow('planted')
+    expect(disposed).toEqual(['part', 'part'])
+  })
+
   test('merges effects', () => {
     expect(compose(pruner(), recent, lastRows(4)).effects).toEqual({
       slots: ['retain', 'select'],

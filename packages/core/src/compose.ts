@@ -15,13 +15,23 @@ export function compose(...policies: CachePolicy[]): CachePolicy {
     bind: (engine) => {
       for (const policy of policies) policy.bind(engine)
     },
-    open: (sequence) =>
-      composeSessions(
-        policies.map((policy) => ({ policy, session: policy.open(sequence) })),
-        effects.slots,
-        effects.selectScope ?? 'step',
-      ),
+    open: (sequence) => {
+      const parts = openParts(policies, (policy) => policy.open(sequence))
+      return composeSessions(parts, effects.slots, effects.selectScope ?? 'step')
+    },
   })
+}
+
+/** A session of each policy. Those that are open are disposed again when one fails. */
+function openParts(policies: readonly CachePolicy[], open: (policy: CachePolicy, at: number) => PolicySession): Part[] {
+  const parts: Part[] = []
+  try {
+    for (const [at, policy] of policies.entries()) parts.push({ policy, session: open(policy, at) })
+  } catch (error) {
+    disposeAll(parts).catch(() => {})
+    throw error
+  }
+  return parts
 }
 
 /** One session over those of all parts. Hooks of slots that no part fills stay absent. */
@@ -46,7 +56,8 @@ function composeSessions(parts: readonly Part[], slots: readonly Slot[], scope: 
   }
   if (parts.every(({ session }) => session.fork)) {
     session.fork = (sequence) => {
-      const forks = parts.map(({ policy, session }) => ({ policy, session: session.fork!(sequence) }))
+      const policies = parts.map(({ policy }) => policy)
+      const forks = openParts(policies, (_, at) => parts[at].session.fork!(sequence))
       return composeSessions(forks, slots, scope)
     }
   }

@@ -1,3 +1,4 @@
+import { countRunTokens, type RunList, runsWithoutSpans } from './run-list.ts'
 import type { Span } from './segment.ts'
 import type { KvReader } from './views.ts'
 
@@ -9,4 +10,9 @@ const none: readonly Span[] = []
  */
 export function droppedSpans(kv: KvReader, layer: number, kvHead: number): readonly Span[] {
   return kv.dropped?.(layer, kvHead) ?? kv.evicted ?? none
+}
+
+/** Tokens that attention of a layer reads of a list with a row a KV head, summed over its rows: dropped ones do not count. */
+export function countReadTokens(kv: KvReader, layer: number, list: RunList): number {
+  return countRunTokens(runsWithoutSpans(list, (kvHead) => droppedSpans(kv, layer, kvHead)))
 }

@@ -22,7 +22,12 @@ describe('fixedSelection', () => {
       { start: 1, end: 3 },
     ])
     const session = policy.open({ id: 's', profile: toyEngine().profile, scope: {} as never })
-    const selection = session.select!({ layer: null, numTokens: 30, queries: null } as StepView)
+    const selection = session.select!({
+      layer: null,
+      numTokens: 30,
+      queries: null,
+      kv: { numTokens: 29 },
+    } as unknown as StepView)
     expect(selection.kind === 'runs' && indicesOfRow(selection.runs, 1)).toEqual([0, 1, 2, 6, 7, 8, 29])
   })
 })

@@ -1,7 +1,8 @@
+import { countReadTokens } from './dropped-spans.ts'
 import type { SequenceContext } from './engine-profile.ts'
 import type { CachePolicy, Effects, PolicySession } from './policy.ts'
 import { requireCapabilities } from './require-capabilities.ts'
-import { countRunTokens, runsOfSpans } from './run-list.ts'
+import { runsOfSpans } from './run-list.ts'
 import type { Span } from './segment.ts'
 import { mergeSpans } from './spans.ts'
 
@@ -28,11 +29,11 @@ function openFixed(
   const { layers } = sequence.profile.shape
   const counts = { steps: 0, attendedTokens: 0, pooledTokens: 0, indexBytes: 0 }
   return {
-    select({ numTokens }) {
+    select({ numTokens, kv }) {
       const current = { start: numTokens - 1, end: numTokens }
       const runs = runsOfSpans(mergeSpans(spans({ numTokens }), [current]), layers[0].numKvHeads)
       counts.steps++
-      counts.attendedTokens += countRunTokens(runs) * layers.length
+      for (const layer of layers.keys()) counts.attendedTokens += countReadTokens(kv, layer, runs)
       return { kind: 'runs', runs }
     },
     rewind() {},

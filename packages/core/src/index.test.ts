@@ -21,6 +21,7 @@ test('the package exports these values and no others', () => {
     'checkOneOf',
     'complementSpans',
     'compose',
+    'countReadTokens',
     'countRunTokens',
     'droppedSpans',
     'encodeScope',

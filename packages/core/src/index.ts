@@ -1,6 +1,6 @@
 export { bestIndices } from './best-indices.ts'
 export { compose } from './compose.ts'
-export { droppedSpans } from './dropped-spans.ts'
+export { countReadTokens, droppedSpans } from './dropped-spans.ts'
 export type { Capability, EngineProfile, SequenceContext } from './engine-profile.ts'
 export {
   CapabilityError,

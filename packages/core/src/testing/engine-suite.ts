@@ -5,9 +5,10 @@ import { runsOfSpans } from '../run-list.ts'
 import type { Span } from '../segment.ts'
 import { complementSpans } from '../spans.ts'
 import type { PrefillView, StepView, TokenView } from '../views.ts'
+import { addAttentionTests } from './engine-suite-attention.ts'
 import { addHeadTests } from './engine-suite-heads.ts'
 import type { EngineUnderTest } from './engine-under-test.ts'
-import { probePolicy } from './probe-policy.ts'
+import { probePolicy, selecting } from './probe-policy.ts'
 import {
   assertSameLogits,
   assertUndisturbed,
@@ -192,6 +193,7 @@ export function engineSuite(
   })
 
   addHeadTests(engineOf, options)
+  addAttentionTests(engineOf, options)
 
   test('disposes the session once, with the sequence', async () => {
     let disposals = 0
@@ -212,10 +214,6 @@ export function engineSuite(
 
 function failWith(error: Error): never {
   throw error
-}
-
-function selecting(selectScope: 'step' | 'layer', select: (step: StepView) => Selection): CachePolicy {
-  return probePolicy({ slots: ['select'], selectScope }, () => ({ select }))
 }
 
 function runsOf(engine: EngineUnderTest, step: StepView, spans: readonly Span[]): Selection {

@@ -14,6 +14,11 @@ export function probePolicy(
   return { name: 'probe', effects: { ...effects, fidelity: 'lossy' }, bind() {}, open }
 }
 
+/** A policy that chooses and does nothing else. */
+export function selecting(selectScope: 'step' | 'layer', select: NonNullable<PolicySession['select']>): CachePolicy {
+  return probePolicy({ slots: ['select'], selectScope }, () => ({ select }))
+}
+
 export interface PolicyWatcher {
   /** Before a hook runs; what it throws is what the hook throws. */
   before?(hook: string, args: readonly unknown[]): void

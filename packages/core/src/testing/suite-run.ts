@@ -92,6 +92,14 @@ export function assertUndisturbed({ events }: SuiteRecord): void {
   check(event === undefined, `${event?.policy} was quarantined in ${event?.hook}`, event?.error)
 }
 
+/** Makes test bodies that run where the engine has a capability, and do nothing where it lacks it. */
+export function whereCan(engineOf: () => Promise<EngineUnderTest>) {
+  return (capability: string, body: (engine: EngineUnderTest) => Promise<void>) => async (): Promise<void> => {
+    const engine = await engineOf()
+    if (engine.profile.capabilities.has(capability)) await body(engine)
+  }
+}
+
 export function check(holds: boolean, message: string, cause?: unknown): asserts holds {
   if (!holds) throw new Error(cause instanceof Error ? `${message}: ${cause.message}` : message, { cause })
 }
