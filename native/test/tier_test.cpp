@@ -66,24 +66,26 @@ void slotsAreAModel() {
   Random random(9);
   for (int round = 0; round < 200; ++round) {
     const int size = drawInt(random, 1, 12);
-    SlotCache cache(size);
-    std::vector<std::uint64_t> model(static_cast<std::size_t>(size), ~std::uint64_t{0});
+    std::vector<SlotCache::Place> places(static_cast<std::size_t>(2 * size + 1) * 3);
+    SlotCache cache(size, places.data());
+    constexpr SlotCache::Key kNone = ~SlotCache::Key{0};
+    std::vector<SlotCache::Key> model(static_cast<std::size_t>(size), kNone);
     for (int i = 0; i < 300; ++i) {
       if (drawInt(random, 0, 3) == 0) cache.beginStep();
-      const std::uint64_t key = static_cast<std::uint64_t>(drawInt(random, 0, 2 * size)) * 977;
+      const SlotCache::Key key = static_cast<SlotCache::Key>(drawInt(random, 0, 2 * size)) * 3;
       const int slot = drawInt(random, 0, 1) ? cache.find(key) : cache.peek(key);
       const auto at = std::find(model.begin(), model.end(), key);
       check(slot == (at == model.end() ? -1 : static_cast<int>(at - model.begin())), "a key has its slot", "slots",
             key);
       if (slot >= 0 && drawInt(random, 0, 5) == 0) {
         cache.drop(slot);
-        model[static_cast<std::size_t>(slot)] = ~std::uint64_t{0};
+        model[static_cast<std::size_t>(slot)] = kNone;
       }
       if (slot >= 0) continue;
       bool left;
-      const int taken = cache.take(key, left);
+      const int taken = drawInt(random, 0, 3) ? cache.take(key, left) : cache.takeGently(key, left);
       if (taken < 0) continue;
-      check(left == (model[static_cast<std::size_t>(taken)] != ~std::uint64_t{0}), "it tells what left", "slots", key);
+      check(left == (model[static_cast<std::size_t>(taken)] != kNone), "it tells what left", "slots", key);
       model[static_cast<std::size_t>(taken)] = key;
     }
   }

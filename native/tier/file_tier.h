@@ -30,6 +30,7 @@ class FileTier final : public LowerTier {
   void fill(int layer, Fill& fill) override;
   std::shared_ptr<IoJob> read(int layer, const Fill* fills, int count) override;
   void copyPage(int layer, int from, int to) override;
+  double tiles() const override { return static_cast<double>(tiles_); }
   double bytes() const override;
   double tableBytes() const override;
   // Memory of pages that are not full.

@@ -16,6 +16,7 @@ class HostTier final : public LowerTier {
   void expect(int layer, int page, int kvHead, int row) const override;
   void fill(int layer, Fill& fill) override;
   void copyPage(int layer, int from, int to) override;
+  double tiles() const override { return static_cast<double>(tiles_); }
   double bytes() const override { return static_cast<double>(tiles_) * static_cast<double>(format_.tileBytes()); }
   double tableBytes() const override { return static_cast<double>(tiles_) * sizeof *held_; }
 

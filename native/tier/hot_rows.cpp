@@ -5,18 +5,25 @@
 namespace kvasir::tier {
 namespace {
 
+// Rows are short: a call of memcpy costs more than they do.
+inline void copyBytes(const std::uint8_t* from, std::size_t bytes, std::uint8_t* to) {
+  constexpr std::size_t kLine = 64;
+  for (; bytes >= kLine; bytes -= kLine, from += kLine, to += kLine) std::memcpy(to, from, kLine);
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
 unsigned rowsOf(const Unit& unit, bool blocks) { return blocks ? kAllRows : 1u << unit.first; }
 
 }  // namespace
 
-HotRows::HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, std::uint8_t* memory, LowerTier& lower,
-                 IoThreads* threads)
+HotRows::HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, std::uint8_t* memory,
+                 SlotCache::Place* places, LowerTier& lower, IoThreads* threads)
     : shape_(shape),
       layer_(layer),
       blocks_(blocks),
       lower_(lower),
       threads_(threads),
-      cache_(slots),
+      cache_(slots, places),
       states_(static_cast<std::size_t>(slots)),
       memory_(memory),
       groupBytes_(2 * shape.partBytes()),
@@ -50,46 +57,43 @@ int HotRows::slotsWithin(const ArenaShape& shape, bool blocks, double bytes) {
 
 int HotRows::take(const Unit& unit) {
   bool left;
-  const int slot = cache_.take(keyOf(unit), left);
-  if (slot >= 0) {
-    stop(slot);
-    states_[static_cast<std::size_t>(slot)] = {};
-  }
+  return prepare(cache_.take(keyOf(unit), left));
+}
+
+int HotRows::prepare(int slot) {
+  if (slot < 0) return slot;
+  stop(slot);
+  states_[static_cast<std::size_t>(slot)] = {};
   return slot;
 }
 
-unsigned HotRows::absent(int slot, unsigned rows, bool values) {
+unsigned HotRows::absent(int slot, unsigned rows) {
   if (!settle(slot, false)) return rows;
-  const State& state = states_[static_cast<std::size_t>(slot)];
-  return rows & ~(values ? state.valid[0] & state.valid[1] : state.valid[0]);
+  return rows & ~unsigned{states_[static_cast<std::size_t>(slot)].valid};
 }
 
-void HotRows::bring(int slot, const Unit& unit, unsigned wanted, bool values, bool urgent) {
-  State& state = states_[static_cast<std::size_t>(slot)];
-  if (isSimple()) {
-    Fill row{unit.page, unit.kvHead, {wanted, wanted}, place(slot, unit.first), unit.first};
-    lower_.fill(layer_, row);
-    state.valid[0] = state.valid[1] = static_cast<std::uint16_t>(wanted);
-    movedParts_ += 2;
-    return;
-  }
+void HotRows::copyRow(int slot, const Unit& unit, const std::uint8_t* key, std::size_t valueStride) {
+  std::uint8_t* to = place(slot, unit.first);
+  copyBytes(key, rowBytes_, to);
+  copyBytes(key + valueStride, rowBytes_, to + shape_.partBytes());
+  states_[static_cast<std::size_t>(slot)].valid = static_cast<std::uint16_t>(1u << unit.first);
+  movedParts_ += 2;
+}
+
+void HotRows::bring(int slot, const Unit& unit, unsigned wanted, bool urgent) {
   settle(slot, true);
-  const unsigned held = lower_.heldRows(layer_, unit.page), all = rowsOf(unit, blocks_);
-  Fill fill{unit.page,
-            unit.kvHead,
-            {all & held & ~state.valid[0], values ? all & held & ~state.valid[1] : 0},
-            place(slot, unit.first),
-            unit.first};
-  for (int part = 0; part < (values ? 2 : 1); ++part) {
-    const unsigned never = wanted & ~held & ~state.valid[part];
-    for (int row = 0; row < kPageTokens; ++row) {
-      if (never >> row & 1)
-        std::memset(place(slot, row) + static_cast<std::size_t>(part) * shape_.partBytes(), 0, shape_.rowBytes());
-    }
-    movedParts_ += __builtin_popcount(fill.rows[part]);
-    state.valid[part] = static_cast<std::uint16_t>(state.valid[part] | fill.rows[part] | never);
+  State& state = states_[static_cast<std::size_t>(slot)];
+  const unsigned held = lower_.heldRows(layer_, unit.page), lacking = rowsOf(unit, blocks_) & ~unsigned{state.valid};
+  const unsigned there = lacking & held, never = wanted & lacking & ~held;
+  for (unsigned left = never; left != 0; left &= left - 1) {
+    std::uint8_t* row = place(slot, __builtin_ctz(left));
+    std::memset(row, 0, rowBytes_);
+    std::memset(row + shape_.partBytes(), 0, rowBytes_);
   }
-  if (fill.empty()) return;
+  movedParts_ += 2 * __builtin_popcount(there);
+  state.valid = static_cast<std::uint16_t>(state.valid | there | never);
+  if (there == 0) return;
+  Fill fill{unit.page, unit.kvHead, {there, there}, place(slot, unit.first), unit.first};
   lower_.fill(layer_, fill);
   if (fill.empty()) return;
   std::shared_ptr<IoJob> job = lower_.read(layer_, &fill, 1);
@@ -99,15 +103,19 @@ void HotRows::bring(int slot, const Unit& unit, unsigned wanted, bool values, bo
 
 void HotRows::finish(int slot) { settle(slot, true); }
 
-void HotRows::written(const Unit& unit, unsigned rows, bool enter) {
+void HotRows::written(const Unit& unit, unsigned rows, bool ofPrompt) {
   int slot = cache_.peek(keyOf(unit));
-  if (slot < 0 && enter) slot = take(unit);
+  if (slot < 0) {
+    bool left;
+    cache_.beginStep();
+    slot = prepare(ofPrompt ? cache_.takeGently(keyOf(unit), left) : cache_.take(keyOf(unit), left));
+  }
   if (slot < 0) return;
   settle(slot, true);
   Fill fill{unit.page, unit.kvHead, {rows, rows}, place(slot, unit.first), unit.first};
   lower_.fill(layer_, fill);
-  for (std::uint16_t& part : states_[static_cast<std::size_t>(slot)].valid)
-    part = static_cast<std::uint16_t>(part | rows);
+  State& state = states_[static_cast<std::size_t>(slot)];
+  state.valid = static_cast<std::uint16_t>(state.valid | rows);
 }
 
 void HotRows::forget(const Unit& unit) {

@@ -18,9 +18,9 @@ struct Unit {
 
 class HotRows {
  public:
-  // `memory`: memoryFor(slots) bytes of the caller's.
-  HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, std::uint8_t* memory, LowerTier& lower,
-          IoThreads* threads);
+  // Memory of the caller's: memoryFor(slots) bytes, and unitsOf() zeros for the places.
+  HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, std::uint8_t* memory, SlotCache::Place* places,
+          LowerTier& lower, IoThreads* threads);
   ~HotRows();
   HotRows(const HotRows&) = delete;
   HotRows& operator=(const HotRows&) = delete;
@@ -30,11 +30,15 @@ class HotRows {
   static std::size_t memoryFor(const ArenaShape& shape, bool blocks, int slots);
   static double bytesFor(const ArenaShape& shape, bool blocks, int slots);
 
+  // What can be hot of one layer.
+  static double unitsOf(const ArenaShape& shape, bool blocks) {
+    return static_cast<double>(shape.capacityPages) * shape.numKvHeads * (blocks ? 1 : kPageTokens);
+  }
+
   int numSlots() const { return cache_.size(); }
   void beginStep() { cache_.beginStep(); }
 
   void expect(const Unit& unit) const { cache_.expect(keyOf(unit)); }
-  void expectEntry(const Unit& unit) const { cache_.expectEntry(keyOf(unit)); }
   int peek(const Unit& unit) const { return cache_.peek(keyOf(unit)); }
   int find(const Unit& unit) { return cache_.find(keyOf(unit)); }
   // -1: every slot is in use in this step.
@@ -42,11 +46,14 @@ class HotRows {
 
   // Wanted rows (a bit each) that the slot lacks or that are still on their way. Throws the failure of a read that
   // ended.
-  unsigned absent(int slot, unsigned rows, bool values);
+  unsigned absent(int slot, unsigned rows);
 
-  // Brings all rows up that the lower tier has of the unit and the slot lacks: keys, or both. Rows that were never
-  // written become zero. What is on the medium is on its way when this returns.
-  void bring(int slot, const Unit& unit, unsigned wanted, bool values, bool urgent);
+  // Brings all rows up that the lower tier has of the unit and the slot lacks, K and V. Rows that were never written
+  // become zero. What is on the medium is on its way when this returns.
+  void bring(int slot, const Unit& unit, unsigned wanted, bool urgent);
+
+  // The same for one row that lies in memory as it lies in a slot.
+  void copyRow(int slot, const Unit& unit, const std::uint8_t* key, std::size_t valueStride);
 
   // Something is on its way to the slot.
   bool isComing(int slot) const { return !coming_.empty() && coming_.count(slot) > 0; }
@@ -54,8 +61,9 @@ class HotRows {
   // Waits for what is on its way to the slot.
   void finish(int slot);
 
-  // Rows have just been written and the lower tier still has them in memory. `enter`: give the unit a slot.
-  void written(const Unit& unit, unsigned rows, bool enter);
+  // Rows have just been written and the lower tier still has them in memory: they get a slot, those of a prompt only
+  // where nothing goes that was used again.
+  void written(const Unit& unit, unsigned rows, bool ofPrompt);
   void forget(const Unit& unit);
 
   // What is found is there: nothing is ever on its way, and units are rows.
@@ -72,20 +80,22 @@ class HotRows {
 
  private:
   struct State {
-    std::uint16_t valid[2] = {0, 0};  // K, V
+    std::uint16_t valid = 0;  // K and V rows, a bit each
     bool ahead = false;
   };
 
-  std::uint64_t keyOf(const Unit& unit) const {
-    const std::uint64_t page = static_cast<std::uint64_t>(unit.page);
-    const std::uint64_t place = blocks_ ? page : page * kPageTokens + static_cast<std::uint64_t>(unit.first);
-    return place * static_cast<std::uint64_t>(shape_.numKvHeads) + static_cast<std::uint64_t>(unit.kvHead);
+  SlotCache::Key keyOf(const Unit& unit) const {
+    const SlotCache::Key block = static_cast<SlotCache::Key>(unit.page) *
+                                     static_cast<SlotCache::Key>(shape_.numKvHeads) +
+                                 static_cast<SlotCache::Key>(unit.kvHead);
+    return blocks_ ? block : block * kPageTokens + static_cast<SlotCache::Key>(unit.first);
   }
   std::uint8_t* place(int slot, int row) const {
     const std::size_t group = static_cast<std::size_t>(blocks_ ? slot : slot / kPageTokens);
     const std::size_t at = static_cast<std::size_t>(blocks_ ? row : slot % kPageTokens);
     return memory_ + group * groupBytes_ + at * rowBytes_;
   }
+  int prepare(int slot);
   void stop(int slot);
   void empty(int slot);
   bool settle(int slot, bool wait);

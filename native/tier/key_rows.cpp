@@ -37,7 +37,7 @@ void TieredArena::findKeys(HotRows& hot, int layer, const std::int32_t* pages, i
     }
     const int page = pages[indices[i] / kPageTokens], row = indices[i] % kPageTokens;
     const int slot = hot.peek(unitOf(page, kvHead, row));
-    if (slot >= 0 && hot.absent(slot, 1u << row, false) == 0) {
+    if (slot >= 0 && hot.absent(slot, 1u << row) == 0) {
       keys.rows[static_cast<std::size_t>(i)] = hot.key(slot, row);
       continue;
     }
@@ -48,7 +48,7 @@ void TieredArena::findKeys(HotRows& hot, int layer, const std::int32_t* pages, i
   }
 }
 
-// The K half of each block into a slot. One head may not push out all others: what is beyond its share of the slots is
+// Each block into a slot, V rows with it: they come in the same read, and what is nearly chosen is soon chosen. One head may not push out all others: what is beyond its share of the slots is
 // read beside them.
 void TieredArena::bringKeys(Context& context, HotRows& hot, int layer, const std::int32_t* pages, int kvHead,
                             const std::int32_t* indices, int count) {
@@ -75,8 +75,8 @@ void TieredArena::bringKeys(Context& context, HotRows& hot, int layer, const std
       ++taken;
     }
     if (block.slot >= 0) {
-      if (!hot.isComing(block.slot) && hot.absent(block.slot, block.rows, false) != 0)
-        hot.bring(block.slot, unit, block.rows, false, true);
+      if (!hot.isComing(block.slot) && hot.absent(block.slot, block.rows) != 0)
+        hot.bring(block.slot, unit, block.rows, true);
     } else {
       keys.blocks.emplace_back(new std::uint8_t[shape.partBytes()]());
       Fill fill{unit.page, kvHead, {block.rows & lower_->heldRows(layer, unit.page), 0}, keys.blocks.back().get()};
@@ -104,8 +104,8 @@ void TieredArena::bringKeys(Context& context, HotRows& hot, int layer, const std
   for (const Block& block : blocks) {
     const Unit unit{pages[indices[block.first] / kPageTokens], kvHead, 0};
     hot.finish(block.slot);
-    if (hot.absent(block.slot, block.rows, false) != 0) {
-      hot.bring(block.slot, unit, block.rows, false, true);
+    if (hot.absent(block.slot, block.rows) != 0) {
+      hot.bring(block.slot, unit, block.rows, true);
       hot.finish(block.slot);
     }
     for (int at = block.first; at < block.end; ++at) {

@@ -5,6 +5,11 @@
 #include "tiered_arena.h"
 
 namespace kvasir::tier {
+namespace {
+
+constexpr std::size_t kLineBytes = 64;
+
+}  // namespace
 
 ListedRows TieredArena::listedRows(Context& context, int layer, const Batch& batch, const RunRows& rows,
                                    int rowsOfSequence) {
@@ -23,7 +28,8 @@ ListedRows TieredArena::listedRows(Context& context, int layer, const Batch& bat
     listSequence(hot, batch.pages + batch.pageStarts[s], rows, s * rowsOfSequence, rowsOfSequence);
   }
   const bool dense = !rest_.empty();
-  takeSlots(layer, hot);
+  if (copiesRows(hot)) copyNeeds(layer, hot);
+  else takeSlots(layer, hot);
   awaitRows(context, hot);
   if (!rest_.empty()) {
     ++counts_.overflows;
@@ -56,6 +62,7 @@ void TieredArena::listSequence(HotRows& hot, const std::int32_t* pages, const Ru
   for (int list = firstList; list < firstList + lists; ++list) {
     const int kvHead = (list - firstList) / (lists / shape.numKvHeads);
     if (options_.blocks) listBlocks(hot, pages, rows, list, kvHead, fits);
+    else if (fits && copiesRows(hot)) listHotRows(hot, pages, rows, list, kvHead);
     else listRows(hot, pages, rows, list, kvHead, fits);
     rowStarts_.push_back(static_cast<std::int32_t>(keys_.size()));
   }
@@ -79,32 +86,71 @@ void TieredArena::listBlocks(HotRows& hot, const std::int32_t* pages, const RunR
 
 void TieredArena::listRows(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead,
                            bool fits) {
+  for (int at = rows.rowStarts[list]; at < rows.rowStarts[list + 1]; ++at) {
+    const KvRun& run = rows.runs[at];
+    for (int row = run.first; row < run.first + run.len; ++row) {
+      const Need need{{pages[run.page], kvHead, row}, 1u << row, list, static_cast<int>(keys_.size()), -1};
+      keys_.push_back(nullptr);
+      if (fits) addNeed(hot, need);
+      else rest_.push_back(need);
+    }
+  }
+}
+
+// The same where what is found is there: rows in memory, none on its way, none fetched ahead.
+void TieredArena::listHotRows(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead) {
   constexpr int kTogether = 64;
   const int end = rows.rowStarts[list + 1];
-  const bool simple = fits && hot.isSimple() && !options_.prefetch;
-  const auto firstOf = [&](int at) { return Unit{pages[rows.runs[at].page], kvHead, rows.runs[at].first}; };
-  double hits = 0;
+  const std::size_t misses = needs_.size(), before = keys_.size();
   for (int at = rows.rowStarts[list]; at < end; ++at) {
     if ((at - rows.rowStarts[list]) % kTogether == 0) {
-      const int until = std::min(end, at + kTogether);
-      for (int next = at; next < until; ++next) hot.expect(firstOf(next));
-      for (int next = at; next < until; ++next) hot.expectEntry(firstOf(next));
+      for (int next = at; next < std::min(end, at + kTogether); ++next) {
+        hot.expect({pages[rows.runs[next].page], kvHead, rows.runs[next].first});
+      }
     }
     const KvRun& run = rows.runs[at];
     for (int row = run.first; row < run.first + run.len; ++row) {
       const Unit unit{pages[run.page], kvHead, row};
-      const int slot = simple ? hot.find(unit) : -1;
-      keys_.push_back(slot >= 0 ? hot.key(slot, row) : nullptr);
-      hits += slot >= 0;
-      if (slot >= 0) continue;
-      const Need need{unit, 1u << row, list, static_cast<int>(keys_.size()) - 1, -1};
-      if (simple) needs_.push_back(need);
-      else if (fits) addNeed(hot, need);
-      else rest_.push_back(need);
+      const int slot = hot.find(unit);
+      if (slot < 0) needs_.push_back({unit, 1u << row, list, static_cast<int>(keys_.size()), -1});
+      keys_.push_back(slot < 0 ? nullptr : hot.key(slot, row));
     }
   }
-  counts_.hits += hits;
-  if (simple) counts_.misses += static_cast<double>(keys_.size()) - rowStarts_.back() - hits;
+  counts_.misses += static_cast<double>(needs_.size() - misses);
+  counts_.hits += static_cast<double>(keys_.size() - before - (needs_.size() - misses));
+}
+
+// Rows that lie in memory as they lie in slots.
+void TieredArena::copyNeeds(int layer, HotRows& hot) {
+  constexpr std::size_t kAhead = 16;
+  const KvView& view = *lower_->view();
+  const auto keyOf = [&](const Unit& unit) {
+    return view.base + static_cast<std::size_t>(unit.page) * view.pageStride +
+           static_cast<std::size_t>(layer) * view.layerStride + static_cast<std::size_t>(unit.kvHead) * view.headStride +
+           static_cast<std::size_t>(unit.first) * shape.rowBytes();
+  };
+  for (std::size_t i = 0; i < needs_.size(); ++i) {
+    if (i + kAhead < needs_.size()) {
+      const std::uint8_t* next = keyOf(needs_[i + kAhead].unit);
+      for (std::size_t line = 0; line < shape.rowBytes(); line += kLineBytes) {
+        __builtin_prefetch(next + line);
+        __builtin_prefetch(next + view.valueStride + line);
+      }
+    }
+    Need& need = needs_[i];
+    // Another sequence may have asked for it just before.
+    need.slot = hot.peek(need.unit);
+    if (need.slot < 0) {
+      need.slot = hot.take(need.unit);
+      if (need.slot < 0) {
+        rest_.push_back(need);
+        continue;
+      }
+      hot.copyRow(need.slot, need.unit, keyOf(need.unit), view.valueStride);
+    }
+    keys_[static_cast<std::size_t>(need.firstKey)] = hot.key(need.slot, need.unit.first);
+  }
+  needs_.clear();
 }
 
 void TieredArena::addNeed(HotRows& hot, Need need) {
@@ -112,7 +158,7 @@ void TieredArena::addNeed(HotRows& hot, Need need) {
   need.slot = hot.find(need.unit);
   if (need.slot >= 0) {
     if (hot.takeAhead(need.slot)) ++counts_.prefetchHits;
-    if (hot.absent(need.slot, need.rows, true) == 0) {
+    if (hot.absent(need.slot, need.rows) == 0) {
       ++counts_.hits;
       address(hot, need);
       return;
@@ -144,7 +190,7 @@ void TieredArena::takeSlots(int layer, HotRows& hot) {
     }
     // At least half of a list has to be there.
     const bool mayDrop = options_.dropsLate && 2 * listAbsent_[list] <= listTokens_[list];
-    if (!hot.isComing(need.slot)) hot.bring(need.slot, need.unit, need.rows, true, !mayDrop);
+    if (!hot.isComing(need.slot)) hot.bring(need.slot, need.unit, need.rows, !mayDrop);
     if (!hot.isComing(need.slot)) {
       address(hot, need);
     } else if (mayDrop) {
@@ -165,8 +211,8 @@ void TieredArena::awaitRows(Context& context, HotRows& hot) {
     if (context.cancelled()) break;
     hot.finish(need.slot);
     // What was on its way may have been less than this list wants.
-    if (hot.absent(need.slot, need.rows, true) != 0) {
-      hot.bring(need.slot, need.unit, need.rows, true, true);
+    if (hot.absent(need.slot, need.rows) != 0) {
+      hot.bring(need.slot, need.unit, need.rows, true);
       hot.finish(need.slot);
     }
     address(hot, need);
@@ -238,12 +284,11 @@ void TieredArena::prefetch(int layer, const std::int32_t* pages, const ChosenRun
          i < chosen.likelyStarts[static_cast<std::size_t>(head) + 1]; ++i) {
       const int index = chosen.likely[static_cast<std::size_t>(i)], row = index % kPageTokens;
       const Unit unit = unitOf(pages[index / kPageTokens], head, row);
-      // Of a block that a selector has seen, the keys are there already.
       int slot = hot.peek(unit);
-      if (slot >= 0 && (hot.isComing(slot) || hot.absent(slot, 1u << row, true) == 0)) continue;
+      if (slot >= 0 && (hot.isComing(slot) || hot.absent(slot, 1u << row) == 0)) continue;
       if (slot < 0) slot = hot.take(unit);
       if (slot < 0) return;
-      hot.bring(slot, unit, 1u << row, true, false);
+      hot.bring(slot, unit, 1u << row, false);
       hot.markAhead(slot);
       ++counts_.prefetched;
     }

@@ -54,7 +54,8 @@ class LowerTier {
 
   virtual void copyPage(int layer, int from, int to) = 0;
 
-  // Bytes of rows as stored; of what finds and checks them.
+  // Pages of layers with any row; bytes of rows as stored; of what finds and checks them.
+  virtual double tiles() const = 0;
   virtual double bytes() const = 0;
   virtual double tableBytes() const = 0;
 };

@@ -12,78 +12,57 @@ namespace kvasir::tier {
 // packages/kernels/src/reference/slot-cache.ts says the same in TypeScript; a test compares the two.
 class SlotCache {
  public:
-  explicit SlotCache(int slots);
+  using Key = std::uint32_t;
+  using Place = std::int32_t;
 
-  // Memory for this many slots.
-  static std::size_t bytesFor(int slots);
+  // `places`: zeros of the caller's, one a key; keys that one list asks for together had best lie together.
+  SlotCache(int slots, Place* places);
+
+  // Memory for this many slots, without the places.
+  static std::size_t bytesFor(int slots) { return static_cast<std::size_t>(slots) * sizeof(Entry); }
 
   int size() const { return static_cast<int>(entries_.size()); }
-  std::uint64_t keyOf(int slot) const { return entries_[static_cast<std::size_t>(slot)].key; }
 
-  void beginStep() { ++now_; }
+  void beginStep() { now_ += 2; }
 
-  // A key that will soon be looked up: first this for many keys, then the other, so that the lookups wait for memory
-  // together and not one after the other.
-  void expect(std::uint64_t key) const { __builtin_prefetch(&table_[home(scatter(key))]); }
-  void expectEntry(std::uint64_t key) const {
-    const std::int32_t slot = table_[home(scatter(key))].slot;
-    __builtin_prefetch(&entries_[static_cast<std::size_t>(slot < 0 ? 0 : slot)], 1);
-  }
+  // A key that will soon be looked up.
+  void expect(Key key) const { __builtin_prefetch(&places_[key]); }
 
   // The slot of a key, or -1.
-  int peek(std::uint64_t key) const { return table_[placeOf(key)].slot; }
+  int peek(Key key) const { return places_[key] - 1; }
 
   // The same, as a use in the current step.
-  int find(std::uint64_t key) {
+  int find(Key key) {
     const int slot = peek(key);
-    if (slot < 0) return -1;
-    Entry& entry = entries_[static_cast<std::size_t>(slot)];
-    entry.step = now_;
-    entry.used = true;
+    if (slot >= 0) entries_[static_cast<std::size_t>(slot)].stamp = now_ | kUsed;
     return slot;
   }
 
   // A slot for a key that has none: an empty one, or one whose key leaves; -1 if all are used in this step. `left`
   // tells whether another key was there.
-  int take(std::uint64_t key, bool& left);
+  int take(Key key, bool& left);
+
+  // The same, for a key that nobody has asked for yet: no slot that has its second chance loses it.
+  int takeGently(Key key, bool& left);
 
   void drop(int slot);
 
  private:
+  // The step of the last use, twice; odd: used since the hand passed.
+  using Stamp = std::uint32_t;
+  static constexpr Stamp kUsed = 1;
+  static constexpr Key kEmpty = ~Key{0};
   struct Entry {
-    std::uint64_t key = kEmpty;
-    std::uint32_t step = 0;
-    bool used = false;
-  };
-  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
-
-  // The tag tells nearly all keys apart without a look at the entry, which may be far away in memory.
-  struct Place {
-    std::uint32_t tag;
-    std::int32_t slot;  // -1: free
+    Key key = kEmpty;
+    Stamp stamp = 0;
   };
 
-  static std::uint64_t scatter(std::uint64_t key) { return key * 0x9e3779b97f4a7c15u; }
-  std::size_t home(std::uint64_t scattered) const { return static_cast<std::size_t>(scattered >> shift_); }
-
-  // Where the key stands in the table, or the free place where it would.
-  std::size_t placeOf(std::uint64_t key) const {
-    const std::size_t mask = table_.size() - 1;
-    const std::uint64_t scattered = scatter(key);
-    const std::uint32_t tag = static_cast<std::uint32_t>(scattered);
-    std::size_t place = home(scattered);
-    while (table_[place].slot >= 0 &&
-           (table_[place].tag != tag || entries_[static_cast<std::size_t>(table_[place].slot)].key != key)) {
-      place = (place + 1) & mask;
-    }
-    return place;
-  }
-  void unlink(std::uint64_t key);
+  int put(int slot, Key key, bool& left);
+  void turn() { hand_ = hand_ + 1 == size() ? 0 : hand_ + 1; }
 
   std::vector<Entry> entries_;
-  std::vector<Place> table_;  // open addressing, linear probing
-  int shift_;
-  std::uint32_t now_ = 1;
+  Place* places_;  // slot + 1, or 0
+  Stamp now_ = 2;
   int hand_ = 0;
   int filled_ = 0;
 };

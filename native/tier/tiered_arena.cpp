@@ -39,9 +39,16 @@ TieredArena::TieredArena(const ArenaShape& s, const TierOptions& options) : Aren
   // In one piece, so that it gets huge pages.
   const std::size_t layerMemory = HotRows::memoryFor(s, options.blocks, slots);
   slots_ = Memory(addressable(s.numLayers, layerMemory));
+  const double units = HotRows::unitsOf(s, options.blocks);
+  if (units >= 4294967295.0) {
+    throw Failure{"capacityPages", "fewer rows of a layer than 2^32", std::to_string(s.capacityPages), Failure::Kind::tier};
+  }
+  places_ = Memory(addressable(units * s.numLayers, sizeof(SlotCache::Place)));
   for (int layer = 0; layer < s.numLayers; ++layer) {
     std::uint8_t* memory = slots_.data() + static_cast<std::size_t>(layer) * layerMemory;
-    hot_.push_back(std::make_unique<HotRows>(s, layer, options.blocks, slots, memory, *lower_, threads_.get()));
+    auto* places = reinterpret_cast<SlotCache::Place*>(places_.data()) +
+                   static_cast<std::size_t>(layer) * static_cast<std::size_t>(units);
+    hot_.push_back(std::make_unique<HotRows>(s, layer, options.blocks, slots, memory, places, *lower_, threads_.get()));
   }
   staging_ = std::make_unique<Staging>(s, *lower_, threads_.get());
   hotView_.valueStride = s.partBytes();
@@ -59,7 +66,8 @@ TierCounts TieredArena::counts() {
   notePeak();
   TierCounts counts = counts_;
   counts.lowerBytes = lower_->bytes();
-  counts.tableBytes = lower_->tableBytes();
+  const double placesOfTile = static_cast<double>(shape.numKvHeads) * (options_.blocks ? 1 : kPageTokens);
+  counts.tableBytes = lower_->tableBytes() + lower_->tiles() * placesOfTile * sizeof(SlotCache::Place);
   double parts = directParts_;
   for (const auto& hot : hot_) parts += hot->movedParts();
   counts.movedRows = parts / 2;
@@ -88,19 +96,16 @@ void TieredArena::write(Context& context, int layer, const float* keys, const fl
   }
   lower_->write(context, layer, keys, values, slots, rows);
 
-  // Pages written whole are a prompt's: they are read through staging next, and by decode steps as these choose them.
+  // Pages written whole are a prompt's: they are read through staging next. Its last ones stay hot, as decode steps
+  // choose them most.
   HotRows& hot = *hot_[static_cast<std::size_t>(layer)];
   for (const PageRows& touched : touched_) {
     const bool whole = touched.rows == kAllRows;
     if (lower_->view() == nullptr) staging_->written(layer, touched.page, touched.rows, whole);
-    if (whole) {
-      forgetPage(layer, touched.page);
-      continue;
-    }
     for (int head = 0; head < shape.numKvHeads; ++head) {
-      if (options_.blocks) hot.written({touched.page, head, 0}, touched.rows, true);
+      if (options_.blocks) hot.written({touched.page, head, 0}, touched.rows, whole);
       for (int row = 0; row < kPageTokens && !options_.blocks; ++row) {
-        if (touched.rows >> row & 1) hot.written({touched.page, head, row}, 1u << row, true);
+        if (touched.rows >> row & 1) hot.written({touched.page, head, row}, 1u << row, whole);
       }
     }
   }

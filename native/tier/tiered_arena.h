@@ -78,7 +78,9 @@ class TieredArena final : public Arena {
   void listSequence(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int firstList, int lists);
   void listBlocks(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead, bool fits);
   void listRows(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead, bool fits);
+  void listHotRows(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead);
   void addNeed(HotRows& hot, Need need);
+  void copyNeeds(int layer, HotRows& hot);
   void takeSlots(int layer, HotRows& hot);
   void awaitRows(Context& context, HotRows& hot);
   void stageRest(Context& context, int layer, bool dense);
@@ -97,6 +99,9 @@ class TieredArena final : public Arena {
   void readNow(int layer, Fill& fill);
   void forgetPage(int layer, int page);
   void notePeak();
+  bool copiesRows(const HotRows& hot) const {
+    return hot.isSimple() && lower_->view() != nullptr && !options_.prefetch;
+  }
   Unit unitOf(int page, int kvHead, int row) const { return {page, kvHead, options_.blocks ? 0 : row}; }
 
   TierOptions options_;
@@ -104,7 +109,7 @@ class TieredArena final : public Arena {
   const FileTier* file_ = nullptr;  // lower_, if it is a file
   std::size_t lowerRowBytes_ = 0;
   std::unique_ptr<IoThreads> threads_;
-  Memory slots_;
+  Memory slots_, places_;
   std::vector<std::unique_ptr<HotRows>> hot_;  // by layer
   std::unique_ptr<Staging> staging_;
   KvView hotView_{};  // strides of slots

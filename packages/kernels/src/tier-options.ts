@@ -24,7 +24,7 @@ export interface FileTier {
 export interface TierOptions {
   /** Required. */
   readonly lower: LowerTier
-  /** Most bytes, over all layers, of the slots and the tables that find them. Required. */
+  /** Most bytes, over all layers, of the slots and their tables. Required. */
   readonly hotBytes: number
   /** How rows are stored: as they are, or int8 with a scale a row, which loses about 0.4 % of a row. @default 'f16' */
   readonly lowerType?: 'f16' | 'q8'
@@ -62,7 +62,7 @@ export interface TierCounts {
   readonly peakStagingBytes: number
   /** Rows as stored. */
   readonly lowerBytes: number
-  /** What finds and checks stored rows. */
+  /** What finds and checks stored rows: 4 bytes for each row or block that could be hot, and checksums. */
   readonly tableBytes: number
   readonly movedRows: number
   readonly movedBytes: number

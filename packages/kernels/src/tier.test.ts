@@ -27,16 +27,16 @@ function fileLower(options: { direct?: boolean } = {}) {
 
 const host = { kind: 'host' as const }
 const variants: readonly (readonly [string, () => TierOptions])[] = [
-  ['host rows', () => ({ lower: host, hotBytes: 40_000 })],
+  ['host rows', () => ({ lower: host, hotBytes: 12_000 })],
   ['host rows, few of them', () => ({ lower: host, hotBytes: 3_000 })],
-  ['host blocks', () => ({ lower: host, hotBytes: 30_000, unit: 'block' })],
-  ['host rows fetched ahead', () => ({ lower: host, hotBytes: 40_000, prefetch: true })],
-  ['host q8', () => ({ lower: host, hotBytes: 40_000, lowerType: 'q8' })],
-  ['file', () => ({ lower: fileLower(), hotBytes: 60_000 })],
+  ['host blocks', () => ({ lower: host, hotBytes: 20_000, unit: 'block' })],
+  ['host rows fetched ahead', () => ({ lower: host, hotBytes: 12_000, prefetch: true })],
+  ['host q8', () => ({ lower: host, hotBytes: 12_000, lowerType: 'q8' })],
+  ['file', () => ({ lower: fileLower(), hotBytes: 20_000 })],
   ['file, few blocks', () => ({ lower: fileLower(), hotBytes: 6_000 })],
-  ['file, nothing fetched ahead', () => ({ lower: fileLower(), hotBytes: 60_000, prefetch: false })],
-  ['file, direct', () => ({ lower: fileLower({ direct: true }), hotBytes: 60_000 })],
-  ['file q8', () => ({ lower: fileLower(), hotBytes: 60_000, lowerType: 'q8' })],
+  ['file, nothing fetched ahead', () => ({ lower: fileLower(), hotBytes: 20_000, prefetch: false })],
+  ['file, direct', () => ({ lower: fileLower({ direct: true }), hotBytes: 20_000 })],
+  ['file q8', () => ({ lower: fileLower(), hotBytes: 20_000, lowerType: 'q8' })],
 ]
 
 const backends = availableBackends().filter(({ missing }) => missing === undefined)
@@ -110,7 +110,7 @@ describe.each(backends.map(({ backend }) => backend))('%s', (backend) => {
     ]
     for (const [word, damage] of damages) {
       const lower = fileLower()
-      const arena = kernels.createArena({ ...shape, capacityPages, tier: { lower, hotBytes: 60_000 } })
+      const arena = kernels.createArena({ ...shape, capacityPages, tier: { lower, hotBytes: 12_000 } })
       await prefillOnce(kernels, arena, seededRandom(1), 0, contextTokens)
       await damage(lower.path)
       const attend = decodeOnce(kernels, arena, seededRandom(1), contextTokens, [3, 40])

@@ -100,6 +100,22 @@ test('rows used again and again stay while others pass through', () => {
   expect(plan.counts().movedRows).toBe(3 + 50)
 })
 
+test('the last pages of a prompt are hot, but none that was used again goes for them', () => {
+  const plan = planOf('block', 2)
+  const promptOf = (first: number, last: number) => {
+    plan.write(
+      0,
+      Array.from({ length: 16 * (last - first) }, (_, row) => 16 * first + row),
+    )
+  }
+  promptOf(0, 4)
+  expect(plan.hotUnits(0).map(String).sort()).toEqual(['0,2', '0,3', '1,2', '1,3'])
+  for (let step = 0; step < 2; step++) plan.read(0, [runsOf([[40], [40]])])
+  promptOf(4, 6)
+  expect(plan.hotUnits(0).map(String).sort()).toEqual(['0,2', '0,5', '1,2', '1,5'])
+  expect(plan.counts().movedRows).toBe(0)
+})
+
 test('a copied page is not hot until it is asked for', () => {
   const plan = planOf('block', 4)
   plan.write(0, [0, 1, 16])

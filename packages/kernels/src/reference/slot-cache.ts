@@ -46,8 +46,17 @@ export class SlotCache {
 
   /** A slot for a key that has none: an empty one, or one whose key leaves; -1 if all are used in this step. */
   take(key: string): number {
+    return this.#take(key, 2 * this.size, false)
+  }
+
+  /** The same, for a key that nobody has asked for yet: no slot that has its second chance loses it. */
+  takeGently(key: string): number {
+    return this.#take(key, this.size, true)
+  }
+
+  #take(key: string, mostTries: number, isGentle: boolean): number {
     const isFull = this.#slots.size === this.size
-    for (let tries = 0; tries < 2 * this.size; tries++) {
+    for (let tries = 0; tries < mostTries; tries++) {
       const slot = this.#hand
       const entry = this.#entries[slot] as Entry
       this.#hand = (slot + 1) % this.size
@@ -58,7 +67,7 @@ export class SlotCache {
         this.#slots.set(key, slot)
         return slot
       }
-      if (mayGo) entry.used = false
+      if (mayGo && !isGentle) entry.used = false
     }
     return -1
   }
@@ -71,13 +80,6 @@ export class SlotCache {
   }
 }
 
-/** Bytes of the tables of so many slots. */
-function tableBytes(slots: number): number {
-  let places = 2
-  while (places < 2 * slots) places *= 2
-  return 16 * slots + 8 * places
-}
-
 export interface SlotShape {
   readonly headDim: number
   readonly unit: 'row' | 'block'
@@ -86,7 +88,7 @@ export interface SlotShape {
 /** Bytes of so many slots of float16 rows, K and V, with their tables. */
 export function slotBytes({ headDim, unit }: SlotShape, slots: number): number {
   const blocks = unit === 'block' ? slots : Math.ceil(slots / 16)
-  return blocks * 2 * 16 * headDim * 2 + tableBytes(slots) + 6 * slots
+  return blocks * 2 * 16 * headDim * 2 + 12 * slots
 }
 
 /** The most slots within so many bytes; 0: not even one. */

@@ -37,7 +37,7 @@ export class TierPlan {
     this.#layers = Array.from({ length: numLayers }, () => new LayerPlan(shape, this.#slots))
   }
 
-  /** Rows were written: those of pages written whole are not hot, the others are. */
+  /** Rows were written: they are hot, those of pages written whole only where nothing goes that was used again. */
   write(layer: number, slots: Iterable<number>): void {
     const touched = new Map<number, number>()
     for (const slot of slots) {
@@ -112,13 +112,13 @@ class LayerPlan {
 
   written(page: number, rows: number): void {
     this.held.set(page, (this.held.get(page) ?? 0) | rows)
-    if (rows === allRows) {
-      this.#forget(page)
-      return
-    }
+    const isPrompt = rows === allRows
     for (let kvHead = 0; kvHead < this.#shape.numKvHeads; kvHead++) {
       for (const [key, bits] of this.#unitsOf(page, kvHead, rows)) {
-        if (this.#cache.peek(key) < 0 && !this.#take(key)) continue
+        if (this.#cache.peek(key) < 0) {
+          this.#cache.beginStep()
+          if (!this.#take(key, isPrompt)) continue
+        }
         this.#valid.set(key, (this.#valid.get(key) ?? 0) | bits)
       }
     }
@@ -168,9 +168,9 @@ class LayerPlan {
     this.#valid.set(key, before | moved | wanted)
   }
 
-  #take(key: string): boolean {
+  #take(key: string, isGentle = false): boolean {
     const before = new Set(this.#cache.keys())
-    if (this.#cache.take(key) < 0) return false
+    if ((isGentle ? this.#cache.takeGently(key) : this.#cache.take(key)) < 0) return false
     for (const gone of before) if (this.#cache.peek(gone) < 0) this.#valid.delete(gone)
     return true
   }
