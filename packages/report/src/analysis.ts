@@ -23,6 +23,11 @@ export function estimateOf(values: readonly number[]): Estimate | undefined {
   return { mean: meanOf(values)!, ci95: meanInterval95(values) }
 }
 
+/** The same in another unit. */
+export function scaleEstimate({ mean, ci95 }: Estimate, factor: number): Estimate {
+  return { mean: factor * mean, ci95: ci95 && [factor * ci95[0], factor * ci95[1]] }
+}
+
 /** The values of one field, of the rows that have it. */
 export function valuesOf(cases: readonly CaseRow[], field: string): number[] {
   return cases.map(({ numbers }) => numbers[field]).filter((value) => value !== undefined)

@@ -8,6 +8,8 @@ test.each([
   [0.00484, '0.00484'],
   [-1.5, '−1.50'],
   [1234.5, '1,235'],
+  [9.999, '10.0'],
+  [0.0099999, '0.0100'],
   [3e-9, '3.0e-9'],
 ])('%f has three significant digits', (value, text) => {
   expect(formatNumber(value)).toBe(text)
@@ -19,6 +21,7 @@ test('axes do without zeros at the end', () => {
 
 test('bytes have decimal units', () => {
   expect([0, 512, 5_900_000, 94e9].map(formatBytes)).toEqual(['0\u202fB', '512\u202fB', '5.90\u202fMB', '94.0\u202fGB'])
+  expect(formatBytes(999_999)).toBe('1.00\u202fMB')
 })
 
 test('counts are whole where they can be', () => {

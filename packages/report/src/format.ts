@@ -16,7 +16,8 @@ function formatDecimals(value: number, digits: number, keepsZeros: boolean): str
   const size = Math.abs(value)
   const sign = value < 0 ? minus : ''
   if (size < 1e-6) return `${sign}${size.toExponential(1)}`
-  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)))
+  // Of the rounded value: 9.999 is 10.0, not 10.00.
+  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(Number(size.toPrecision(digits)))))
   const minimumFractionDigits = keepsZeros ? decimals : 0
   return `${sign}${size.toLocaleString('en', { minimumFractionDigits, maximumFractionDigits: decimals })}`
 }
@@ -24,7 +25,7 @@ function formatDecimals(value: number, digits: number, keepsZeros: boolean): str
 /** Decimal units: 1 MB is 10^6 bytes. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  const step = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3))
+  const step = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(Number(bytes.toPrecision(3))) / 3))
   const format = step === 0 ? formatTick : formatNumber
   return `${format(bytes / 1000 ** step)}${narrowSpace}${units[step]}`
 }

@@ -1,5 +1,5 @@
 import type { Estimate } from '@kvasir/eval'
-import { estimateOf, groupBy, meanOf, pairWithFull, valuesOf } from '../analysis.ts'
+import { estimateOf, groupBy, meanOf, pairWithFull, scaleEstimate, valuesOf } from '../analysis.ts'
 import { type Field, fieldOf } from '../fields.ts'
 import { renderFigure } from '../figure.ts'
 import { formatCount } from '../format.ts'
@@ -115,8 +115,4 @@ export function answersFigure(arms: readonly AnswerArm[], answers: Field, styles
     'Quality against budget, pooled over the counted cells of all lengths. Whiskers are 95 % intervals over cases; points of one budget stand side by side.',
     panels,
   )
-}
-
-function scaleEstimate({ mean, ci95 }: Estimate, factor: number): Estimate {
-  return { mean: factor * mean, ci95: ci95 && [factor * ci95[0], factor * ci95[1]] }
 }

@@ -1,4 +1,5 @@
 import { fullCacheRows, pairWithFull } from '../analysis.ts'
+import { formatCount } from '../format.ts'
 import type { Content } from '../html.ts'
 import { clip, isFull } from '../policies.ts'
 import { renderTable } from '../table.ts'
@@ -25,7 +26,7 @@ export function repliesTable({ cases, styles }: SuiteResults, field: string): Co
   return renderTable({
     caption: `Replies that lost what the full cache found: ${lost.length > maxReplies ? `the first ${maxReplies} of ${lost.length}` : lost.length} cases.`,
     head: 'case',
-    rowHead: ({ id, length }) => ({ text: id, detail: `at ${length}` }),
+    rowHead: ({ id, length }) => ({ text: id, detail: `at ${formatCount(length)}` }),
     columns: [
       {
         head: 'policy',

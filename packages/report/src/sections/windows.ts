@@ -1,4 +1,4 @@
-import { pairWithFull } from '../analysis.ts'
+import { pairWithFull, scaleEstimate } from '../analysis.ts'
 import { fieldOf } from '../fields.ts'
 import { renderFigure } from '../figure.ts'
 import { formatCount, formatFixed } from '../format.ts'
@@ -69,8 +69,7 @@ function qualityFigure({ groups, styles }: SuiteResults): Content {
     const points = sortArms(groups, styles).flatMap(({ policy, budget, estimates }) => {
       const estimate = estimates[field]
       if (!estimate || budget === null) return []
-      const ci95 = estimate.ci95 && ([factor * estimate.ci95[0], factor * estimate.ci95[1]] as const)
-      return [{ style: styleOf(styles, policy), budget, mean: factor * estimate.mean, ci95 }]
+      return [{ style: styleOf(styles, policy), budget, ...scaleEstimate(estimate, factor) }]
     })
     const svg = budgetLines({ ...plot, points, label: `${title} against budget, one line a policy` })
     return svg.markup === '' ? [] : [{ title, svg }]
