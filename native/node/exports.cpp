@@ -43,7 +43,7 @@ constexpr Export exported[] = {
     {"cloneKeptRows", 1, cloneKeptRows},
     {"createProgram", 1, createProgram},
     {"runProgram", 8, runProgram},
-    {"createSegmentIndex", 5, createSegmentIndex},
+    {"createSegmentIndex", 6, createSegmentIndex},
     {"extendSegmentIndex", 6, extendSegmentIndex},
     {"segmentIndexState", 1, segmentIndexState},
     {"truncateSegmentIndex", 2, truncateSegmentIndex},

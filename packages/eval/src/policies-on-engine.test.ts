@@ -82,19 +82,22 @@ describe('SentenceKV', () => {
     expect(sequence.report().attendedTokens).toBe(full.report().attendedTokens)
   })
 
-  test.each([{}, { jointHeads: false }, { poolFactor: 0 }, { codeBits: 1 as const }, { maxSegmentTokens: 11 }])(
-    'reads the budget at every step and no more, with %o',
-    async (options) => {
-      for (const policy of [sentences(options), sentenceKv({ ...small, ...options })]) {
-        await using sequence = open(policy)
-        await sequence.prefill(prompt)
-        for (const [step, token] of decoded.entries()) {
-          await sequence.decode(token)
-          expect(sequence.report().attendedTokens).toBe((step + 1) * budgetTokens * rowsAStep)
-        }
+  test.each([
+    {},
+    { jointHeads: false },
+    { poolFactor: 0 },
+    { codeBits: 1 as const, basis: 'channels' as const },
+    { maxSegmentTokens: 11 },
+  ])('reads the budget at every step and no more, with %o', async (options) => {
+    for (const policy of [sentences(options), sentenceKv({ ...small, ...options })]) {
+      await using sequence = open(policy)
+      await sequence.prefill(prompt)
+      for (const [step, token] of decoded.entries()) {
+        await sequence.decode(token)
+        expect(sequence.report().attendedTokens).toBe((step + 1) * budgetTokens * rowsAStep)
       }
-    },
-  )
+    }
+  })
 
   test('differs from the full cache where the budget is small', async () => {
     const runs = [undefined, sentences()].map((policy) => decodeAfter(open(policy), [prompt], decoded))

@@ -69,6 +69,7 @@ export const policies = {
     'prefilterFactor',
     'codeBits',
     'vectorBits',
+    'basis',
     'query',
     'emaDecay',
     'rerankSteps',

@@ -37,7 +37,13 @@ const small = { budgetTokens: 24, sinkTokens: 2, recentTokens: 4 }
 const modes: Readonly<Record<string, SentenceKvOptions>> = {
   kvasir: small,
   'kvasir, in clause pieces': { ...small, pieceTokens: 6 },
-  'kvasir, by the mean query and finer codes': { ...small, query: 'mean', codeBits: 4, vectorBits: 8 },
+  'kvasir, by the mean query and finer codes': {
+    ...small,
+    query: 'mean',
+    codeBits: 4,
+    vectorBits: 8,
+    basis: 'channels',
+  },
   'kvasir, kept twice the budget': { ...small, keep: 2 },
   paper: { mode: 'paper', ...small },
   released: { mode: 'released', budgetTokens: 66, keep: 1.2 },

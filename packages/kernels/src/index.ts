@@ -38,6 +38,7 @@ export type {
   CodeBits,
   EstimateOptions,
   ExactSelectorOptions,
+  SegmentBasis,
   SegmentIndex,
   SegmentIndexContents,
   SegmentIndexOptions,

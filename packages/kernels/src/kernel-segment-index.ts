@@ -1,16 +1,26 @@
-import { checkInteger, checkKeys, OptionError, pageTokens, ShapeError } from '@kvasir/core'
+import { checkInteger, checkKeys, checkOneOf, OptionError, pageTokens, ShapeError } from '@kvasir/core'
 import { KernelError } from './errors.ts'
 import type { KvArena } from './kernels.ts'
 import { checkPages, PageArena } from './page-arena.ts'
 import { ownResource, Resource, type ResourceOwner } from './resource.ts'
 import type {
   CodeBits,
+  SegmentBasis,
   SegmentIndex,
   SegmentIndexContents,
   SegmentIndexOptions,
   SequenceKv,
   VectorBits,
 } from './selection.ts'
+
+export const bases = ['channels', 'principal'] as const satisfies SegmentBasis[]
+
+/** Options of an index, complete. */
+export type SegmentIndexShape = {
+  readonly [K in keyof SegmentIndexOptions]-?: Exclude<SegmentIndexOptions[K], undefined>
+}
+
+const optionNames = ['numLayers', 'numKvHeads', 'headDim', 'codeBits', 'vectorBits', 'basis']
 
 /** What segment indexes of all backends share: options and checks. */
 export abstract class KernelSegmentIndex extends Resource implements SegmentIndex {
@@ -19,15 +29,17 @@ export abstract class KernelSegmentIndex extends Resource implements SegmentInde
   readonly headDim: number
   readonly codeBits: CodeBits
   readonly vectorBits: VectorBits
+  readonly basis: SegmentBasis
 
   constructor(owner: ResourceOwner, options: SegmentIndexOptions) {
     super(owner)
-    checkKeys('createSegmentIndex', options, ['numLayers', 'numKvHeads', 'headDim', 'codeBits', 'vectorBits'])
+    checkKeys('createSegmentIndex', options, optionNames)
     this.numLayers = checkInteger('numLayers', options.numLayers, 1, 4096)
     this.numKvHeads = checkInteger('numKvHeads', options.numKvHeads, 1, 4096)
     this.headDim = checkInteger('headDim', options.headDim, 1, 512)
     this.codeBits = checkBits('codeBits', options.codeBits ?? 2, [0, 1, 2, 4])
     this.vectorBits = checkBits('vectorBits', options.vectorBits ?? 16, [8, 16])
+    this.basis = resolveBasis(options.basis, this.codeBits)
   }
 
   abstract readonly numSegments: number
@@ -71,6 +83,11 @@ export abstract class KernelSegmentIndex extends Resource implements SegmentInde
     return this.contents(layer, kvHead)
   }
 
+  protected get shape(): SegmentIndexShape {
+    const { numLayers, numKvHeads, headDim, codeBits, vectorBits, basis } = this
+    return { numLayers, numKvHeads, headDim, codeBits, vectorBits, basis }
+  }
+
   /** Throws unless the arena holds rows of the shape that the index describes. */
   checkShape(parameter: string, arena: KvArena): void {
     const { numLayers, numKvHeads, headDim } = this
@@ -106,6 +123,18 @@ export abstract class KernelSegmentIndex extends Resource implements SegmentInde
       remedy: 'Await the promise of run() or extend() first.',
     })
   }
+}
+
+/** Principal channels where there are codes. Throws OptionError for them without. */
+function resolveBasis(basis: unknown, codeBits: CodeBits): SegmentBasis {
+  const known = checkOneOf('basis', basis ?? (codeBits === 0 ? 'channels' : 'principal'), bases)
+  if (known === 'channels' || codeBits > 0) return known
+  throw new OptionError({
+    parameter: 'basis',
+    expected: "'channels' with codeBits 0",
+    got: basis,
+    remedy: 'Raise codeBits: principal channels are those of codes.',
+  })
 }
 
 function checkBits<T extends number>(parameter: string, got: unknown, known: readonly T[]): T {

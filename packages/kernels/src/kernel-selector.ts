@@ -130,5 +130,14 @@ export function resolveEstimates(options: EstimateOptions): EstimateRule {
 
 export function resolveSegmentOptions(options: SegmentSelectorOptions): Required<BudgetOptions> & EstimateRule {
   checkKeys('createSegmentSelector', options, ['index', 'continues', ...estimateNames, ...budgetNames])
-  return { ...resolveBudget(options), ...resolveEstimates(options) }
+  const rule = { ...resolveBudget(options), ...resolveEstimates(options) }
+  if (rule.prefilterFactor > 0 && options.index?.basis === 'principal') {
+    throw new OptionError({
+      parameter: 'prefilterFactor',
+      expected: '0 for an index of principal channels, which has no deviations',
+      got: rule.prefilterFactor,
+      remedy: "Create the index with basis: 'channels'.",
+    })
+  }
+  return rule
 }

@@ -11,6 +11,12 @@ export interface SequenceKv {
 /** Bits a channel of a token's code: none, sign, or the best 4 or 16 levels for a normal variable. */
 export type CodeBits = 0 | 1 | 2 | 4
 
+/**
+ * Channels that tokens are coded in: `principal`: the directions in which the keys of a layer and KV head vary most, with
+ * more bits where they vary more; `channels`: those of the keys, all with the same bits.
+ */
+export type SegmentBasis = 'principal' | 'channels'
+
 /** Bits a channel of a segment's mean. */
 export type VectorBits = 8 | 16
 
@@ -18,34 +24,45 @@ export interface SegmentIndexOptions {
   readonly numLayers: number
   readonly numKvHeads: number
   readonly headDim: number
-  /** Bits a channel of a token's residual; 0: tokens of a segment are told apart by nothing. @default 2 */
+  /** Bits a channel of a token's residual, with principal channels on average; 0: tokens of a segment are told apart by nothing. @default 2 */
   readonly codeBits?: CodeBits | undefined
-  /** 16: means of float16, deviations of 8 bits a channel; 8: means of 8 bits, deviations of 4. @default 16 */
+  /** 16: means of float16, deviations of 8 bits a channel; 8: means of 8 bits, deviations of 4. Principal channels have no deviations. @default 16 */
   readonly vectorBits?: VectorBits | undefined
+  /**
+   * Channels that tokens are coded in. Principal ones are found in the first 256 tokens, a little more where no segment
+   * ends there: before, choices are by exact scores. They need codes and go without a prefilter. @default 'principal', 'channels' with codeBits 0
+   */
+  readonly basis?: SegmentBasis | undefined
 }
 
 /** What an index holds of one layer and KV head. */
 export interface SegmentIndexContents {
-  /** [numSegments][headDim] */
+  /** [numSegments][headDim], 0 before there are principal channels */
   readonly means: Float32Array
-  /** [numSegments][headDim] */
+  /** [numSegments][headDim], 1 with principal channels */
   readonly deviations: Float32Array
   /** [numTokens][headDim], 0 without codes: a key is about mean + deviation * level */
   readonly levels: Float32Array
-  /** [numSegments] largest distance of a segment's keys from these estimates, or more */
+  /** [numSegments] largest distance of a segment's keys from these estimates, or more; Infinity before there are principal channels */
   readonly radii: Float32Array
 }
 
 /**
- * Per layer, KV head and closed segment: mean c and per-channel standard deviation e of the rotated keys; per token the
- * code of its residual (k - c) / e. Segments tile [0, numTokens) of the sequence.
+ * Per layer, KV head and closed segment: the mean c of the rotated keys and the radius that holds them; per token a code
+ * of its residual k - c: of each channel over the segment's standard deviation, or of its components along principal
+ * channels. Those are made once, from the first segments that cover 256 tokens or more, by one Jacobi sweep over the
+ * second moments of their residuals; codes of these segments follow then. Segments tile [0, numTokens) of the sequence.
  */
 export interface SegmentIndex {
+  readonly basis: SegmentBasis
   readonly numSegments: number
   /** Tokens covered by closed segments. */
   readonly numTokens: number
   readonly bytes: number
-  /** Adds segments [ends[i - 1], ends[i]) (the first starts at numTokens), all layers, off the calling thread, in run order. */
+  /**
+   * Adds segments [ends[i - 1], ends[i]) (the first starts at numTokens), all layers, off the calling thread, in run order.
+   * Rows of earlier segments must stand where principal channels are still to be made.
+   */
   extend(kv: SequenceKv, ends: Int32Array): Promise<void>
   /** Forgets segments that end after numTokens. */
   truncate(numTokens: number): void
@@ -72,7 +89,7 @@ export interface EstimateOptions {
   readonly poolFactor?: number | undefined
   /**
    * Tokens a KV head that are estimated one by one, as a multiple of the budget: those of the segments with the best
-   * mean and variance; 0: all. @default 0
+   * mean and variance, in an index of basis 'channels'; 0: all. @default 0
    */
   readonly prefilterFactor?: number | undefined
   /** What estimates are made for: the query, or its mean or exponential average since a segment closed. @default 'current' */

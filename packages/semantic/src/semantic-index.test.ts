@@ -1,4 +1,4 @@
-import { CapabilityError, type KvReader } from '@kvasir/core'
+import { CapabilityError, type KvReader, OptionError } from '@kvasir/core'
 import { seededRandom } from '@kvasir/core/testing'
 import { availableBackends } from '@kvasir/kernels'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -10,13 +10,12 @@ const numTokens = 300
 const ends = Array.from({ length: 12 }, (_, i) => 24 * (i + 1)) // 288 closed, 12 open
 const queries = Array.from({ length: 6 }, (_, seed) => seededRandom(100 + seed).normals(numHeads * headDim, 2))
 
-/** Every kind of choice. */
+/** Every kind of choice but those with a prefilter. */
 const choices: Partial<SelectionOptions>[] = [
   {},
   { jointHeads: false },
   { poolFactor: 0 },
   { sinkTokens: 0, recentTokens: 1 },
-  { prefilterFactor: 3 },
   { query: 'mean' },
   { query: 'ema', emaDecay: 0.9 },
   { certify: 'report' },
@@ -53,15 +52,17 @@ describe.each(backends)('on the %s kernels', (backend) => {
   })
 
   test('it does not matter in how many calls an index grew, nor that it was cut back', async () => {
-    const whole = await indexOf(rows)
-    const grown = SemanticIndex.open(rows.profile)
-    for (const end of ends) await grown.extend(rows.reader, [end])
-    grown.truncate(130)
-    await grown.extend(rows.reader, ends.slice(5))
-    const rule = resolveRule({ budgetTokens: 64 })
-    for (const q of queries) {
-      const choices = [whole, grown].map((index) => rows.choose(index.selector(rows.profile, rule), 1, q))
-      expect(await choices[1]).toEqual(await choices[0])
+    for (const basis of ['principal', 'channels'] as const) {
+      const whole = await indexOf(rows, { basis })
+      const grown = SemanticIndex.open(rows.profile, { basis })
+      for (const end of ends) await grown.extend(rows.reader, [end])
+      grown.truncate(130)
+      await grown.extend(rows.reader, ends.slice(5))
+      const rule = resolveRule({ budgetTokens: 64, poolFactor: 1.5 })
+      for (const q of queries) {
+        const choices = [whole, grown].map((index) => rows.choose(index.selector(rows.profile, rule), 1, q))
+        expect(await choices[1]).toEqual(await choices[0])
+      }
     }
   })
 
@@ -75,8 +76,12 @@ describe.each(backends)('on the %s kernels', (backend) => {
   })
 
   test('every choice holds sinks, recent and open tokens, and the budget as the mean over heads', async () => {
-    const index = await indexOf(rows)
-    for (const options of choices) {
+    const byChannel = await indexOf(rows, { basis: 'channels' })
+    const cases = [
+      ...[await indexOf(rows), byChannel].flatMap((index) => choices.map((options) => ({ index, options }))),
+      { index: byChannel, options: { prefilterFactor: 3 } },
+    ]
+    for (const { index, options } of cases) {
       const rule = resolveRule({ budgetTokens: 64, ...options })
       for (const q of queries) {
         const chosen = await rows.choose(index.selector(rows.profile, rule), 0, q)
@@ -98,9 +103,11 @@ describe.each(backends)('on the %s kernels', (backend) => {
   })
 
   test('every token can be reached: a query along its key chooses it', async () => {
-    const index = await indexOf(rows)
-    const selector = index.selector(rows.profile, resolveRule({ budgetTokens: 48 }))
-    for (const layer of range(0, numLayers)) {
+    const indexes = [await indexOf(rows), await indexOf(rows, { basis: 'channels' })]
+    for (const [layer, index] of range(0, numLayers).flatMap((layer) =>
+      indexes.map((index) => [layer, index] as const),
+    )) {
+      const selector = index.selector(rows.profile, resolveRule({ budgetTokens: 48 }))
       for (let token = 0; token < numTokens; token += 7) {
         const q = new Float32Array(numHeads * headDim)
         for (const head of range(0, numHeads)) {
@@ -188,9 +195,15 @@ test.skipIf(backends.length < 2)(
     for (const seed of [1, 2, 3]) {
       const [cpu, plain] = await Promise.all([heldRows('cpu', numTokens, seed), heldRows('reference', numTokens, seed)])
       expect(cpu.reader.keys(1, 1, 0, numTokens)).toEqual(plain.reader.keys(1, 1, 0, numTokens))
-      for (const format of [{ codeBits: 1 }, {}, { codeBits: 4, vectorBits: 8 }] as IndexOptions[]) {
+      for (const format of [
+        { codeBits: 1 },
+        {},
+        { basis: 'channels' },
+        { codeBits: 4, vectorBits: 8 },
+      ] as IndexOptions[]) {
         const indexes = [await indexOf(cpu, format), await indexOf(plain, format)]
-        for (const options of [{}, { jointHeads: false }, { poolFactor: 0 }, { prefilterFactor: 2 }]) {
+        const prefiltered = format.basis === 'channels' ? [{ prefilterFactor: 2 }] : []
+        for (const options of [{}, { jointHeads: false }, { poolFactor: 0 }, ...prefiltered]) {
           const rule = resolveRule({ budgetTokens: 64, ...options })
           for (const q of queries) {
             const mine = await cpu.choose(indexes[0].selector(cpu.profile, rule), 1, q)
@@ -214,6 +227,15 @@ describe('misuse', () => {
     const { kernels, profile, reader } = await heldRows('reference', 16, 1)
     const elsewhere: KvReader = { numTokens: 16, keys: reader.keys, values: reader.values }
     await expect(SemanticIndex.open(profile).extend(elsewhere, [8])).rejects.toThrow(CapabilityError)
+    await kernels.dispose()
+  })
+
+  test('principal channels without codes, or with a prefilter, are refused', async () => {
+    const { kernels, profile } = await heldRows('reference', 16, 1)
+    expect(() => SemanticIndex.open(profile, { basis: 'principal', codeBits: 0 })).toThrow(OptionError)
+    expect(() => SemanticIndex.open(profile, { base: 'principal' } as never)).toThrow('Did you mean basis?')
+    const rule = resolveRule({ budgetTokens: 64, prefilterFactor: 3 })
+    expect(() => SemanticIndex.open(profile).selector(profile, rule)).toThrow(/prefilterFactor: .*basis: 'channels'/)
     await kernels.dispose()
   })
 

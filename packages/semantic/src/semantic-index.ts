@@ -4,6 +4,7 @@ import {
   type CountingSelector,
   kernelsOf,
   nativeKvOf,
+  type SegmentBasis,
   type SegmentIndex,
   type VectorBits,
 } from '@kvasir/kernels'
@@ -11,15 +12,20 @@ import type { SelectionRule } from './selection-rule.ts'
 
 /** How much an index keeps. */
 export interface IndexOptions {
-  /** Bits a channel of a token's residual code; 0: tokens of a segment are not told apart. @default 2 */
+  /** Bits a channel of a token's residual code, with principal channels on average; 0: tokens of a segment are not told apart. @default 2 */
   readonly codeBits?: CodeBits | undefined
-  /** Bits a channel of a segment's mean; its deviation takes half of them. @default 16 */
+  /** Bits a channel of a segment's mean; a deviation, of basis 'channels', takes half of them. @default 16 */
   readonly vectorBits?: VectorBits | undefined
+  /**
+   * Channels that codes are made in: the principal ones of the first 256 tokens of a layer and KV head, with choices by exact
+   * scores before, or those of the keys, which a prefilter needs. @default 'principal', 'channels' with codeBits 0
+   */
+  readonly basis?: SegmentBasis | undefined
 }
 
 /**
- * Segment vectors and token codes of one sequence on the engine's kernels: a mean key, a deviation a channel and a code
- * a token for each layer and KV head. It covers closed segments only; `select` treats later tokens as always visible.
+ * Segment vectors and token codes of one sequence on the engine's kernels: a mean key and a code a token for
+ * each layer and KV head. It covers closed segments only; `select` treats later tokens as always visible.
  */
 export class SemanticIndex {
   readonly #index: SegmentIndex
@@ -33,7 +39,7 @@ export class SemanticIndex {
    * OptionError for an unknown option.
    */
   static open(profile: EngineProfile, options: IndexOptions = {}): SemanticIndex {
-    checkKeys('IndexOptions', options, ['codeBits', 'vectorBits'])
+    checkKeys('IndexOptions', options, ['codeBits', 'vectorBits', 'basis'])
     const { layers } = profile.shape
     const { numKvHeads, headDim } = uniformLayer(profile)
     return new SemanticIndex(
@@ -55,7 +61,7 @@ export class SemanticIndex {
     return this.#index.bytes
   }
 
-  /** Adds the segments up to `ends`, which ascend; the first starts at numTokens. Their KV rows must stand. */
+  /** Adds the segments up to `ends`, which ascend; the first starts at numTokens. The KV rows of all segments must stand. */
   async extend(kv: KvReader, ends: readonly number[]): Promise<void> {
     if (ends.length > 0) await this.#index.extend(nativeKvOf(kv), Int32Array.from(ends))
   }

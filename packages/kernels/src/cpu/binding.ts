@@ -100,12 +100,14 @@ export interface NativeBinding {
     kept: readonly (Handle | null)[],
   ): void
 
+  /** basis: 0 channels, 1 principal. */
   createSegmentIndex(
     numLayers: number,
     numKvHeads: number,
     headDim: number,
     codeBits: number,
     vectorBits: number,
+    basis: number,
   ): Handle
   /** Copies pages and ends in the call. */
   extendSegmentIndex(

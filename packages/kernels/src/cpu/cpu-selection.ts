@@ -1,4 +1,4 @@
-import { KernelSegmentIndex } from '../kernel-segment-index.ts'
+import { bases, KernelSegmentIndex } from '../kernel-segment-index.ts'
 import {
   certifyKinds,
   KernelSelector,
@@ -28,8 +28,9 @@ export class CpuSegmentIndex extends KernelSegmentIndex {
 
   constructor(owner: CpuKernels, options: SegmentIndexOptions, handle?: Handle) {
     super(owner, options)
-    const { numLayers, numKvHeads, headDim, codeBits, vectorBits } = this
-    this.handle = handle ?? owner.binding.createSegmentIndex(numLayers, numKvHeads, headDim, codeBits, vectorBits)
+    const { numLayers, numKvHeads, headDim, codeBits, vectorBits, basis } = this
+    const create = owner.binding.createSegmentIndex
+    this.handle = handle ?? create(numLayers, numKvHeads, headDim, codeBits, vectorBits, bases.indexOf(basis))
     this.#state = owner.binding.segmentIndexState(this.handle)
   }
 
@@ -63,9 +64,7 @@ export class CpuSegmentIndex extends KernelSegmentIndex {
   }
 
   protected copy(): CpuSegmentIndex {
-    const { numLayers, numKvHeads, headDim, codeBits, vectorBits } = this
-    const handle = this.owner.binding.cloneSegmentIndex(this.handle)
-    return new CpuSegmentIndex(this.owner, { numLayers, numKvHeads, headDim, codeBits, vectorBits }, handle)
+    return new CpuSegmentIndex(this.owner, this.shape, this.owner.binding.cloneSegmentIndex(this.handle))
   }
 
   protected contents(layer: number, kvHead: number): SegmentIndexContents {

@@ -22,8 +22,6 @@ import type { PlainArena } from './plain-arena.ts'
 import type { PlainKeptRows } from './plain-kept-rows.ts'
 import type { ReferenceKernels } from './reference-kernels.ts'
 import { type BudgetRule, type Choice, chooseTokens } from './selection/choose-tokens.ts'
-import { segmentDensity } from './selection/estimate-scores.ts'
-import { scoreBound } from './selection/score-bound.ts'
 import { SegmentCodes } from './selection/segment-codes.ts'
 import { RunningQuery, StandingChoice } from './selection/selector-state.ts'
 
@@ -33,8 +31,7 @@ export class PlainSegmentIndex extends KernelSegmentIndex {
 
   constructor(owner: ReferenceKernels, options: SegmentIndexOptions, codes?: SegmentCodes) {
     super(owner, options)
-    const { numLayers, numKvHeads, headDim, codeBits, vectorBits } = this
-    this.codes = codes ?? new SegmentCodes({ numLayers, numKvHeads, headDim, codeBits, vectorBits })
+    this.codes = codes ?? new SegmentCodes(this.shape)
   }
 
   get numSegments(): number {
@@ -68,12 +65,7 @@ export class PlainSegmentIndex extends KernelSegmentIndex {
   }
 
   protected copy(): PlainSegmentIndex {
-    const { numLayers, numKvHeads, headDim, codeBits, vectorBits } = this
-    return new PlainSegmentIndex(
-      this.owner,
-      { numLayers, numKvHeads, headDim, codeBits, vectorBits },
-      this.codes.clone(),
-    )
+    return new PlainSegmentIndex(this.owner, this.shape, this.codes.clone())
   }
 
   protected contents(layer: number, kvHead: number): SegmentIndexContents {
@@ -152,15 +144,15 @@ export abstract class PlainSelector extends KernelSelector {
     const { numKvHeads, headDim } = arena
     const group = numHeads / numKvHeads
     const of = (queries: Float32Array, head: number) => queries.subarray(head * headDim, (head + 1) * headDim)
-    const segmentsOf = (head: number) =>
-      (this.index as PlainSegmentIndex).codes.segments(layer, Math.floor(head / group))
-    const { ends, shape } = this.index?.codes ?? { ends: null, shape: null }
+    const codesOf = (head: number) => (this.index as PlainSegmentIndex).codes.head(layer, Math.floor(head / group))
+    const { ends, pending } = this.index?.codes ?? { ends: null, pending: false }
     return chooseTokens({
       ...this.rule,
       numTokens,
       numKvHeads,
       group,
       ends,
+      pending,
       keeps: (kvHead, token) => keeps(input, kvHead, token),
       exactScores: (head, tokens, estimated) =>
         tokens.map((token) => {
@@ -168,16 +160,14 @@ export abstract class PlainSelector extends KernelSelector {
           return scale * of(estimated ? estimateQuery : q, head).reduce((sum, x, i) => sum + x * (key[i] as number), 0)
         }),
       estimatedScores: (head, tokens) => {
-        const { codes } = this.index as PlainSegmentIndex
-        const kvHead = Math.floor(head / group)
-        const scores = codes.estimate(layer, kvHead, of(estimateQuery, head), scale, 0, codes.numTokens)
+        const scores = codesOf(head).estimate(of(estimateQuery, head), scale)
         return tokens.map((token) => scores[token] as number)
       },
       scoreBounds: (head, tokens) => {
-        const bounds = segmentsOf(head).map((segment) => scoreBound(segment, of(q, head), scale, shape!.codeBits))
-        return tokens.map((token) => bounds[ends!.findIndex((end) => token < end)] as number)
+        const bounds = codesOf(head).bounds(of(q, head), scale)
+        return tokens.map((token) => bounds[token] as number)
       },
-      densities: (head) => segmentsOf(head).map((segment) => segmentDensity(segment, of(estimateQuery, head), scale)),
+      densities: (head) => codesOf(head).densities!(of(estimateQuery, head), scale),
     })
   }
 }

@@ -9,6 +9,7 @@ test('defaults', () => {
     rule: resolveRule({ budgetTokens: 256, sinkTokens: 4, recentTokens: 16, poolFactor: 2, jointHeads: true }),
     codeBits: 2,
     vectorBits: 16,
+    basis: 'principal',
     minSegmentTokens: 4,
     maxSegmentTokens: 64,
     pieceTokens: null,
@@ -21,6 +22,14 @@ test('sentences are shorter where the budget is small: sinks and two of them fit
   expect(resolveKvasir({ budgetTokens: 40 }).maxSegmentTokens).toBe(18)
   const least = resolveKvasir({ budgetTokens: 2, sinkTokens: 0, recentTokens: 1 })
   expect([least.minSegmentTokens, least.maxSegmentTokens]).toEqual([1, 1])
+})
+
+test('codes are made in principal channels where that can be', () => {
+  const basisOf = (options: object) => resolveKvasir({ budgetTokens: 256, ...options }).basis
+  expect([{ codeBits: 1 }, { certify: 'extend' }, { poolFactor: 0 }].map(basisOf)).toEqual(Array(3).fill('principal'))
+  expect([{ codeBits: 0 }, { prefilterFactor: 4 }, { basis: 'channels' }].map(basisOf)).toEqual(
+    Array(3).fill('channels'),
+  )
 })
 
 test('what stays of a prompt is a multiple of the budget', () => {
@@ -43,6 +52,9 @@ describe('misuse', () => {
     { codeBits: 3 },
     { codeBits: '2' },
     { vectorBits: 4 },
+    { basis: 'pca' },
+    { basis: 'principal', codeBits: 0 },
+    { basis: 'principal', prefilterFactor: 4 },
     { query: 'last' },
     { emaDecay: 2 },
     { rerankSteps: 0 },

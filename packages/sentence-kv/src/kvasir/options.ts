@@ -1,5 +1,5 @@
-import { checkInteger, checkKeys, checkNumber, OptionError } from '@kvasir/core'
-import { type CodeBits, estimateNames, type VectorBits } from '@kvasir/kernels'
+import { checkInteger, checkKeys, checkNumber, checkOneOf, OptionError } from '@kvasir/core'
+import { type CodeBits, estimateNames, type SegmentBasis, type VectorBits } from '@kvasir/kernels'
 import { resolveRule, type SelectionRule } from '@kvasir/semantic'
 
 /** SentenceKV, improved: estimates from segment vectors and token codes, then an exact choice. */
@@ -19,12 +19,17 @@ export interface KvasirOptions {
   readonly recentTokens?: number
   /** Keys read exactly to choose among, as a multiple of the budget; 0: by estimates alone. @default 2 */
   readonly poolFactor?: number
-  /** Tokens a KV head that are estimated one by one, times the budget: those of the segments with the best mean and variance; 0: all. @default 0 */
+  /** Tokens a KV head that are estimated one by one, times the budget: those of the segments with the best mean and variance, in basis 'channels'; 0: all. @default 0 */
   readonly prefilterFactor?: number
-  /** Bits a channel of a token's residual code; 0: the tokens of a sentence are not told apart. @default 2 */
+  /** Bits a channel of a token's residual code, with principal channels on average; 0: the tokens of a sentence are not told apart. @default 2 */
   readonly codeBits?: CodeBits
-  /** Bits a channel of a sentence's mean key; its spread takes half of them. @default 16 */
+  /** Bits a channel of a sentence's mean key; its spread, of basis 'channels', takes half of them. @default 16 */
   readonly vectorBits?: VectorBits
+  /**
+   * Channels that codes are made in: the principal ones of the first 256 tokens of a layer and KV head, with choices by exact
+   * scores before, or those of the keys. @default 'principal', 'channels' with codeBits 0 or a prefilterFactor
+   */
+  readonly basis?: SegmentBasis
   /** What estimates are made for: the query, or its mean or exponential average since a sentence closed. @default 'current' */
   readonly query?: 'current' | 'mean' | 'ema'
   /** Share of the average that each step of `ema` keeps. @default 0.5 */
@@ -54,6 +59,7 @@ const optionNames = [
   ...estimateNames,
   'codeBits',
   'vectorBits',
+  'basis',
   'jointHeads',
   'minSegmentTokens',
   'maxSegmentTokens',
@@ -65,6 +71,7 @@ export interface ResolvedKvasir {
   readonly rule: SelectionRule
   readonly codeBits: CodeBits
   readonly vectorBits: VectorBits
+  readonly basis: SegmentBasis
   readonly minSegmentTokens: number
   readonly maxSegmentTokens: number
   /** null: whole sentences. */
@@ -75,7 +82,7 @@ export interface ResolvedKvasir {
 
 export function resolveKvasir(options: KvasirOptions): ResolvedKvasir {
   checkKeys('SentenceKvOptions of mode kvasir', options, optionNames)
-  const { mode: _, keep = 'all', codeBits = 2, vectorBits = 16, ...others } = options
+  const { mode: _, keep = 'all', codeBits = 2, vectorBits = 16, basis, ...others } = options
   const { minSegmentTokens: least, maxSegmentTokens: most, pieceTokens, ...choice } = others
   const rule = resolveRule(choice)
   // Up to twice as many tokens may be open, all of them visible: sinks and open tokens must fit in the budget.
@@ -87,6 +94,7 @@ export function resolveKvasir(options: KvasirOptions): ResolvedKvasir {
     rule,
     codeBits: checkBits('codeBits', codeBits, [0, 1, 2, 4]),
     vectorBits: checkBits('vectorBits', vectorBits, [8, 16]),
+    basis: resolveBasis(basis, codeBits, rule.prefilterFactor),
     minSegmentTokens,
     maxSegmentTokens,
     pieceTokens: pieceTokens === undefined ? null : checkInteger('pieceTokens', pieceTokens, 1),
@@ -98,6 +106,19 @@ function resolveKeep(keep: unknown, budgetTokens: number): number | null {
   if (keep === 'all') return null
   if (typeof keep === 'number') return Math.floor(checkNumber('keep', keep, 1, 2 ** 20) * budgetTokens)
   throw new OptionError({ parameter: 'keep', expected: "'all' or a number >= 1", got: keep })
+}
+
+/** Principal channels, unless there are no codes or a prefilter reads deviations. */
+function resolveBasis(basis: unknown, codeBits: CodeBits, prefilterFactor: number): SegmentBasis {
+  const suiting = codeBits === 0 || prefilterFactor > 0 ? 'channels' : 'principal'
+  const known = checkOneOf('basis', basis ?? suiting, ['principal', 'channels'])
+  if (known === 'channels' || suiting === 'principal') return known
+  throw new OptionError({
+    parameter: 'basis',
+    expected: "'channels' with codeBits 0 or a prefilterFactor",
+    got: basis,
+    remedy: 'Leave basis out, or raise codeBits and take prefilterFactor 0.',
+  })
 }
 
 function checkBits<Bits extends number>(parameter: string, value: Bits, allowed: readonly Bits[]): Bits {

@@ -48,9 +48,9 @@ export class KvasirSession implements PolicySession {
   }
 
   static open(profile: EngineProfile, options: ResolvedKvasir): KvasirSession {
-    const { minSegmentTokens, maxSegmentTokens, pieceTokens, codeBits, vectorBits } = options
+    const { minSegmentTokens, maxSegmentTokens, pieceTokens, codeBits, vectorBits, basis } = options
     const bounds = SentenceBounds.open(minSegmentTokens, maxSegmentTokens, pieceTokens)
-    return new KvasirSession(profile, options, bounds, SemanticIndex.open(profile, { codeBits, vectorBits }))
+    return new KvasirSession(profile, options, bounds, SemanticIndex.open(profile, { codeBits, vectorBits, basis }))
   }
 
   async retain(view: PrefillView): Promise<RetainPlan> {

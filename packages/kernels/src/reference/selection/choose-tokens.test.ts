@@ -17,6 +17,7 @@ function inputOf(options: Partial<ChoiceInput> & { numTokens: number }, noise = 
     recentTokens: 4,
     jointHeads: true,
     ends: endsOf(numTokens),
+    pending: false,
     poolFactor: 2,
     prefilterFactor: 0,
     certify: 'off',

@@ -16,8 +16,10 @@ export interface ChoiceInput extends ChoiceRule {
   readonly numKvHeads: number
   /** Query heads of a KV head. */
   readonly group: number
-  /** First token after each closed segment; of all of them estimates can be made. Null: a choice by exact scores of all. */
+  /** First token after each closed segment. Null: there are none, all tokens are candidates, by exact scores. */
   readonly ends: readonly number[] | null
+  /** No estimates can be made yet: the choice is by exact scores. */
+  readonly pending: boolean
   /** May attention read this token? */
   keeps(kvHead: number, token: number): boolean
   /** q.k * scale of query head `head` (of all) for these tokens; `estimated`: for the query that estimates are made for. */
@@ -78,7 +80,8 @@ export function chooseTokens(input: ChoiceInput): Choice {
   const exactRows = (rows: readonly (readonly number[])[]) =>
     rows.map((tokens, kvHead): Pool => ({ tokens, ...valued(input, kvHead, tokens, visible[kvHead]!, false) }))
 
-  if (input.ends === null || (input.poolFactor > 0 && pooled.every((n, kvHead) => n === candidates[kvHead]!.length))) {
+  const poolIsAll = input.poolFactor > 0 && pooled.every((n, kvHead) => n === candidates[kvHead]!.length)
+  if (input.ends === null || input.pending || poolIsAll) {
     const tokens = choose(exactRows(candidates), wanted)
     return { first, end, tokens, pooledTokens: sizeOf(candidates), certifiedHeads: proven }
   }

@@ -1,9 +1,11 @@
 import type { CodeBits, VectorBits } from '../../selection.ts'
 import { codeOf, levelOf } from './residual-codes.ts'
-import { halfAbove, type StoredVectors, storeVectors } from './stored-vectors.ts'
+import { halfAbove, meanOfRows, type StoredDeviations, storeDeviations, storeMean } from './stored-vectors.ts'
 
 /** Statistics of one segment and codes of its tokens, for one KV head. */
-export interface EncodedSegment extends StoredVectors {
+export interface EncodedSegment extends StoredDeviations {
+  /** [headDim] mean as it is stored */
+  readonly mean: Float32Array
   /** [tokens][headDim] codes of the residuals (k - mean) / deviation; a residual counts as 0 where the deviation is. */
   readonly codes: readonly Uint8Array[]
   /** Largest distance of a key from mean + deviation * level, rounded up to float16. */
@@ -21,28 +23,26 @@ export function encodeSegment(
 ): EncodedSegment {
   const { fround } = Math
   const headDim = (rows[0] as Float32Array).length
-  const mean = new Float32Array(headDim)
+  const exactMean = meanOfRows(rows)
   const deviation = new Float32Array(headDim)
-  for (const row of rows) for (let i = 0; i < headDim; i++) mean[i]! += row[i]!
-  for (let i = 0; i < headDim; i++) mean[i]! /= rows.length
   for (const row of rows) {
     for (let i = 0; i < headDim; i++) {
-      const distance = fround(row[i]! - mean[i]!)
+      const distance = fround(row[i]! - exactMean[i]!)
       deviation[i]! += fround(distance * distance)
     }
   }
   for (let i = 0; i < headDim; i++) deviation[i] = Math.sqrt(fround(deviation[i]! / rows.length))
 
-  const stored = storeVectors(mean, deviation, vectorBits)
-  const { deviationSteps, step } = stored
+  const mean = storeMean(exactMean, vectorBits)
+  const { deviationSteps, step } = storeDeviations(deviation, vectorBits)
   const codes = rows.map((row) =>
     deviationSteps.map((steps, i) =>
-      codeOf(steps > 0 ? fround(fround(row[i]! - stored.mean[i]!) / fround(steps * step)) : 0, codeBits),
+      codeOf(steps > 0 ? fround(fround(row[i]! - mean[i]!) / fround(steps * step)) : 0, codeBits),
     ),
   )
   const distances = rows.map((row, token) => {
-    const estimate = (i: number) => stored.mean[i]! + deviationSteps[i]! * step * levelOf(codes[token]![i]!, codeBits)
+    const estimate = (i: number) => mean[i]! + deviationSteps[i]! * step * levelOf(codes[token]![i]!, codeBits)
     return Math.hypot(...row.map((k, i) => k - estimate(i)))
   })
-  return { ...stored, codes, radius: halfAbove(Math.max(...distances) * 1.00001) }
+  return { mean, deviationSteps, step, codes, radius: halfAbove(Math.max(...distances) * 1.00001) }
 }

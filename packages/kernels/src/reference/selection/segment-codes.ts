@@ -1,50 +1,49 @@
-import type { CodeBits, SegmentIndexContents, VectorBits } from '../../selection.ts'
-import { type EncodedSegment, encodeSegment } from './encode-segment.ts'
-import { estimateScores } from './estimate-scores.ts'
-import { levelOf } from './residual-codes.ts'
-
-export interface SegmentCodesShape {
-  readonly numLayers: number
-  readonly numKvHeads: number
-  readonly headDim: number
-  readonly codeBits: CodeBits
-  readonly vectorBits: VectorBits
-}
+import type { SegmentIndexShape } from '../../kernel-segment-index.ts'
+import type { SegmentIndexContents } from '../../selection.ts'
+import { ChannelCodes } from './channel-codes.ts'
+import type { HeadCodes } from './head-codes.ts'
+import { basisTokens } from './principal-basis.ts'
+import { PrincipalCodes } from './principal-codes.ts'
 
 /** Reads K rows [start, end) of one (layer, KV head). */
 export type ReadKeys = (layer: number, kvHead: number, start: number, end: number) => Float32Array[]
 
 /** Encoded segments of one sequence, all layers and KV heads. */
 export class SegmentCodes {
-  readonly shape: SegmentCodesShape
+  readonly shape: SegmentIndexShape
   /** First token after each segment. */
   readonly ends: number[] = []
-  /** [numLayers * numKvHeads][segments] */
-  readonly #rows: EncodedSegment[][]
+  /** [numLayers * numKvHeads] */
+  readonly #heads: HeadCodes[]
 
-  constructor(shape: SegmentCodesShape) {
+  constructor(shape: SegmentIndexShape, heads?: HeadCodes[]) {
+    const { numLayers, numKvHeads, headDim, codeBits, vectorBits, basis } = shape
+    const make = (): HeadCodes =>
+      basis === 'principal' ? new PrincipalCodes(headDim, codeBits, vectorBits) : new ChannelCodes(codeBits, vectorBits)
     this.shape = shape
-    this.#rows = Array.from({ length: shape.numLayers * shape.numKvHeads }, () => [])
+    this.#heads = heads ?? Array.from({ length: numLayers * numKvHeads }, make)
   }
 
   get numTokens(): number {
     return this.ends.at(-1) ?? 0
   }
 
-  /** Bytes as native code lays them out, without its spare room: channels of vectors 16 at a time, of codes 64. */
+  /** True while principal channels are not known: there are no estimates. */
+  get pending(): boolean {
+    return this.shape.basis === 'principal' && this.numTokens < basisTokens
+  }
+
+  /** As native code lays it out, without its spare room: what the heads hold, and where segments end. */
   get bytes(): number {
-    const { headDim, codeBits, vectorBits } = this.shape
-    const segmentBytes = Math.ceil(headDim / 16) * (vectorBits === 16 ? 48 : 24) + 6
-    const tokenBytes = Math.ceil(headDim / 64) * 8 * codeBits
-    return this.#rows.length * (this.ends.length * segmentBytes + this.numTokens * tokenBytes)
+    return this.#heads.reduce((sum, head) => sum + head.bytes, 4 * this.ends.length)
   }
 
   /** Adds the segment [numTokens, end). */
   add(readKeys: ReadKeys, end: number): void {
-    const { numKvHeads, codeBits, vectorBits } = this.shape
-    this.#rows.forEach((segments, row) => {
-      const keys = readKeys(Math.floor(row / numKvHeads), row % numKvHeads, this.numTokens, end)
-      segments.push(encodeSegment(keys, codeBits, vectorBits))
+    const { numKvHeads } = this.shape
+    this.#heads.forEach((head, row) => {
+      const read = (from: number, to: number) => readKeys(Math.floor(row / numKvHeads), row % numKvHeads, from, to)
+      head.add(read, this.numTokens, end)
     })
     this.ends.push(end)
   }
@@ -52,42 +51,23 @@ export class SegmentCodes {
   /** Forgets segments that end after numTokens. */
   truncate(numTokens: number): void {
     while (this.numTokens > numTokens) this.ends.pop()
-    for (const segments of this.#rows) segments.length = this.ends.length
+    for (const head of this.#heads) head.truncate(this.ends.length)
   }
 
   clone(): SegmentCodes {
-    const copy = new SegmentCodes(this.shape)
+    const copy = new SegmentCodes(
+      this.shape,
+      this.#heads.map((head) => head.clone()),
+    )
     copy.ends.push(...this.ends)
-    this.#rows.forEach((segments, row) => {
-      copy.#rows[row]!.push(...segments)
-    })
     return copy
   }
 
-  segments(layer: number, kvHead: number): readonly EncodedSegment[] {
-    return this.#rows[layer * this.shape.numKvHeads + kvHead]!
-  }
-
-  /** Estimated scores of tokens [start, end) for one query head q [headDim] of the KV head. */
-  estimate(layer: number, kvHead: number, q: Float32Array, scale: number, start: number, end: number): Float64Array {
-    const scores = this.segments(layer, kvHead).map((segment) => [
-      ...estimateScores(segment, q, scale, this.shape.codeBits),
-    ])
-    return Float64Array.from(scores.flat().slice(start, end))
+  head(layer: number, kvHead: number): HeadCodes {
+    return this.#heads[layer * this.shape.numKvHeads + kvHead]!
   }
 
   read(layer: number, kvHead: number): SegmentIndexContents {
-    const segments = this.segments(layer, kvHead)
-    const { codeBits } = this.shape
-    return {
-      means: Float32Array.from(segments.flatMap(({ mean }) => [...mean])),
-      deviations: Float32Array.from(
-        segments.flatMap(({ deviationSteps, step }) => Array.from(deviationSteps, (steps) => steps * step)),
-      ),
-      levels: Float32Array.from(
-        segments.flatMap(({ codes }) => codes.flatMap((row) => Array.from(row, (code) => levelOf(code, codeBits)))),
-      ),
-      radii: Float32Array.from(segments, ({ radius }) => radius),
-    }
+    return this.head(layer, kvHead).read()
   }
 }

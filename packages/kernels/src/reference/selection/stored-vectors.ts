@@ -1,10 +1,8 @@
 import type { VectorBits } from '../../selection.ts'
 import { roundToHalf } from '../float16.ts'
 
-/** Mean and deviation of a segment as they are stored. */
-export interface StoredVectors {
-  /** [headDim] */
-  readonly mean: Float32Array
+/** Deviations of a segment's channels as they are stored. */
+export interface StoredDeviations {
   /** [headDim] deviation of each channel in steps, 0 to 255 */
   readonly deviationSteps: Uint8Array
   /** A channel's deviation is deviationSteps * step; float16. */
@@ -17,23 +15,36 @@ const coarseEdges = [214.2, 151.8, 107.3, 75.9, 53.7, 38, 27.1, 19.2, 13.3, 9.38
   Math.fround,
 )
 
-/**
- * Stores mean and deviation [headDim]. 16 bits: mean as float16, deviation as a byte; 8 bits: mean as an int8 with one
- * float16 step a vector, deviation as four bits.
- */
-export function storeVectors(mean: Float32Array, deviation: Float32Array, bits: VectorBits): StoredVectors {
+/** [headDim] mean of rows [tokens][headDim]: float32 sums in the order of the tokens. */
+export function meanOfRows(rows: readonly Float32Array[]): Float32Array {
+  const mean = new Float32Array(rows[0]!.length)
+  for (const row of rows) for (let i = 0; i < mean.length; i++) mean[i]! += row[i]!
+  return mean.map((sum) => sum / rows.length)
+}
+
+/** What a mean [headDim] is stored as: 16 bits: float16; 8 bits: int8 with one float16 step a vector. */
+export function storeMean(mean: Float32Array, bits: VectorBits): Float32Array {
+  if (bits === 16) return mean.map(roundToHalf)
+  const step = halfAbove(Math.fround(largest(mean) / 127))
+  // An int8 has one zero.
+  return mean.map((x) => (step > 0 ? roundHalfEven(Math.fround(x / step)) * step + 0 : 0))
+}
+
+/** Stores deviations [headDim]: 16 bits: as a byte each; 8 bits: as four bits. */
+export function storeDeviations(deviation: Float32Array, bits: VectorBits): StoredDeviations {
   const { fround } = Math
-  const most = (values: Float32Array) => values.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0)
-  const step = roundToHalf(fround(most(deviation) / 255))
+  const step = roundToHalf(fround(largest(deviation) / 255))
   const levels = Array.from(deviation, (x) => (step > 0 ? fround(x / step) : 0))
-  if (bits === 16) {
-    const deviationSteps = Uint8Array.from(levels, (level) => (level > 255 ? 255 : roundHalfEven(level)))
-    return { mean: mean.map(roundToHalf), deviationSteps, step }
+  const stored = (level: number) => {
+    if (bits === 8) return coarseSteps[coarseEdges.filter((x) => level < x).length]!
+    return level > 255 ? 255 : roundHalfEven(level)
   }
-  const meanStep = halfAbove(fround(most(mean) / 127))
-  const deviationSteps = Uint8Array.from(levels, (level) => coarseSteps[coarseEdges.filter((x) => level < x).length]!)
-  const whole = (x: number) => (meanStep > 0 ? roundHalfEven(fround(x / meanStep)) : 0)
-  return { mean: mean.map((x) => whole(x) * meanStep), deviationSteps, step }
+  return { deviationSteps: Uint8Array.from(levels, stored), step }
+}
+
+/** Largest absolute value, 0 of none. */
+export function largest(values: Float32Array): number {
+  return values.reduce((most, x) => Math.max(most, Math.abs(x)), 0)
 }
 
 /** The smallest float16 at or above x >= 0; infinity beyond the largest. */

@@ -13,3 +13,12 @@ export function normals(count: number, seed: number): Float32Array {
     () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()),
   )
 }
+
+/** Reproducible keys [tokens][dim] that vary along few directions, as those of attention do. */
+export function mixedNormals(tokens: number, dim: number, seed: number): Float32Array[] {
+  const mixing = Array.from({ length: dim }, (_, i) => normals(dim, 77 * dim + i).map((x) => x / (1 + i)))
+  return Array.from({ length: tokens }, (_, t) => {
+    const sources = normals(dim, 10_000 * seed + t)
+    return Float32Array.from({ length: dim }, (_, i) => mixing.reduce((sum, row, s) => sum + row[i]! * sources[s]!, 1))
+  })
+}
