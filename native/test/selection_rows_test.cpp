@@ -105,7 +105,8 @@ struct DrawnKept {
 
 SegmentRule drawnRule(Case& one) {
   SegmentRule rule = one.segmentRule();
-  rule.prefilterFactor = one.random.pick({0.0, 0.0, 1.0, 3.0});
+  const double prefilterFactor = one.random.pick({0.0, 0.0, 1.0, 3.0});
+  if (one.basis == CodeBasis::channels) rule.prefilterFactor = prefilterFactor;
   if (rule.prefilterFactor > 0) rule.poolFactor = std::min(rule.poolFactor, rule.prefilterFactor);
   else if (rule.poolFactor > 0) rule.certify = one.random.pick({Certify::off, Certify::report, Certify::extend});
   return rule;
