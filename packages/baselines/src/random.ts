@@ -56,6 +56,8 @@ class RandomSession implements PolicySession {
   readonly #options: Resolved
   readonly #layers: readonly LayerShape[]
   readonly #sentences: SentenceList
+  /** The last draw of each KV head: layers that dropped the same rows share it. */
+  #drawn: { numTokens: number; dropped: readonly Span[]; rows: number[] }[] = []
 
   constructor(options: Resolved, layers: readonly LayerShape[], sentences: SentenceList) {
     this.#options = options
@@ -74,9 +76,14 @@ class RandomSession implements PolicySession {
 
   select({ layer, numTokens, kv }: StepView): Selection {
     const { numKvHeads } = this.#layers[layer as number]
-    const rows = Array.from({ length: numKvHeads }, (_, kvHead) =>
-      this.#draw(numTokens, kvHead, droppedSpans(kv, layer as number, kvHead)),
-    )
+    const rows = Array.from({ length: numKvHeads }, (_, kvHead) => {
+      const dropped = droppedSpans(kv, layer as number, kvHead)
+      const last = this.#drawn[kvHead]
+      if (last?.numTokens === numTokens && last.dropped === dropped) return last.rows
+      const drawn = { numTokens, dropped, rows: this.#draw(numTokens, kvHead, dropped) }
+      this.#drawn[kvHead] = drawn
+      return drawn.rows
+    })
     return { kind: 'runs', runs: runsOfIndices(rows) }
   }
 
@@ -86,6 +93,7 @@ class RandomSession implements PolicySession {
 
   rewind(numTokens: number): void {
     this.#sentences.truncate(numTokens)
+    this.#drawn = []
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
