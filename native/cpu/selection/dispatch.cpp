@@ -31,7 +31,7 @@ std::size_t principalScanBytes(int headDim, int codeBits, int numSegments) {
   // Groups at both ends are whole, and a spread reads one more.
   const int bases = (numSegments + kMeanLanes - 1) / kMeanLanes * kMeanLanes + 3 * kMeanLanes;
   const std::size_t floats = static_cast<std::size_t>(layout.paddedChannels() + bases);
-  return kMaxHeadsAtOnce * (floats * sizeof(float) + static_cast<std::size_t>(layout.slots()));
+  return kMaxHeadsAtOnce * (floats * sizeof(float) + static_cast<std::size_t>(layout.weightStride()));
 }
 
 }  // namespace kvasir::selection

@@ -67,7 +67,8 @@ struct PrincipalView {
   const std::uint8_t* means;       // of group 0
   const std::uint16_t* meanSteps;  // [segments] float16, for means of 8 bits
   const std::uint16_t* basis;      // [headDim][paddedChannels] float16
-  const float* steps;              // [paddedChannels], 0 beyond the channels
+  const float* steps;              // [paddedChannels], 0 beyond the channels, as
+  const float* zeros;              // [paddedChannels] what is taken off a code
 };
 
 struct PrincipalEncodeTask {
@@ -81,6 +82,7 @@ struct PrincipalEncodeTask {
   std::uint16_t* meanSteps;
   std::uint16_t* basis;
   float* steps;
+  float* zeros;
   std::byte* work;  // [principalEncodeBytes], 64-byte aligned
 };
 std::size_t principalEncodeBytes(int headDim);

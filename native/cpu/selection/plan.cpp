@@ -136,7 +136,8 @@ std::vector<float> segmentValues(Context& context, const SelectInput& input, con
 void planScans(Context& context, const SelectInput& input, const float* q, const SegmentIndex& index,
                const SegmentRule& rule, std::vector<HeadPlan>& plans) {
   const double most = rule.prefilterFactor * rule.budget.budgetTokens;
-  context.forEach(rule.prefilterFactor > 0 ? input.kv.numKvHeads : 0, [&](int kvHead, int) {
+  const bool prefilters = rule.prefilterFactor > 0 && index.shape().basis == CodeBasis::channels;
+  context.forEach(prefilters ? input.kv.numKvHeads : 0, [&](int kvHead, int) {
     HeadPlan& plan = plans[static_cast<std::size_t>(kvHead)];
     if (static_cast<double>(plan.candidates) <= most) return;
     const std::vector<float> values = segmentValues(context, input, q, index, kvHead);

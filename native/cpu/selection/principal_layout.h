@@ -44,6 +44,11 @@ struct PrincipalLayout {
   int bitsOf(int channel) const { return channel < 8 * words4 ? 4 : channel < 8 * words4 + 16 * words2 ? 2 : 1; }
   // Channels of a basis row in memory.
   int paddedChannels() const { return (channels() + 15) / 16 * 16; }
+  // Bytes of a query head's weights, which are written 16 at a time.
+  int weightStride() const {
+    const int most = slots() > paddedChannels() ? slots() : paddedChannels();
+    return (most + 15) / 16 * 16;
+  }
   std::size_t blockBytes() const { return static_cast<std::size_t>(words()) * kBlockTokens * kWordBytes; }
   // A byte of a token's code and the shift of the channel in it.
   struct Place {

@@ -12,108 +12,174 @@ struct PrincipalQuery {
   float zero;   // score of all codes 0, without the mean
 };
 
-// (V q) in steps, rounded to 8 bits a head, in the order of the channels.
+constexpr int kVectorsAtOnce = 4;
+
+// out[h][k] = sum over i of q[h][i] * load(i, k), for kVectors vectors of lanes k: so many chains of sums that none waits
+// for the one before.
+template <int kHeads, int kVectors, class Load>
+[[gnu::always_inline]] inline void dotColumns(const float* q, int qStride, int dim, Load load, Vec::F (*sums)[kHeads]) {
+  for (int v = 0; v < kVectors; ++v) {
+    for (int h = 0; h < kHeads; ++h) sums[v][h] = Vec::zero();
+  }
+  for (int i = 0; i < dim; ++i) {
+    Vec::F x[kVectors];
+    for (int v = 0; v < kVectors; ++v) x[v] = load(i, v);
+    for (int h = 0; h < kHeads; ++h) {
+      const Vec::F by = Vec::set(q[h * qStride + i]);
+      for (int v = 0; v < kVectors; ++v) sums[v][h] = Vec::fma(by, x[v], sums[v][h]);
+    }
+  }
+}
+
+// (V q) in steps, channels from `at` on.
+template <int kHeads, int kVectors>
+void stepsAlong(const PrincipalScanTask& task, int row, int at, const float* q, int qStride, float* along) {
+  Vec::F sums[kVectors][kHeads];
+  const std::uint16_t* basis = task.index.basis + at;
+  dotColumns<kHeads, kVectors>(q, qStride, task.headDim, [&](int i, int v) { return Vec::load(basis + i * row + v * kLanes); },
+                               sums);
+  for (int v = 0; v < kVectors; ++v) {
+    const Vec::F step = Vec::load(task.index.steps + at + v * kLanes);
+    for (int h = 0; h < kHeads; ++h) Vec::store(along + h * row + at + v * kLanes, Vec::mul(sums[v][h], step));
+  }
+}
+
+// The same rounded to 8 bits a head, in the order of the channels.
 template <int kHeads>
 void principalWeights(const PrincipalScanTask& task, const PrincipalLayout& layout, const float* q, int qStride,
                       float* along, std::int8_t* weights, PrincipalQuery* folded) {
-  const int row = layout.paddedChannels();
-  for (int at = 0; at < row; at += kLanes) {
-    Vec::F sums[kHeads];
-    for (int h = 0; h < kHeads; ++h) sums[h] = Vec::zero();
-    for (int i = 0; i < layout.headDim; ++i) {
-      const Vec::F direction = Vec::load(task.index.basis + i * row + at);
-      for (int h = 0; h < kHeads; ++h) sums[h] = Vec::fma(Vec::set(q[h * qStride + i]), direction, sums[h]);
-    }
-    const Vec::F step = Vec::load(task.index.steps + at);
-    for (int h = 0; h < kHeads; ++h) Vec::store(along + h * row + at, Vec::mul(sums[h], step));
+  const int row = layout.paddedChannels(), stride = layout.weightStride();
+  int at = 0;
+  for (; at + kVectorsAtOnce * kLanes <= row; at += kVectorsAtOnce * kLanes) {
+    stepsAlong<kHeads, kVectorsAtOnce>(task, row, at, q, qStride, along);
   }
-  const int slots = layout.slots();
+  for (; at < row; at += kLanes) stepsAlong<kHeads, 1>(task, row, at, q, qStride, along);
   for (int h = 0; h < kHeads; ++h) {
-    Vec::F largest = Vec::zero();
-    for (int at = 0; at < row; at += kLanes) largest = Vec::max(largest, Vec::abs(Vec::load(along + h * row + at)));
-    const float most = Vec::maxLane(largest), inverse = most > 1e-30f ? 127.0f / most : 0.0f;
-    std::int8_t* w = weights + h * slots;
-    std::memset(w, 0, static_cast<std::size_t>(slots));
-    float zero = 0.0f;
-    for (int n = 0; n < layout.channels(); ++n) {
-      const float rounded = nearest(along[h * row + n] * inverse);
-      w[n] = static_cast<std::int8_t>(rounded);
-      zero += rounded * principalZero(layout.bitsOf(n));
+    Vec::F largest = Vec::zero(), zeros = Vec::zero();
+    for (int n = 0; n < row; n += kLanes) largest = Vec::max(largest, Vec::abs(Vec::load(along + h * row + n)));
+    const float most = Vec::maxLane(largest);
+    const Vec::F inverse = Vec::set(most > 1e-30f ? 127.0f / most : 0.0f);
+    std::int8_t* w = weights + h * stride;
+    std::memset(w, 0, static_cast<std::size_t>(stride));
+    for (int n = 0; n < row; n += kLanes) {
+      const Vec::F rounded = Vec::round(Vec::mul(Vec::load(along + h * row + n), inverse));
+      Codes::storeRounded(w + n, rounded);
+      zeros = Vec::fma(rounded, Vec::load(task.index.zeros + n), zeros);
     }
     folded[h].slope = task.queries.scale * (most / 127.0f);
-    folded[h].zero = -folded[h].slope * zero;
+    folded[h].zero = -folded[h].slope * Vec::sum(zeros);
   }
 }
 
-// Scores of segments [first, first + count) without residuals, first a multiple of 16.
+// Scores of kGroups groups of segments without residuals.
+template <int kVectorBits, int kHeads, int kGroups>
+void groupBases(const PrincipalScanTask& task, int first, const float* q, int qStride, const PrincipalQuery* folded,
+                float* out, int outStride) {
+  const std::size_t groupBytes = meanGroupBytes(task.headDim, kVectorBits);
+  const std::uint8_t* means = task.index.means + static_cast<std::size_t>(first / kMeanLanes) * groupBytes;
+  prefetch(means + kGroups * groupBytes, static_cast<int>(kGroups * groupBytes));
+  for (int lane = 0; lane < kMeanLanes; lane += kLanes) {
+    Vec::F sums[kGroups][kHeads];
+    dotColumns<kHeads, kGroups>(
+        q, qStride, task.headDim,
+        [&](int i, int v) { return loadMean<kVectorBits>(means + static_cast<std::size_t>(v) * groupBytes, i * kMeanLanes + lane); },
+        sums);
+    const Vec::F scale = Vec::set(task.queries.scale);
+    for (int v = 0; v < kGroups; ++v) {
+      const int at = v * kMeanLanes + lane;
+      const Vec::F step = kVectorBits == 16 ? scale : Vec::mul(scale, Vec::load(task.index.meanSteps + first + at));
+      for (int h = 0; h < kHeads; ++h) {
+        Vec::store(out + h * outStride + at, Vec::fma(sums[v][h], step, Vec::set(folded[h].zero)));
+      }
+    }
+  }
+}
+
+// Those of segments [first, first + count), both multiples of 16.
 template <int kVectorBits, int kHeads>
 void principalBases(const PrincipalScanTask& task, int first, int count, const float* q, int qStride,
                     const PrincipalQuery* folded, float* out, int outStride) {
-  const int dim = task.headDim;
-  for (int at = 0; at < count; at += kMeanLanes) {
-    const std::uint8_t* group =
-        task.index.means + static_cast<std::size_t>((first + at) / kMeanLanes) * meanGroupBytes(dim, kVectorBits);
-    for (int lane = 0; lane < kMeanLanes; lane += kLanes) {
-      Vec::F sums[kHeads];
-      for (int h = 0; h < kHeads; ++h) sums[h] = Vec::zero();
-      for (int i = 0; i < dim; ++i) {
-        const Vec::F mean = loadMean<kVectorBits>(group, i * kMeanLanes + lane);
-        for (int h = 0; h < kHeads; ++h) sums[h] = Vec::fma(Vec::set(q[h * qStride + i]), mean, sums[h]);
-      }
-      const Vec::F scale = Vec::set(task.queries.scale);
-      const Vec::F step = kVectorBits == 16 ? scale : Vec::mul(scale, Vec::load(task.index.meanSteps + first + at + lane));
-      for (int h = 0; h < kHeads; ++h) {
-        Vec::store(out + h * outStride + at + lane, Vec::fma(sums[h], step, Vec::set(folded[h].zero)));
-      }
-    }
+  int at = 0;
+  for (; at + kVectorsAtOnce * kMeanLanes <= count; at += kVectorsAtOnce * kMeanLanes) {
+    groupBases<kVectorBits, kHeads, kVectorsAtOnce>(task, first + at, q, qStride, folded, out + at, outStride);
+  }
+  for (; at < count; at += kMeanLanes) {
+    groupBases<kVectorBits, kHeads, 1>(task, first + at, q, qStride, folded, out + at, outStride);
   }
 }
 
-template <int kBits, int kHeads>
-[[gnu::always_inline]] inline void addWord(const std::uint8_t* codes, const std::int8_t* weights, int stride,
-                                           typename TokenLanes::I* sums) {
+// A word of kBlocks blocks, which share the weights that they load.
+template <int kBits, int kHeads, int kBlocks>
+[[gnu::always_inline]] inline void addWord(const std::uint8_t* codes, std::size_t blockBytes, const std::int8_t* weights,
+                                           int stride, typename TokenLanes::I (*sums)[kHeads]) {
   constexpr int kQuads = 8 / kBits;
-  typename TokenLanes::I x[kQuads];
-  TokenLanes::template expand<kBits>(TokenLanes::load(codes), x);
+  typename TokenLanes::I x[kBlocks][kQuads];
+  for (int b = 0; b < kBlocks; ++b) {
+    TokenLanes::template expand<kBits>(TokenLanes::load(codes + static_cast<std::size_t>(b) * blockBytes), x[b]);
+  }
   for (int h = 0; h < kHeads; ++h) {
-    sums[h] = TokenLanes::template addDots<kQuads>(sums[h], x, weights + h * stride);
+    typename TokenLanes::I w[kQuads];
+    for (int n = 0; n < kQuads; ++n) w[n] = TokenLanes::broadcast(weights + h * stride + kQuadChannels * n);
+    for (int b = 0; b < kBlocks; ++b) sums[b][h] = TokenLanes::template addDots<kQuads>(sums[b][h], x[b], w);
   }
 }
 
-// Words known at compile time unroll; 0: those of the layout.
-template <int kHeads, int kWords4, int kWords2, int kWords1>
-void principalBlocks(const PrincipalScanTask& task, const PrincipalLayout& layout, const std::int8_t* weights,
-                     const PrincipalQuery* folded, const float* bases, int firstSegment, int baseStride, float* out) {
-  constexpr bool kKnown = kWords4 + kWords2 + kWords1 > 0;
-  const int words4 = kKnown ? kWords4 : layout.words4, words2 = kKnown ? kWords2 : layout.words2;
-  const int words1 = kKnown ? kWords1 : layout.words1;
-  const std::size_t blockBytes = layout.blockBytes();
-  constexpr std::size_t kVectorBytes = static_cast<std::size_t>(kBlockTokens) * kWordBytes;
-  const int stride = layout.slots();
-  const std::uint8_t* codes =
-      task.index.codes + static_cast<std::size_t>(task.blocks[0].token / kBlockTokens) * blockBytes;
-  constexpr int kAhead = 6;
-  for (int n = 0; n < task.numBlocks; ++n, codes += blockBytes) {
-    const SegmentBlock& block = task.blocks[n];
-    prefetch(codes + kAhead * blockBytes, static_cast<int>(blockBytes));
-    const float* base = bases + block.segment - firstSegment;
+// What the blocks of a task share.
+template <int kHeads>
+struct PrincipalScan {
+  const PrincipalScanTask& task;
+  const PrincipalLayout& layout;
+  const std::int8_t* weights;
+  const PrincipalQuery* folded;
+  const float* bases;
+  int firstSegment, baseStride;
+  float* out;
+
+  // kBlocks blocks from n on. Words known at compile time unroll; kWords4 = -1: those of the layout.
+  template <int kBlocks, int kWords4, int kWords2, int kWords1>
+  [[gnu::always_inline]] inline void blocksAt(int n, const std::uint8_t* codes) const {
+    const int words4 = kWords4 < 0 ? layout.words4 : kWords4, words2 = kWords4 < 0 ? layout.words2 : kWords2;
+    const int words1 = kWords4 < 0 ? layout.words1 : kWords1;
+    constexpr std::size_t kVectorBytes = static_cast<std::size_t>(kBlockTokens) * kWordBytes;
+    const std::size_t blockBytes = layout.blockBytes();
+    const int stride = layout.weightStride();
     for (int lane = 0; lane < kBlockTokens; lane += kLanes) {
-      typename TokenLanes::I sums[kHeads];
-      for (int h = 0; h < kHeads; ++h) sums[h] = TokenLanes::zero();
+      typename TokenLanes::I sums[kBlocks][kHeads];
+      for (int b = 0; b < kBlocks; ++b) {
+        for (int h = 0; h < kHeads; ++h) sums[b][h] = TokenLanes::zero();
+      }
       const std::uint8_t* at = codes + lane * kWordBytes;
       const std::int8_t* w = weights;
-      for (int word = 0; word < words4; ++word, at += kVectorBytes, w += 8) addWord<4, kHeads>(at, w, stride, sums);
-      for (int word = 0; word < words2; ++word, at += kVectorBytes, w += 16) addWord<2, kHeads>(at, w, stride, sums);
-      for (int word = 0; word < words1; ++word, at += kVectorBytes, w += 32) addWord<1, kHeads>(at, w, stride, sums);
-      const std::uint8_t* places = task.places + n * kBlockTokens + lane;
-      for (int h = 0; h < kHeads; ++h) {
-        const Vec::F score = Vec::fma(TokenLanes::toFloats(sums[h]), Vec::set(folded[h].slope),
-                                      TokenLanes::spread(base + h * baseStride, places));
-        Vec::store(out + static_cast<std::size_t>(h) * task.outStride + block.out + lane, score);
+      for (int i = 0; i < words4; ++i, at += kVectorBytes, w += 8) addWord<4, kHeads, kBlocks>(at, blockBytes, w, stride, sums);
+      for (int i = 0; i < words2; ++i, at += kVectorBytes, w += 16) addWord<2, kHeads, kBlocks>(at, blockBytes, w, stride, sums);
+      for (int i = 0; i < words1; ++i, at += kVectorBytes, w += 32) addWord<1, kHeads, kBlocks>(at, blockBytes, w, stride, sums);
+      for (int b = 0; b < kBlocks; ++b) {
+        const SegmentBlock& block = task.blocks[n + b];
+        const float* base = bases + block.segment - firstSegment;
+        const std::uint8_t* places = task.places + (n + b) * kBlockTokens + lane;
+        for (int h = 0; h < kHeads; ++h) {
+          const Vec::F score = Vec::fma(TokenLanes::toFloats(sums[b][h]), Vec::set(folded[h].slope),
+                                        TokenLanes::spread(base + h * baseStride, places));
+          Vec::store(out + static_cast<std::size_t>(h) * task.outStride + block.out + lane, score);
+        }
       }
     }
   }
-}
+
+  template <int kWords4, int kWords2, int kWords1>
+  void all() const {
+    const std::size_t blockBytes = layout.blockBytes();
+    const std::uint8_t* codes =
+        task.index.codes + static_cast<std::size_t>(task.blocks[0].token / kBlockTokens) * blockBytes;
+    constexpr int kAhead = 8;
+    int n = 0;
+    for (; n + 2 <= task.numBlocks; n += 2, codes += 2 * blockBytes) {
+      prefetch(codes + kAhead * blockBytes, static_cast<int>(2 * blockBytes));
+      blocksAt<2, kWords4, kWords2, kWords1>(n, codes);
+    }
+    if (n < task.numBlocks) blocksAt<1, kWords4, kWords2, kWords1>(n, codes);
+  }
+};
 
 template <int kHeads>
 void principalHeads(const PrincipalScanTask& task, const PrincipalLayout& layout, int firstHead) {
@@ -134,17 +200,15 @@ void principalHeads(const PrincipalScanTask& task, const PrincipalLayout& layout
   if (task.vectorBits == 16) principalBases<16, kHeads>(task, firstSegment, count, q, paddedDim, folded, bases, baseStride);
   else principalBases<8, kHeads>(task, firstSegment, count, q, paddedDim, folded, bases, baseStride);
 
-  float* out = task.out + static_cast<std::size_t>(firstHead) * task.outStride;
-  const auto scanBlocks = [&](auto blocks) {
-    blocks(task, layout, weights, folded, bases, firstSegment, baseStride, out);
-  };
+  const PrincipalScan<kHeads> scan = {task,  layout,       weights,    folded,
+                                      bases, firstSegment, baseStride, task.out + static_cast<std::size_t>(firstHead) * task.outStride};
   const auto is = [&](int words4, int words2, int words1) {
     return layout.words4 == words4 && layout.words2 == words2 && layout.words1 == words1;
   };
   // Two bits a channel at headDim 64 and 128.
-  if (is(2, 1, 1)) scanBlocks(principalBlocks<kHeads, 2, 1, 1>);
-  else if (is(4, 2, 2)) scanBlocks(principalBlocks<kHeads, 4, 2, 2>);
-  else scanBlocks(principalBlocks<kHeads, 0, 0, 0>);
+  if (is(2, 1, 1)) scan.template all<2, 1, 1>();
+  else if (is(4, 2, 2)) scan.template all<4, 2, 2>();
+  else scan.template all<-1, 0, 0>();
 }
 
 void principalScan(const PrincipalScanTask& task) {

@@ -18,9 +18,12 @@ std::uint16_t* halves(const Bytes& bytes) { return reinterpret_cast<std::uint16_
 PrincipalStorage::PrincipalStorage(const SegmentIndexShape& shape)
     : IndexStorage(shape), layout_(shape.headDim, shape.codeBits), heads_(numHeads()) {}
 
+std::size_t PrincipalStorage::directionBytes() const {
+  return static_cast<std::size_t>(shape_.headDim) * static_cast<std::size_t>(layout_.paddedChannels()) * 2;
+}
+
 std::size_t PrincipalStorage::basisBytes() const {
-  const std::size_t row = static_cast<std::size_t>(layout_.paddedChannels());
-  return static_cast<std::size_t>(shape_.headDim) * row * 2 + row * sizeof(float);
+  return directionBytes() + 2 * static_cast<std::size_t>(layout_.paddedChannels()) * sizeof(float);
 }
 
 std::size_t PrincipalStorage::bytes() const {
@@ -73,12 +76,9 @@ void PrincipalStorage::copyFrom(const IndexStorage& other, int segments, int tok
 
 PrincipalView PrincipalStorage::head(int layer, int kvHead) const {
   const Head& head = heads_[headAt(layer, kvHead)];
-  const std::size_t row = static_cast<std::size_t>(layout_.paddedChannels());
-  return {head.codes.get(),
-          head.means.get(),
-          halves(head.tails) + segmentCapacity_,
-          halves(head.basis),
-          reinterpret_cast<const float*>(head.basis.get() + static_cast<std::size_t>(shape_.headDim) * row * 2)};
+  const float* steps = reinterpret_cast<const float*>(head.basis.get() + directionBytes());
+  return {head.codes.get(),   head.means.get(), halves(head.tails) + segmentCapacity_,
+          halves(head.basis), steps,            steps + layout_.paddedChannels()};
 }
 
 float PrincipalStorage::radius(int layer, int kvHead, int segment) const {
@@ -89,7 +89,7 @@ void PrincipalStorage::encode(Context& context, int worker, int layer, int kvHea
                               const std::vector<std::int32_t>& ends, std::size_t first) {
   const Kernels& kernels = kernelsFor(context.isa());
   const Head& head = heads_[headAt(layer, kvHead)];
-  const std::size_t row = static_cast<std::size_t>(layout_.paddedChannels());
+  float* steps = reinterpret_cast<float*>(head.basis.get() + directionBytes());
   PrincipalEncodeTask task = {keys,
                               shape_.codeBits,
                               shape_.vectorBits,
@@ -101,7 +101,8 @@ void PrincipalStorage::encode(Context& context, int worker, int layer, int kvHea
                               halves(head.tails),
                               halves(head.tails) + segmentCapacity_,
                               halves(head.basis),
-                              reinterpret_cast<float*>(head.basis.get() + static_cast<std::size_t>(shape_.headDim) * row * 2),
+                              steps,
+                              steps + layout_.paddedChannels(),
                               context.scratch(worker, principalEncodeBytes(shape_.headDim))};
   if (first == 0) kernels.principalBasis(task);
   // A few segments at a time, so that an abort is seen.

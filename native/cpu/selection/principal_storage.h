@@ -28,8 +28,9 @@ class PrincipalStorage final : public IndexStorage {
     Bytes codes;  // [blocks][words][16 tokens] words
     Bytes means;  // [groups] of meanGroupBytes
     Bytes tails;  // [segments] radius float16, then [segments] step of the mean float16
-    Bytes basis;  // [headDim][paddedChannels] float16, then [paddedChannels] step float32
+    Bytes basis;  // [headDim][paddedChannels] float16, then [2][paddedChannels] steps and zeros float32
   };
+  std::size_t directionBytes() const;
   std::size_t basisBytes() const;
   void copyHead(const Head& to, int toSegments, const Head& from, int fromSegments, int segments, int tokens) const;
 

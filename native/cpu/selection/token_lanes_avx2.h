@@ -19,15 +19,16 @@ struct TokenLanes256 {
     x[0] = _mm256_and_si256(codes, mask);
     for (int n = 1; n < 8 / kBits; ++n) x[n] = _mm256_and_si256(_mm256_srli_epi16(codes, n * kBits), mask);
   }
+  static I broadcast(const std::int8_t* weights) {
+    std::int32_t four;
+    std::memcpy(&four, weights, 4);
+    return _mm256_set1_epi32(four);
+  }
   template <int kQuads>
-  static I addDots(I sum, const I* x, const std::int8_t* weights) {
+  static I addDots(I sum, const I* x, const I* weights) {
     // At most 2 * 15 * 127 twice, 2 * 3 * 127 four times or 2 * 127 eight times: no 16-bit sum overflows.
     I pairs = _mm256_setzero_si256();
-    for (int n = 0; n < kQuads; ++n) {
-      std::int32_t four;
-      std::memcpy(&four, weights + 4 * n, 4);
-      pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(x[n], _mm256_set1_epi32(four)));
-    }
+    for (int n = 0; n < kQuads; ++n) pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(x[n], weights[n]));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
   static __m256 toFloats(I sums) { return _mm256_cvtepi32_ps(sums); }

@@ -21,16 +21,16 @@ struct TokenLanes512 {
     x[0] = _mm512_and_si512(codes, mask);
     for (int n = 1; n < 8 / kBits; ++n) x[n] = _mm512_and_si512(_mm512_srli_epi16(codes, static_cast<unsigned>(n * kBits)), mask);
   }
-  // sum + the products of each lane's codes with the same weights [kQuads][4].
+  // Four weights in every lane.
+  static I broadcast(const std::int8_t* weights) {
+    std::int32_t four;
+    std::memcpy(&four, weights, 4);
+    return _mm512_set1_epi32(four);
+  }
+  // sum + the products of each lane's codes with the same weights.
   template <int kQuads>
-  static I addDots(I sum, const I* x, const std::int8_t* weights) {
-    I w[kQuads];
-    for (int n = 0; n < kQuads; ++n) {
-      std::int32_t four;
-      std::memcpy(&four, weights + 4 * n, 4);
-      w[n] = _mm512_set1_epi32(four);
-    }
-    return Dots::template add<kQuads>(sum, x, w);
+  static I addDots(I sum, const I* x, const I* weights) {
+    return Dots::template add<kQuads>(sum, x, weights);
   }
   static __m512 toFloats(I sums) { return _mm512_cvtepi32_ps(sums); }
   // base[places[lane]], places below 16.

@@ -21,12 +21,15 @@ struct TokenLanesNeon {
       x[n] = vreinterpretq_s32_u8(vandq_u8(shifted, mask));
     }
   }
+  static I broadcast(const std::int8_t* weights) {
+    std::int32_t four;
+    std::memcpy(&four, weights, 4);
+    return vdupq_n_s32(four);
+  }
   template <int kQuads>
-  static I addDots(I sum, const I* x, const std::int8_t* weights) {
+  static I addDots(I sum, const I* x, const I* weights) {
     for (int n = 0; n < kQuads; ++n) {
-      std::int32_t four;
-      std::memcpy(&four, weights + 4 * n, 4);
-      const int8x16_t w = vreinterpretq_s8_s32(vdupq_n_s32(four)), codes = vreinterpretq_s8_s32(x[n]);
+      const int8x16_t w = vreinterpretq_s8_s32(weights[n]), codes = vreinterpretq_s8_s32(x[n]);
       const int16x8_t low = vmull_s8(vget_low_s8(codes), vget_low_s8(w));
       const int16x8_t high = vmull_s8(vget_high_s8(codes), vget_high_s8(w));
       sum = vpadalq_s16(sum, vpaddq_s16(low, high));

@@ -120,7 +120,7 @@ struct SegmentRule {
   // Best poolFactor * budgetTokens candidates a head by estimate are scored exactly; 0: the estimates decide alone.
   double poolFactor = 2;
   // Only the segments best by mean and variance, prefilterFactor * budgetTokens tokens a head, are estimated token by
-  // token; 0: all.
+  // token; 0: all. Needs an index with basis channels, whose deviations it reads; else it does nothing.
   double prefilterFactor = 0;
   // What estimates are made for: the query, or its running mean over the steps since a segment closed.
   QueryKind query = QueryKind::current;
