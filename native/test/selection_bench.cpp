@@ -105,7 +105,7 @@ void printSplit(const NamedIsa& isa, Sequence& sequence, const SegmentIndex& ind
       cutRows(kernels, rows, pooled.data(), true, work.data(), cuts.data());
       for (int head = 0; head < kvHeads; ++head)
         poolCounts[static_cast<std::size_t>(head)] =
-            keptTokens(kernels, rows, head, cuts[static_cast<std::size_t>(head)], pool.data() + static_cast<std::size_t>(head) * stride);
+            keptTokens(kernels, rows, head, cuts[static_cast<std::size_t>(head)], work.data(), pool.data() + static_cast<std::size_t>(head) * stride);
       lap(poolChoice);
       for (int head = 0; head < kvHeads; ++head) {
         const std::size_t h = static_cast<std::size_t>(head);
@@ -118,7 +118,7 @@ void printSplit(const NamedIsa& isa, Sequence& sequence, const SegmentIndex& ind
       const ValueRows chosen = {poolValues.data(), stride, poolRows.data(), poolCounts.data(), poolCounts.data(), kvHeads};
       cutRows(kernels, chosen, wanted.data(), true, work.data(), cuts.data());
       for (int head = 0; head < kvHeads; ++head)
-        keptTokens(kernels, chosen, head, cuts[static_cast<std::size_t>(head)], work.data());
+        keptTokens(kernels, chosen, head, cuts[static_cast<std::size_t>(head)], work.data(), work.data());
       lap(finalChoice);
     }
     for (int part = 0; part < parts; ++part) best[part] = std::min(best[part], times[part] / sequence.numLayers);

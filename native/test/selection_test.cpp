@@ -258,6 +258,31 @@ void choosesAsFloat64Does() {
   }
 }
 
+// A selector remembers what its last pool took: that must not show.
+void earlierStepsChangeNothing() {
+  for (int seed = 0; seed < 60; ++seed) {
+    Case one(seed);
+    if (one.tokens < 100) continue;
+    TestContext context(availableIsas().back().isa, 2);
+    SegmentIndex index(one.shape());
+    index.extend(context, one.sequence.kv, one.sequence.pages.data(), one.ends.data(), static_cast<int>(one.ends.size()));
+    SegmentSelector standing(index, one.segmentRule());
+    for (int step = 0; step < 6; ++step) {
+      // Queries of all sizes, so that values of a step may be far from the last one's.
+      const std::vector<float> q = randomQueries(one.random, one.numKvHeads * one.group, one.dim,
+                                                 one.random.pick({0.01f, 0.3f, 3.0f, 30.0f}));
+      SelectInput input = one.input();
+      input.q = q.data();
+      input.numTokens = one.tokens - 5 + step;
+      ChosenRuns after, fresh;
+      standing.select(context, input, after);
+      SegmentSelector anew(index, one.segmentRule());
+      anew.select(context, input, fresh);
+      expect(same(after, fresh), "step %d: the steps before change the choice, seed %d\n", step, seed);
+    }
+  }
+}
+
 void exactSelectorIsTheOracle() {
   for (int seed = 0; seed < 60; ++seed) {
     Case one(seed);
@@ -342,6 +367,7 @@ void extremeScoresStayFinite() {
 int runSelectionTests() {
   threadsChangeNothing();
   choosesAsFloat64Does();
+  earlierStepsChangeNothing();
   exactSelectorIsTheOracle();
   equalScoresTakeTheLowestTokens();
   extremeScoresStayFinite();

@@ -152,14 +152,15 @@ void cutRows(const Kernels& kernels, const ValueRows& rows, const int* wanted, b
   }
 }
 
-int keptTokens(const Kernels& kernels, const ValueRows& rows, int row, const Cut& cut, std::int32_t* out) {
+int keptTokens(const Kernels& kernels, const ValueRows& rows, int row, const Cut& cut, std::int32_t* positions,
+               std::int32_t* out) {
   const float* values = valuesOf(rows, row);
-  const int found = kernels.findKeys(values, rows.counts[row], cut.key, kHighestKey, out);
+  const int found = kernels.findKeys(values, rows.counts[row], cut.key, kHighestKey, positions);
   int kept = 0;
   for (int i = 0; i < found; ++i) {
     std::int32_t key;
-    std::memcpy(&key, values + out[i], 4);
-    const std::int32_t token = tokenAt(rows, row, out[i]);
+    std::memcpy(&key, values + positions[i], 4);
+    const std::int32_t token = tokenAt(rows, row, positions[i]);
     if (keeps(cut, key, token)) out[kept++] = token;
   }
   return kept;

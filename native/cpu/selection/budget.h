@@ -25,7 +25,9 @@ struct ValueRows {
 void cutRows(const Kernels& kernels, const ValueRows& rows, const int* wanted, bool joint, std::int32_t* positions,
              Cut* cuts);
 
-// Tokens that a row keeps, ascending; returns how many. `out` has room for the row.
-int keptTokens(const Kernels& kernels, const ValueRows& rows, int row, const Cut& cut, std::int32_t* out);
+// Tokens that a row keeps, ascending; returns how many. positions and `out` have room for the row; `out` may be either
+// positions or, where the row has them, its tokens.
+int keptTokens(const Kernels& kernels, const ValueRows& rows, int row, const Cut& cut, std::int32_t* positions,
+               std::int32_t* out);
 
 }  // namespace kvasir::selection

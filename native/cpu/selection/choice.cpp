@@ -6,7 +6,7 @@
 namespace kvasir::selection {
 
 bool chooseTokens(Context& context, const SelectInput& given, const float* estimateQuery, const SegmentIndex* index,
-                  const SegmentRule& rule, TokenChoice& out) {
+                  const SegmentRule& rule, PoolHint* hint, TokenChoice& out) {
   const SelectInput input = withCurrentRow(given);
   const int numKvHeads = input.kv.numKvHeads;
   const int indexed = index ? index->numTokens() : input.numTokens;
@@ -43,7 +43,7 @@ bool chooseTokens(Context& context, const SelectInput& given, const float* estim
   if (exact && !input.kept.keepsAll()) {
     for (int kvHead = 0; kvHead < numKvHeads; ++kvHead) listCandidates(input, plans[wide(kvHead)], kvHead);
   }
-  Choice choice(context, input, estimateQuery, exact ? nullptr : index, rule, plans);
+  Choice choice(context, input, estimateQuery, exact ? nullptr : index, rule, plans, hint);
   if (!choice.scoreCandidates()) return false;
   if (!exact && rule.poolFactor > 0 && !choice.poolCandidates(pooled.data())) return false;
   choice.cut(wanted.data());

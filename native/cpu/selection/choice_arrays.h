@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "budget.h"
+#include "choice.h"
 #include "plan.h"
 #include "workspace.h"
 
@@ -35,12 +36,13 @@ inline WorkShape shapeOf(const SelectInput& input, const SegmentRule& rule, cons
 class ChoiceArrays {
  public:
   ChoiceArrays(Context& context, const SelectInput& input, const float* estimateQuery, const SegmentIndex* index,
-         const SegmentRule& rule, const std::vector<HeadPlan>& plans)
+         const SegmentRule& rule, const std::vector<HeadPlan>& plans, PoolHint* hint)
       : context_(context),
         input_(input),
         index_(index),
         rule_(rule),
         plans_(plans),
+        hint_(hint),
         kernels_(kernelsFor(context.isa())),
         numKvHeads_(input.kv.numKvHeads),
         group_(input.numHeads / input.kv.numKvHeads),
@@ -84,7 +86,11 @@ class ChoiceArrays {
             numKvHeads_};
   }
   ValueRows chosenRows() const {
-    if (!pooled_) return candidateRows();
+    return pooled_ ? poolRows() : candidateRows();
+  }
+
+  // The pool, or before it is chosen the candidates that the hint lets through.
+  ValueRows poolRows() const {
     return {work_.poolValues, work_.poolStride(), poolTokens_.data(), work_.counts, work_.counts, numKvHeads_};
   }
 
@@ -100,6 +106,7 @@ class ChoiceArrays {
   const SegmentIndex* index_;
   const SegmentRule& rule_;
   const std::vector<HeadPlan>& plans_;
+  PoolHint* const hint_;
   const Kernels& kernels_;
   const int numKvHeads_, group_, paddedDim_;
   const bool otherQuery_;

@@ -41,10 +41,14 @@ class Choice : private ChoiceArrays {
 
   // Scores the best candidates of each head exactly: wanted[head] of them on average.
   bool poolCandidates(const int* wanted) {
-    cutRows(kernels_, candidateRows(), wanted, rule_.budget.jointHeads, work_.work, work_.poolCuts);
+    const ValueRows rows = hintHolds(wanted) ? poolRows() : candidateRows();
+    cutRows(kernels_, rows, wanted, rule_.budget.jointHeads, work_.work, work_.poolCuts);
     for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
-      work_.counts[kvHead] =
-          keptTokens(kernels_, candidateRows(), kvHead, work_.poolCuts[kvHead], pool(kvHead));
+      work_.counts[kvHead] = keptTokens(kernels_, rows, kvHead, work_.poolCuts[kvHead], work_.work, pool(kvHead));
+    }
+    if (hint_) {
+      hint_->keys.resize(wide(numKvHeads_));
+      for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) hint_->keys[wide(kvHead)] = work_.poolCuts[kvHead].key;
     }
     pooled_ = true;
     return scorePool();
@@ -96,7 +100,7 @@ class Choice : private ChoiceArrays {
     for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
       const std::size_t start = out.tokens.size();
       out.tokens.resize(start + wide(rows.counts[kvHead]));
-      const int count = keptTokens(kernels_, rows, kvHead, work_.cuts[kvHead], out.tokens.data() + start);
+      const int count = keptTokens(kernels_, rows, kvHead, work_.cuts[kvHead], work_.work, out.tokens.data() + start);
       out.tokens.resize(start + wide(count));
       out.starts[wide(kvHead) + 1] = static_cast<std::int32_t>(out.tokens.size());
       if (pooled_ || !index_) out.pooled += rows.candidates[kvHead];
@@ -290,6 +294,37 @@ class Choice : private ChoiceArrays {
                       stretch.count(), out + stretch.begin);
       forEachDroppedPosition(kvHead, stretch, [&](int position) { out[position] = -1.0f; });
     }
+    if (hinted()) gatherHinted(kvHead);
+  }
+
+  bool hinted() const { return hint_ && index_ && rule_.poolFactor > 0 && !hint_->keys.empty(); }
+
+  // Candidates whose value is at least a quarter of what the last pool took, or of the smallest normal number.
+  void gatherHinted(int kvHead) {
+    constexpr std::int32_t kQuarter = 2 << 23, kSmallest = 1 << 23;
+    const std::int32_t low = std::max(hint_->keys[wide(kvHead)] - kQuarter, kSmallest);
+    std::int32_t* tokens = pool(kvHead);
+    const int count = kernels_.findKeys(values(kvHead), plans_[wide(kvHead)].end, low,
+                                        std::numeric_limits<std::int32_t>::max(), tokens);
+    for (int i = 0; i < count; ++i) {
+      poolValues(kvHead)[i] = values(kvHead)[tokens[i]];
+      tokens[i] = plans_[wide(kvHead)].tokenAt(tokens[i]);
+    }
+    work_.counts[kvHead] = count;
+  }
+
+  // Whether what the hint lets through holds everything that a pool of this size takes.
+  bool hintHolds(const int* wanted) const {
+    if (!hinted()) return false;
+    const bool joint = rule_.budget.jointHeads;
+    int sum = 0, all = 0;
+    for (int kvHead = 0; kvHead < numKvHeads_; ++kvHead) {
+      const int share = std::min(joint ? wanted[kvHead] / 4 : wanted[kvHead], plans_[wide(kvHead)].candidates);
+      if (work_.counts[kvHead] < share) return false;
+      sum += wanted[kvHead];
+      all += work_.counts[kvHead];
+    }
+    return !joint || all >= sum;
   }
 
   // Exact scores of the pool, by the address of each row where keys are fetched: all of a KV head together.

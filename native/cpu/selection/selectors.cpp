@@ -10,6 +10,7 @@ using namespace selection;
 struct SegmentSelector::Memory {
   std::vector<RunningQuery> queries;
   std::vector<StandingChoice> choices;
+  std::vector<PoolHint> hints;
 };
 
 SegmentSelector::SegmentSelector(const SegmentIndex& index, const SegmentRule& rule)
@@ -17,6 +18,7 @@ SegmentSelector::SegmentSelector(const SegmentIndex& index, const SegmentRule& r
   const std::size_t numLayers = static_cast<std::size_t>(index.shape().numLayers);
   if (rule.query != QueryKind::current) memory_->queries.resize(numLayers);
   if (rule.rerankSteps > 1) memory_->choices.resize(numLayers);
+  memory_->hints.resize(numLayers);
 }
 
 SegmentSelector::~SegmentSelector() = default;
@@ -44,7 +46,7 @@ void SegmentSelector::select(Context& context, const SelectInput& input, ChosenR
   choice = TokenChoice();
   out.rowStarts.assign(static_cast<std::size_t>(input.kv.numKvHeads) + 1, 0);
   out.runs.clear();
-  if (!chooseTokens(context, input, estimateQuery, &index_, rule_, choice)) {
+  if (!chooseTokens(context, input, estimateQuery, &index_, rule_, &memory_->hints[layer], choice)) {
     if (standing) standing->forget();
     return;
   }
@@ -64,7 +66,7 @@ void ExactSelector::select(Context& context, const SelectInput& input, ChosenRun
   TokenChoice choice;
   out.rowStarts.assign(static_cast<std::size_t>(input.kv.numKvHeads) + 1, 0);
   out.runs.clear();
-  if (!chooseTokens(context, input, input.q, nullptr, rule, choice)) return;
+  if (!chooseTokens(context, input, input.q, nullptr, rule, nullptr, choice)) return;
   writeRuns(input, choice, out, counts);
   counts.pooled += choice.pooled;
   out.likelyStarts.swap(choice.likelyStarts);
