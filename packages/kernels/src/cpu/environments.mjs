@@ -93,7 +93,7 @@ async function runChurn() {
         addon.createWeight(runtime, 'Q8_0', 256, 1024),
         addon.createArena(2, 2, 64, 100_000, 'f16'),
         addon.createRunLists(4, 2, 2),
-        addon.createSegmentIndex(2, 2, 64, 2, 16),
+        addon.createSegmentIndex(2, 2, 64, 2, 16, 1),
       ]
       addon.allocate(1 << 16)
       for (let run = 0; run < 25; run++) {
