@@ -1,4 +1,4 @@
-import { checkInteger, checkKeys, checkNumber, checkOneOf, OptionError, ShapeError } from '@kvasir/core'
+import { checkFlag, checkInteger, checkKeys, checkNumber, checkOneOf, OptionError, ShapeError } from '@kvasir/core'
 import { KernelError } from './errors.ts'
 import type { KernelSegmentIndex } from './kernel-segment-index.ts'
 import type { KvArena } from './kernels.ts'
@@ -64,14 +64,11 @@ export abstract class KernelSelector extends Resource implements CountingSelecto
 /** Budget options, complete. */
 function resolveBudget(options: BudgetOptions): Required<BudgetOptions> {
   const { budgetTokens, sinkTokens = 4, recentTokens = 16, jointHeads = true } = options
-  if (typeof jointHeads !== 'boolean') {
-    throw new OptionError({ parameter: 'jointHeads', expected: 'true or false', got: jointHeads })
-  }
   return {
     budgetTokens: checkInteger('budgetTokens', budgetTokens, 1, 2 ** 30),
     sinkTokens: checkInteger('sinkTokens', sinkTokens, 0, 2 ** 30),
     recentTokens: checkInteger('recentTokens', recentTokens, 0, 2 ** 30),
-    jointHeads,
+    jointHeads: checkFlag('jointHeads', jointHeads),
   }
 }
 

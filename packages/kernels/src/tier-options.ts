@@ -1,4 +1,4 @@
-import { checkInteger, checkKeys, checkNumber, checkOneOf, OptionError } from '@kvasir/core'
+import { checkFlag, checkInteger, checkKeys, checkNumber, checkOneOf, OptionError } from '@kvasir/core'
 
 /** Where a tiered arena keeps every row: in memory, or in a file of its own that is made with it and removed with it. */
 export type LowerTier = HostTier | FileTier
@@ -119,9 +119,4 @@ export function resolveLowerTier(lower: LowerTier): ResolvedTierOptions['lower']
     direct: checkFlag('tier.lower.direct', lower.direct ?? false),
     ioThreads: checkInteger('tier.lower.ioThreads', lower.ioThreads ?? 4, 1, 64),
   }
-}
-
-function checkFlag(parameter: string, value: unknown): boolean {
-  if (typeof value === 'boolean') return value
-  throw new OptionError({ parameter, expected: 'true or false', got: value })
 }

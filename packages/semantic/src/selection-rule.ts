@@ -1,4 +1,4 @@
-import { checkInteger, checkKeys, OptionError } from '@kvasir/core'
+import { checkFlag, checkInteger, checkKeys, OptionError } from '@kvasir/core'
 import { type EstimateOptions, type EstimateRule, estimateNames, resolveEstimates } from '@kvasir/kernels'
 
 /** How tokens are chosen at each layer and step; the numbers are tokens a KV head. */
@@ -30,10 +30,8 @@ export function resolveRule(options: SelectionOptions): SelectionRule {
   checkKeys('SelectionOptions', options, [...budgetNames, ...estimateNames])
   const sinkTokens = checkInteger('sinkTokens', options.sinkTokens ?? 4, 0, 2 ** 28)
   const recentTokens = checkInteger('recentTokens', options.recentTokens ?? 16, 1, 2 ** 28)
-  const { budgetTokens, jointHeads = true } = options
-  if (typeof jointHeads !== 'boolean') {
-    throw new OptionError({ parameter: 'jointHeads', expected: 'true or false', got: jointHeads })
-  }
+  const jointHeads = checkFlag('jointHeads', options.jointHeads ?? true)
+  const { budgetTokens } = options
   const least = 2 * (sinkTokens + recentTokens)
   if (Number.isSafeInteger(budgetTokens) && budgetTokens >= least && budgetTokens <= 2 ** 30) {
     return { budgetTokens, sinkTokens, recentTokens, jointHeads, ...resolveEstimates(options) }
