@@ -28,6 +28,8 @@ const known: Readonly<Record<string, readonly [head: string, format: (value: num
   warmBytes: ['warm', formatBytes],
   movedBytesPerToken: ['moved a token', formatBytes],
   denseSteps: ['dense steps', formatCount],
+  certifiedHeadsShare: ['proven choices, %', share],
+  reusedStepsShare: ['reused choices, %', share],
   n: ['cases', formatCount],
 }
 

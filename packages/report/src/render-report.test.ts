@@ -125,3 +125,12 @@ test('nothing measured is said so', () => {
   expect(markupProblems(page)).toEqual([])
   expect(page).toContain('no results')
 })
+
+test('shares of proven and reused choices have a column where a policy has any', () => {
+  const few = sampleWindows({ policies: ['full', 'window'], budgets: [64], numCases: 1 })
+  const shares = (certified: number) =>
+    render(few.map((row) => ({ ...row, certifiedHeadsShare: certified, reusedStepsShare: 0 })))
+  expect(shares(0)).not.toMatch(/proven|reused/)
+  expect(shares(0.256)).toMatch(/proven choices, %.*25\.6/s)
+  expect(shares(0.256)).not.toContain('reused choices')
+})

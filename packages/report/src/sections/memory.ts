@@ -17,6 +17,8 @@ const memoryFields = [
   'movedBytesPerToken',
   'denseSteps',
 ]
+/** Left out where all are zero: most policies have none. */
+const rareFields = ['certifiedHeadsShare', 'reusedStepsShare']
 
 /** What was read, held and moved by the rows of one length, drawn and as a table. */
 export function memorySection(groups: readonly GroupRow[], styles: readonly PolicyStyle[]): Content {
@@ -25,14 +27,15 @@ export function memorySection(groups: readonly GroupRow[], styles: readonly Poli
     head: 'policy',
     rows: sortArms(groups, styles),
     rowHead: (row) => armCell(styles, row),
-    columns: memoryColumns(),
+    columns: memoryColumns(groups),
   })
   return [memoryFigures(groups, styles), table]
 }
 
 /** What was read, held and moved, as columns: means without intervals, which say nothing about a size. */
-function memoryColumns(): readonly Column<GroupRow>[] {
-  return memoryFields.map(fieldOf).map(({ name, head, format }) => ({
+function memoryColumns(groups: readonly GroupRow[]): readonly Column<GroupRow>[] {
+  const met = rareFields.filter((name) => groups.some(({ estimates }) => (estimates[name]?.mean ?? 0) > 0))
+  return [...memoryFields, ...met].map(fieldOf).map(({ name, head, format }) => ({
     head,
     cell: ({ estimates }) => estimateCell(estimates[name] && { mean: estimates[name].mean, ci95: null }, format),
   }))

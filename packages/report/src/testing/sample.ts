@@ -56,6 +56,8 @@ function memoryOf(length: number, budget: number | null): Row {
     warmBytes: (length - attended) * 23_040,
     movedBytesPerToken: budget === null ? 0 : 900 * budget,
     denseSteps: 0,
+    certifiedHeadsShare: 0,
+    reusedStepsShare: 0,
   }
 }
 
