@@ -1,5 +1,5 @@
 import { pageTokens } from '@kvasir/core'
-import { type Kernels, loadKernels, type Program } from '@kvasir/kernels'
+import { type Kernels, type KvArena, loadKernels, type Program } from '@kvasir/kernels'
 import { readChatTemplate } from './chat.ts'
 import { type LlamaConfig, readConfig } from './config.ts'
 import type { EngineParts, Programs } from './engine-parts.ts'
@@ -14,7 +14,7 @@ import { PagePool } from './page-pool.ts'
 import { PrefixCache } from './prefix-cache.ts'
 import { engineProfile } from './profile.ts'
 import { readTokenizer } from './tokenizer/read-tokenizer.ts'
-import { type LlamaWeights, loadWeights } from './weights.ts'
+import { disposeWeights, type LlamaWeights, loadWeights } from './weights.ts'
 import { createWorkspace } from './workspace.ts'
 
 /** Opens a GGUF model of the Llama family. Throws GgufError or ModelError with the reason why a file cannot be used. */
@@ -27,16 +27,40 @@ export async function loadLlama(options: LlamaOptions): Promise<LlamaModel> {
   const tokenizer = readTokenizer(file)
   const chatTemplate = readChatTemplate(file)
   const kernels = options.kernels ?? (await loadKernels())
-  const weights = await loadWeights(file, config, kernels)
-  const parts = buildParts(config, resolved, kernels, weights)
-  return new LlamaModel({
-    parts,
-    weights,
-    tokenizer,
-    chatTemplate,
-    resolved,
-    ownsKernels: options.kernels === undefined,
+  const ownsKernels = options.kernels === undefined
+  const made: { dispose(): void }[] = []
+  try {
+    const weights = await loadWeights(file, config, kernels)
+    made.push({ dispose: () => disposeWeights(weights) })
+    const arena = createArena(config, resolved, kernels)
+    made.push(arena)
+    const parts = buildParts(config, resolved, kernels, weights, arena)
+    return new LlamaModel({ parts, weights, tokenizer, chatTemplate, resolved, ownsKernels })
+  } catch (error) {
+    for (const one of made.reverse()) one.dispose()
+    if (ownsKernels) await kernels.dispose()
+    throw error
+  }
+}
+
+function createArena(
+  { numLayers, numKvHeads, headDim }: LlamaConfig,
+  { kvCapacityTokens, kvType, kvTier }: ResolvedOptions,
+  kernels: Kernels,
+): KvArena {
+  const capacityPages = pagesOf(kvCapacityTokens)
+  return kernels.createArena({
+    numLayers,
+    numKvHeads,
+    headDim,
+    capacityPages,
+    type: kvType,
+    ...(kvTier && { tier: kvTier }),
   })
+}
+
+function pagesOf(numTokens: number): number {
+  return Math.ceil(numTokens / pageTokens)
 }
 
 function buildParts(
@@ -44,23 +68,14 @@ function buildParts(
   options: ResolvedOptions,
   kernels: Kernels,
   weights: LlamaWeights,
+  arena: KvArena,
 ): EngineParts {
-  const { numLayers, numHeads, numKvHeads, headDim } = config
+  const { numHeads, numKvHeads } = config
   const { contextTokens, maxBatch, chunkTokens, mode } = options
-  const capacityPages = Math.ceil(options.kvCapacityTokens / pageTokens)
-  const arena = kernels.createArena({
-    numLayers,
-    numKvHeads,
-    headDim,
-    capacityPages,
-    type: options.kvType,
-    ...(options.kvTier && { tier: options.kvTier }),
-  })
   const lists = kernels.createRunLists(maxBatch, numKvHeads, numHeads)
-  const maxPages = Math.ceil(contextTokens / pageTokens)
-  const workspace = createWorkspace(kernels, config, Math.max(chunkTokens, maxBatch), maxBatch, maxPages)
+  const workspace = createWorkspace(kernels, config, Math.max(chunkTokens, maxBatch), maxBatch, pagesOf(contextTokens))
   const graph: GraphParts = { config, weights, arena, lists, workspace, mode, contextTokens }
-  const pool = new PagePool(capacityPages)
+  const pool = new PagePool(pagesOf(options.kvCapacityTokens))
   return {
     config,
     profile: engineProfile(config, kernels, contextTokens),
