@@ -67,7 +67,7 @@ const peerSlackTokens = 96
 export interface Bench {
   readonly model: LlamaModel
   readonly peer: { readonly name: PeerName; readonly engine: Peer } | null
-  /** Tokens of the text, at least the longest length and a turn. */
+  /** Tokens of the text, at least the longest length and what all turns decode. */
   readonly tokens: Int32Array
   readonly pairs: number
   /** Policies to decode under. */
@@ -125,7 +125,7 @@ async function benchEngine(
       }
     : null
   try {
-    const tokens = tokensOf(model, options.text, contextTokens)
+    const tokens = tokensOf(model, options.text, longest + (pairs + 1) * turnTokens)
     const tiers = options.tiers ?? []
     const bench: Bench = { model, peer, tokens, pairs, arms, tiers, modelPath: path, kernels, progress }
     progress('roofs')

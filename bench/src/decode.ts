@@ -11,7 +11,7 @@ export const turnTokens = 32
 
 /**
  * Ours with the full cache, with each policy and with its rows in lower tiers, and the peer with its full cache, in turns
- * on the same tokens.
+ * on the same tokens. Each round goes on from the prompt with other tokens of the text: none finds hot what the last one read.
  */
 export async function benchDecode(bench: Bench, length: number): Promise<BenchRow[]> {
   const opened: AsyncDisposable[] = []
@@ -25,7 +25,6 @@ export async function benchDecode(bench: Bench, length: number): Promise<BenchRo
 /** What it opens it adds to `opened`. */
 async function timeSides(bench: Bench, length: number, opened: AsyncDisposable[]): Promise<BenchRow[]> {
   const { model, peer, tokens, pairs, progress } = bench
-  const fed = tokens.subarray(length, length + turnTokens)
   const prompt = tokens.subarray(0, length)
   progress(`decode ${length}, prefill`)
   const full = model.createSequence({ observe: observedBy(bench.arms.map(({ policy }) => policy)) })
@@ -35,9 +34,16 @@ async function timeSides(bench: Bench, length: number, opened: AsyncDisposable[]
   const prefillMs = performance.now() - startMs
   await peer?.engine.prefill(prompt)
   const sides = await openSides(bench, full, length, opened)
-  const contestants: Record<string, Contestant> = { full: () => timeDecode(full, fed) }
-  if (peer) contestants.theirs = () => peer.engine.decode(fed)
-  for (const { key, sequence } of sides) contestants[key] = () => timeDecode(sequence, fed)
+  const contestant = (decode: (fed: Int32Array) => Promise<number>): Contestant => {
+    let start = length
+    return () => {
+      start += turnTokens
+      return decode(tokens.subarray(start - turnTokens, start))
+    }
+  }
+  const contestants: Record<string, Contestant> = { full: contestant((fed) => timeDecode(full, fed)) }
+  if (peer) contestants.theirs = contestant((fed) => peer.engine.decode(fed))
+  for (const { key, sequence } of sides) contestants[key] = contestant((fed) => timeDecode(sequence, fed))
   const times = await takeTurns(contestants, pairs, () => progress(`decode ${length}`))
 
   const row = (name: string, shape: string, ours: string, theirs?: string, against?: string) => {

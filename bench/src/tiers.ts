@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { CachePolicy } from '@kvasir/core'
+import { type CachePolicy, pageTokens } from '@kvasir/core'
 import type { Kernels } from '@kvasir/kernels'
 import { type LlamaConfig, loadLlama, type Sequence } from '@kvasir/llama'
 import { fileTier, hostTier, hotBytesFor } from '@kvasir/tier'
@@ -31,7 +31,7 @@ export interface TieredOptions {
 export async function openTiered(name: TierName, options: TieredOptions): Promise<TieredSequence> {
   const { kernels, config, contextTokens, prompt, policy, budgetTokens } = options
   const folder = mkdtempSync(join(tmpdir(), 'kvasir-bench-'))
-  const hotBytes = hotBytesOf(name, config, budgetTokens)
+  const hotBytes = name === 'host' ? hotBytesOf(name, config, budgetTokens) : hotBytesOfHalf(config, contextTokens)
   const model = await loadLlama({
     model: options.model,
     kernels,
@@ -53,11 +53,19 @@ export async function openTiered(name: TierName, options: TieredOptions): Promis
   }
 }
 
-/** Rows: twice the budget. Blocks of 16: half as many as the budget has tokens, as chosen tokens lie apart. */
+/**
+ * Rows: twice the budget. Blocks of 16: half as many as the budget has tokens, as chosen tokens lie apart; of a long
+ * context that is little, and every step reads many of them anew.
+ */
 export function hotBytesOf(name: TierName, config: LlamaConfig, budgetTokens: number): number {
   const { numLayers, numKvHeads, headDim } = config
   const shape = { numLayers, numKvHeads, headDim }
   return name === 'host'
     ? hotBytesFor({ ...shape, unit: 'row' }, 2 * budgetTokens)
     : hotBytesFor({ ...shape, unit: 'block' }, Math.ceil(budgetTokens / 2))
+}
+
+/** For half of the blocks: so many that few steps wait long for a file. */
+function hotBytesOfHalf({ numLayers, numKvHeads, headDim }: LlamaConfig, contextTokens: number): number {
+  return hotBytesFor({ numLayers, numKvHeads, headDim, unit: 'block' }, Math.ceil(contextTokens / pageTokens / 2))
 }

@@ -24,6 +24,7 @@ tier::TierOptions optionsOf(const Napi::Object& from) {
   if (textOf(lower.Get("kind"), "kind") == "file") {
     options.file = tier::FileOptions{textOf(lower.Get("path"), "path"), lower.Get("direct").ToBoolean()};
     options.ioThreads = integerOf(lower.Get("ioThreads"), "ioThreads");
+    options.ring = lower.Get("ioUring").ToBoolean();
   }
   return options;
 }

@@ -160,15 +160,17 @@ int main(int argc, char** argv) {
   const ArenaShape shape{kLayers, kKvHeads, kHeadDim, kTokens / kPageTokens, KvType::f16};
   const double rowBytes = HotRows::bytesFor(shape, false, kKvHeads * 2 * kBudget) * kLayers;
   const double blockBytes = HotRows::bytesFor(shape, true, kKvHeads * 2 * kPagesRead) * kLayers;
-  compare("host f16, rows", context, shape, {LowerType::f16, false, false, false, rowBytes, {}, 0}, steps);
-  compare("host q8, rows", context, shape, {LowerType::q8, false, false, false, rowBytes, {}, 0}, steps);
+  compare("host f16, rows", context, shape, {LowerType::f16, false, false, false, rowBytes, {}, 0, false}, steps);
+  compare("host q8, rows", context, shape, {LowerType::q8, false, false, false, rowBytes, {}, 0, false}, steps);
   for (const bool direct : {false, true}) {
     for (const LowerType type : {LowerType::f16, LowerType::q8}) {
       const std::string path = folder + "/kvasir-tier-bench-" + std::to_string(::getpid());
-      const std::string name =
-          std::string("file ") + (type == LowerType::f16 ? "f16" : "q8") + (direct ? ", direct" : "");
-      compare(name.c_str(), context, shape, {type, true, false, false, blockBytes, FileOptions{path, direct}, 4},
-              steps);
+      for (const bool ring : {false, true}) {
+        const std::string name = std::string("file ") + (type == LowerType::f16 ? "f16" : "q8") +
+                                 (direct ? ", direct" : "") + (ring ? ", ring" : "");
+        compare(name.c_str(), context, shape, {type, true, false, false, blockBytes, FileOptions{path, direct}, 4, ring},
+                steps);
+      }
     }
   }
 }

@@ -109,13 +109,13 @@ void badPathsAreRefused() {
   const ArenaShape shape{1, 1, 8, 4, KvType::f16};
   const auto open = [&](const std::string& path) {
     return failureOf([&] {
-      TieredArena(shape, {LowerType::f16, true, false, true, 1e6, FileOptions{path, false}, 1});
+      TieredArena(shape, {LowerType::f16, true, false, true, 1e6, FileOptions{path, false}, 1, true});
     });
   };
   check(says(open(folder), "File exists"), "a folder is refused", "path", 0);
   check(says(open(folder + "/none/x"), "No such file"), "a missing folder is refused", "path", 0);
   check(says(failureOf([&] {
-               TieredArena(shape, {LowerType::f16, true, false, true, 100, {}, 0});
+               TieredArena(shape, {LowerType::f16, true, false, true, 100, {}, 0, false});
              }),
              "hotBytes"),
         "too few bytes for a slot are refused", "hotBytes", 0);
@@ -206,6 +206,55 @@ void likelyRowsAreFetchedAhead() {
   }
 }
 
+// The caller gives up while rows that were fetched ahead are on their way: what was asked for is right afterwards, and so
+// is what the reads left behind.
+void abortsWhileFetchingAhead() {
+  Random random(16);
+  const ArenaShape shape{2, 2, 64, kPages, KvType::f16};
+  for (int round = 0; round < 40; ++round) {
+    TestContext context(Isa::scalar, 1);
+    Pair pair(check, context, random, shape, fileOptions(folder, shape, LowerType::f16, round % 4 < 2, 8), 1);
+    pair.name = "aborted";
+    pair.sequences.push_back({});
+    pair.prefill(pair.sequences[0], 200);
+    const std::int32_t* pages = pair.sequences[0].pages.data();
+    ChosenRuns likely;
+    likely.likelyStarts = {0, 3, 6};
+    likely.likely = {1, 20, 40, 2, 22, 44};
+    const std::int32_t read[] = {1, 20, 50};
+    const std::int32_t tokens[] = {200}, pageStarts[] = {0, 13}, starts[] = {0, 2, 4};
+    const KvRun runs[] = {{0, 1, 1}, {4, 0, 3}, {1, 6, 1}, {5, 0, 2}};
+    const Batch batch{1, nullptr, tokens, pageStarts, pages};
+    pair.tiered.prefetch(0, pages, likely);
+    context.abort(true);
+    check(pair.tiered.keyRows(0, pages)->rows(context, 1, read, 3) == nullptr, "an aborted selection gets no rows",
+          "aborted", round);
+    pair.tiered.listedRows(context, 0, batch, {starts, runs}, 2);
+    context.abort(false);
+    for (int step = 0; step < 3; ++step) pair.decode({0}, 0.3);
+    pair.readBack(pair.sequences[0]);
+  }
+}
+
+// Two sequences of one prompt read its blocks from the same slots, each its own rows beyond it.
+void sharedPrefixesShareSlots() {
+  Random random(17);
+  const ArenaShape shape{1, 2, 64, kPages, KvType::f16};
+  for (const bool direct : {false, true}) {
+    TestContext context(Isa::scalar, 1);
+    Pair pair(check, context, random, shape, fileOptions(folder, shape, LowerType::f16, direct, 40), 1);
+    pair.name = "shared";
+    pair.sequences.push_back({});
+    pair.prefill(pair.sequences[0], 10 * kPageTokens);
+    pair.fork(0);
+    for (int step = 0; step < 4; ++step) pair.decode({0, 1}, 1.0);
+    const TierCounts counts = pair.tiered.counts();
+    check(counts.misses == 0 && counts.overflows == 0 && counts.hits > 0, "a shared prompt that fits is found hot",
+          "shared", counts.misses);
+    check(pair.sequences[0].pages[0] == pair.sequences[1].pages[0], "the prefix is shared", "shared", direct);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -217,6 +266,8 @@ int main() {
   arenasGoWithReadsInFlight();
   lateRowsAreLeftOut();
   likelyRowsAreFetchedAhead();
+  abortsWhileFetchingAhead();
+  sharedPrefixesShareSlots();
   check(::rmdir(folder.c_str()) == 0, "every file is gone with its arena", "folder", 0);
   return check.report("tier file");
 }

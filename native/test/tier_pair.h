@@ -17,7 +17,7 @@ using namespace kvasir::tier;
 constexpr int kPages = 24;
 
 inline TierOptions hostOptions(const ArenaShape& shape, LowerType type, bool blocks, int slots) {
-  return {type, blocks, false, false, HotRows::bytesFor(shape, blocks, slots) * shape.numLayers, {}, 0};
+  return {type, blocks, false, false, HotRows::bytesFor(shape, blocks, slots) * shape.numLayers, {}, 0, false};
 }
 
 inline TierOptions fileOptions(const std::string& folder, const ArenaShape& shape, LowerType type, bool direct,
@@ -25,7 +25,7 @@ inline TierOptions fileOptions(const std::string& folder, const ArenaShape& shap
   static int number = 0;
   const std::string path = folder + "/" + std::to_string(number++);
   return {type, true, false, true, HotRows::bytesFor(shape, true, slots) * shape.numLayers, FileOptions{path, direct},
-          3};
+          3, number % 2 == 0};
 }
 
 // One sequence: its pages, and every row that it holds, which both arenas were given.
@@ -131,6 +131,7 @@ class Pair {
     tiered.gatherKeys(layer, head, pages, indices.data(), count, got.data());
     check(got == want, "keys are gathered as they were written", name, layer);
     if (KeyRows* keys = tiered.keyRows(layer, pages)) {
+      if (drawInt(random_, 0, 1) == 0) keys->expect(head, indices.data(), count);
       const std::uint8_t* const* rows = keys->rows(context_, head, indices.data(), count);
       bool same = true;
       for (std::size_t i = 0; i < indices.size(); ++i)

@@ -1,7 +1,9 @@
 #include "file_tier.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "aligned_bytes.h"
 #include "checksum.h"
@@ -33,15 +35,26 @@ class FileTier::Read final : public IoJob {
 
  protected:
   void run() override {
-    const std::uint64_t begin = partOffset(fills_.front(), fills_.front().rows[0] != 0 ? 0 : 1);
-    const std::uint64_t end =
-        partOffset(fills_.back(), fills_.back().rows[1] != 0 ? 1 : 0) + tier_.format_.rows.partBytes();
-    const std::uint64_t unit = tier_.file_.direct() ? TierFile::kAlignment : 1;
-    const std::uint64_t from = begin / unit * unit;
-    const std::size_t bytes = roundUp(static_cast<std::size_t>(end - from), unit);
-    std::uint8_t* data = alignedBytes(bytes);
-    tier_.file_.read(from, data, bytes, {layer_, fills_.front().page, fills_.back().page - fills_.front().page + 1});
-    for (std::size_t i = 0; i < fills_.size(); ++i) take(fills_[i], sums_.data() + 2 * i, data, from);
+    prepare(alignedBytes);
+    readHere();
+    takeAll();
+  }
+
+  Stretch stretch() override {
+    tier_.file_.check(place());
+    prepare([this](std::size_t bytes) {
+      constexpr std::size_t unit = TierFile::kAlignment;
+      own_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(unit, roundUp(bytes, unit))));
+      if (own_ == nullptr) throw std::bad_alloc();
+      return own_.get();
+    });
+    return {tier_.file_.descriptor(), from_, data_, bytes_};
+  }
+
+  void complete(long result) override {
+    // Once more where it went wrong, to go on or to tell why.
+    if (result != static_cast<long>(bytes_)) readHere();
+    takeAll();
   }
 
  private:
@@ -50,6 +63,30 @@ class FileTier::Read final : public IoJob {
   }
   std::uint64_t partOffset(const Fill& fill, int part) const {
     return blockOffset(fill) + static_cast<std::uint64_t>(part) * tier_.format_.rows.partBytes();
+  }
+
+  Place place() const { return {layer_, fills_.front().page, fills_.back().page - fills_.front().page + 1}; }
+
+  // A whole block goes straight to where it is wanted, if it stands there as it is stored.
+  template <class Allocate>
+  void prepare(Allocate&& allocate) {
+    const std::uint64_t begin = partOffset(fills_.front(), fills_.front().rows[0] != 0 ? 0 : 1);
+    const std::uint64_t end =
+        partOffset(fills_.back(), fills_.back().rows[1] != 0 ? 1 : 0) + tier_.format_.rows.partBytes();
+    const std::uint64_t unit = tier_.file_.direct() ? TierFile::kAlignment : 1;
+    from_ = begin / unit * unit;
+    bytes_ = roundUp(static_cast<std::size_t>(end - from_), unit);
+    const Fill& fill = fills_.front();
+    inPlace_ = fills_.size() == 1 && tier_.format_.rows.type() == LowerType::f16 && fill.rows[0] == kAllRows &&
+               fill.rows[1] == kAllRows && from_ == begin && bytes_ == tier_.format_.blockBytes() &&
+               reinterpret_cast<std::uintptr_t>(fill.to) % unit == 0;
+    data_ = inPlace_ ? fill.to : allocate(bytes_);
+  }
+
+  void readHere() { tier_.file_.read(from_, data_, bytes_, place()); }
+
+  void takeAll() const {
+    for (std::size_t i = 0; i < fills_.size(); ++i) take(fills_[i], sums_.data() + 2 * i, data_, from_);
   }
 
   void take(const Fill& fill, const std::uint32_t* sums, const std::uint8_t* data, std::uint64_t from) const {
@@ -62,6 +99,7 @@ class FileTier::Read final : public IoJob {
                         (part == 0 ? ", K" : ", V"),
                     "the bytes that were written", "others: the checksum differs", Failure::Kind::tier};
     }
+    if (inPlace_) return;
     // The V part alone may be what was read: then the block begins before `data`, and its K rows are not touched.
     tier_.format_.decode(data + static_cast<std::ptrdiff_t>(blockOffset(fill)) - static_cast<std::ptrdiff_t>(from),
                          fill, kAllRows);
@@ -71,6 +109,14 @@ class FileTier::Read final : public IoJob {
   int layer_;
   std::vector<Fill> fills_;
   std::vector<std::uint32_t> sums_;
+  struct Free {
+    void operator()(std::uint8_t* data) const { std::free(data); }
+  };
+  std::unique_ptr<std::uint8_t, Free> own_;
+  std::uint64_t from_ = 0;
+  std::uint8_t* data_ = nullptr;
+  std::size_t bytes_ = 0;
+  bool inPlace_ = false;
 };
 
 FileTier::FileTier(const ArenaShape& shape, LowerType type, const FileOptions& options)

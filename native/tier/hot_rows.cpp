@@ -17,12 +17,12 @@ unsigned rowsOf(const Unit& unit, bool blocks) { return blocks ? kAllRows : 1u <
 }  // namespace
 
 HotRows::HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, std::uint8_t* memory,
-                 SlotCache::Place* places, LowerTier& lower, IoThreads* threads)
+                 SlotCache::Place* places, LowerTier& lower, IoQueue* queue)
     : shape_(shape),
       layer_(layer),
       blocks_(blocks),
       lower_(lower),
-      threads_(threads),
+      queue_(queue),
       cache_(slots, places),
       states_(static_cast<std::size_t>(slots)),
       memory_(memory),
@@ -30,7 +30,7 @@ HotRows::HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, std
       rowBytes_(shape.rowBytes()) {}
 
 HotRows::~HotRows() {
-  for (const auto& [slot, job] : coming_) threads_->cancel(*job);
+  for (const auto& [slot, job] : coming_) queue_->cancel(*job);
 }
 
 // Slots of one row stand in groups of 16, K rows before V rows: the same strides as a block.
@@ -98,7 +98,7 @@ void HotRows::bring(int slot, const Unit& unit, unsigned wanted, bool urgent) {
   if (fill.empty()) return;
   std::shared_ptr<IoJob> job = lower_.read(layer_, &fill, 1);
   coming_[slot] = job;
-  threads_->submit(std::move(job), urgent);
+  queue_->submit(std::move(job), urgent);
 }
 
 void HotRows::finish(int slot) { settle(slot, true); }
@@ -135,7 +135,7 @@ void HotRows::stop(int slot) {
   if (coming_.empty()) return;
   const auto at = coming_.find(slot);
   if (at == coming_.end()) return;
-  threads_->cancel(*at->second);
+  queue_->cancel(*at->second);
   coming_.erase(at);
 }
 
@@ -152,7 +152,7 @@ bool HotRows::settle(int slot, bool wait) {
   if (at == coming_.end()) return true;
   const std::shared_ptr<IoJob> job = at->second;
   if (!wait && !job->done()) return false;
-  threads_->finish(*job);
+  queue_->finish(*job);
   coming_.erase(at);
   if (!job->failure()) return true;
   empty(slot);

@@ -20,7 +20,7 @@ class HotRows {
  public:
   // Memory of the caller's: memoryFor(slots) bytes, and unitsOf() zeros for the places.
   HotRows(const ArenaShape& shape, int layer, bool blocks, int slots, std::uint8_t* memory, SlotCache::Place* places,
-          LowerTier& lower, IoThreads* threads);
+          LowerTier& lower, IoQueue* queue);
   ~HotRows();
   HotRows(const HotRows&) = delete;
   HotRows& operator=(const HotRows&) = delete;
@@ -67,7 +67,7 @@ class HotRows {
   void forget(const Unit& unit);
 
   // What is found is there: nothing is ever on its way, and units are rows.
-  bool isSimple() const { return threads_ == nullptr && !blocks_; }
+  bool isSimple() const { return queue_ == nullptr && !blocks_; }
 
   void markAhead(int slot) { states_[static_cast<std::size_t>(slot)].ahead = true; }
   // Whether it was fetched ahead and is used for the first time.
@@ -104,7 +104,7 @@ class HotRows {
   int layer_;
   bool blocks_;
   LowerTier& lower_;
-  IoThreads* threads_;
+  IoQueue* queue_;
   SlotCache cache_;
   std::vector<State> states_;
   std::unordered_map<int, std::shared_ptr<IoJob>> coming_;  // by slot

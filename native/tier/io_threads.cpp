@@ -1,6 +1,5 @@
 #include "io_threads.h"
 
-#include <exception>
 #include <utility>
 
 namespace kvasir::tier {
@@ -8,16 +7,6 @@ namespace kvasir::tier {
 bool IoJob::claim() {
   State waiting = State::waiting;
   return state_.compare_exchange_strong(waiting, State::claimed);
-}
-
-void IoJob::execute() {
-  try {
-    run();
-  } catch (const Failure& failure) {
-    failure_ = failure;
-  } catch (const std::exception& error) {
-    failure_ = Failure{"tier", "a read without faults", error.what(), Failure::Kind::tier};
-  }
 }
 
 IoThreads::IoThreads(int threads) {

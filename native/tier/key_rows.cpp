@@ -8,6 +8,7 @@ KeyRows* TieredArena::keyRows(int layer, const std::int32_t* pages) {
   if (lower_->view() != nullptr) return nullptr;
   std::lock_guard<std::mutex> lock(mutex_);
   hot_[static_cast<std::size_t>(layer)]->beginStep();
+  if (queue_ != nullptr) queue_->poll();
   keyReader_ = std::make_unique<Keys>(*this, layer, pages);
   return keyReader_.get();
 }
@@ -48,64 +49,71 @@ void TieredArena::findKeys(HotRows& hot, int layer, const std::int32_t* pages, i
   }
 }
 
-// Each block into a slot, V rows with it: they come in the same read, and what is nearly chosen is soon chosen. One head may not push out all others: what is beyond its share of the slots is
-// read beside them.
+// Blocks into slots, V rows with K rows: they come in the same read, and what is nearly chosen is soon chosen. One head
+// may not push out all others: what is beyond its share of the slots is read beside them.
+std::vector<TieredArena::KeyBlock> TieredArena::askForKeys(HotRows& hot, const std::int32_t* pages, int kvHead,
+                                                           const std::int32_t* indices, int count) {
+  const int share = hot.numSlots() / shape.numKvHeads;
+  int taken = 0;
+  std::vector<KeyBlock> blocks;
+  for (int i = 0; i < count;) {
+    const int page = indices[i] / kPageTokens;
+    KeyBlock block{{pages[page], kvHead, 0}, i, i, 0, -1};
+    for (; block.end < count && indices[block.end] / kPageTokens == page; ++block.end)
+      block.rows |= 1u << indices[block.end] % kPageTokens;
+    block.slot = hot.find(block.unit);
+    if (block.slot < 0 && taken < share) {
+      block.slot = hot.take(block.unit);
+      ++taken;
+    }
+    if (block.slot >= 0 && !hot.isComing(block.slot) && hot.absent(block.slot, block.rows) != 0)
+      hot.bring(block.slot, block.unit, block.rows, true);
+    i = block.end;
+    blocks.push_back(block);
+  }
+  return blocks;
+}
+
+void TieredArena::expectKeys(int layer, const std::int32_t* pages, int kvHead, const std::int32_t* indices, int count) {
+  if (file_ == nullptr) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  askForKeys(*hot_[static_cast<std::size_t>(layer)], pages, kvHead, indices, count);
+  queue_->flush();
+}
+
 void TieredArena::bringKeys(Context& context, HotRows& hot, int layer, const std::int32_t* pages, int kvHead,
                             const std::int32_t* indices, int count) {
   HeadKeys& keys = headKeys_[static_cast<std::size_t>(kvHead)];
   keys.blocks.clear();
-  const int share = hot.numSlots() / shape.numKvHeads;
-  int taken = 0;
-  struct Block {
-    int first, end;  // of the indices
-    unsigned rows;
-    int slot;
-  };
-  std::vector<Block> blocks;
+  const std::vector<KeyBlock> blocks = askForKeys(hot, pages, kvHead, indices, count);
   std::vector<std::shared_ptr<IoJob>> jobs;
-  for (int i = 0; i < count;) {
-    Block block{i, i, 0, -1};
-    const int page = indices[i] / kPageTokens;
-    for (; block.end < count && indices[block.end] / kPageTokens == page; ++block.end)
-      block.rows |= 1u << indices[block.end] % kPageTokens;
-    const Unit unit{pages[page], kvHead, 0};
-    block.slot = hot.find(unit);
-    if (block.slot < 0 && taken < share) {
-      block.slot = hot.take(unit);
-      ++taken;
+  for (const KeyBlock& block : blocks) {
+    if (block.slot >= 0) continue;
+    keys.blocks.emplace_back(new std::uint8_t[shape.partBytes()]());
+    std::uint8_t* data = keys.blocks.back().get();
+    for (int at = block.first; at < block.end; ++at) {
+      keys.rows[static_cast<std::size_t>(at)] =
+          data + static_cast<std::size_t>(indices[at] % kPageTokens) * shape.rowBytes();
     }
-    if (block.slot >= 0) {
-      if (!hot.isComing(block.slot) && hot.absent(block.slot, block.rows) != 0)
-        hot.bring(block.slot, unit, block.rows, true);
-    } else {
-      keys.blocks.emplace_back(new std::uint8_t[shape.partBytes()]());
-      Fill fill{unit.page, kvHead, {block.rows & lower_->heldRows(layer, unit.page), 0}, keys.blocks.back().get()};
-      directParts_ += __builtin_popcount(fill.rows[0]);
-      if (!fill.empty()) lower_->fill(layer, fill);
-      for (int at = i; at < block.end; ++at) {
-        keys.rows[static_cast<std::size_t>(at)] =
-            keys.blocks.back().get() + static_cast<std::size_t>(indices[at] % kPageTokens) * shape.rowBytes();
-      }
-      if (!fill.empty()) {
-        jobs.push_back(lower_->read(layer, &fill, 1));
-        threads_->submit(jobs.back(), true);
-      }
-    }
-    i = block.end;
-    if (block.slot >= 0) blocks.push_back(block);
+    Fill fill{block.unit.page, kvHead, {block.rows & lower_->heldRows(layer, block.unit.page), 0}, data};
+    directParts_ += __builtin_popcount(fill.rows[0]);
+    if (!fill.empty()) lower_->fill(layer, fill);
+    if (fill.empty()) continue;
+    jobs.push_back(lower_->read(layer, &fill, 1));
+    queue_->submit(jobs.back(), true);
   }
 
   std::optional<Failure> failure;
   for (const std::shared_ptr<IoJob>& job : jobs) {
-    threads_->finish(*job);
+    queue_->finish(*job);
     if (job->failure()) failure = job->failure();
   }
   if (failure) throw *failure;
-  for (const Block& block : blocks) {
-    const Unit unit{pages[indices[block.first] / kPageTokens], kvHead, 0};
+  for (const KeyBlock& block : blocks) {
+    if (block.slot < 0) continue;
     hot.finish(block.slot);
     if (hot.absent(block.slot, block.rows) != 0) {
-      hot.bring(block.slot, unit, block.rows, true);
+      hot.bring(block.slot, block.unit, block.rows, true);
       hot.finish(block.slot);
     }
     for (int at = block.first; at < block.end; ++at) {

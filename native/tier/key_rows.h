@@ -9,6 +9,10 @@ class TieredArena::Keys final : public KeyRows {
  public:
   Keys(TieredArena& arena, int layer, const std::int32_t* pages) : arena_(arena), layer_(layer), pages_(pages) {}
 
+  void expect(int kvHead, const std::int32_t* indices, int count) override {
+    arena_.expectKeys(layer_, pages_, kvHead, indices, count);
+  }
+
   const std::uint8_t* const* rows(Context& context, int kvHead, const std::int32_t* indices, int count) override {
     return arena_.keysOf(context, layer_, pages_, kvHead, indices, count);
   }

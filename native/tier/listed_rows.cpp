@@ -16,6 +16,7 @@ ListedRows TieredArena::listedRows(Context& context, int layer, const Batch& bat
   std::lock_guard<std::mutex> lock(mutex_);
   HotRows& hot = *hot_[static_cast<std::size_t>(layer)];
   hot.beginStep();
+  if (queue_ != nullptr) queue_->poll();
   const std::size_t lists = static_cast<std::size_t>(batch.numSequences * rowsOfSequence);
   rowStarts_.assign(1, 0);
   keys_.clear();
@@ -201,6 +202,7 @@ void TieredArena::takeSlots(int layer, HotRows& hot) {
     }
   }
   needs_.resize(kept);
+  if (queue_ != nullptr) queue_->flush();
 }
 
 void TieredArena::awaitRows(Context& context, HotRows& hot) {
@@ -287,12 +289,13 @@ void TieredArena::prefetch(int layer, const std::int32_t* pages, const ChosenRun
       int slot = hot.peek(unit);
       if (slot >= 0 && (hot.isComing(slot) || hot.absent(slot, 1u << row) == 0)) continue;
       if (slot < 0) slot = hot.take(unit);
-      if (slot < 0) return;
+      if (slot < 0) break;
       hot.bring(slot, unit, 1u << row, false);
       hot.markAhead(slot);
       ++counts_.prefetched;
     }
   }
+  if (queue_ != nullptr) queue_->flush();
 }
 
 }  // namespace kvasir::tier

@@ -85,10 +85,14 @@ void TierFile::write(std::uint64_t offset, const std::uint8_t* data, std::size_t
   }
 }
 
-void TierFile::read(std::uint64_t offset, std::uint8_t* data, std::size_t bytes, const Place& place) const {
+void TierFile::check(const Place& place) const {
   struct stat status;
   if (fstat(file_, &status) != 0) throw failed(path_, place.text(), "an open file", std::strerror(errno));
   if (status.st_nlink == 0) throw failed(path_, place.text(), "a file that is still there", "deleted");
+}
+
+void TierFile::read(std::uint64_t offset, std::uint8_t* data, std::size_t bytes, const Place& place) const {
+  check(place);
   while (bytes > 0) {
     const ssize_t done = ::pread(file_, data, bytes, static_cast<off_t>(offset));
     if (done < 0 && errno == EINTR) continue;
@@ -113,6 +117,7 @@ TierFile::~TierFile() = default;
 void TierFile::open(int) {}
 bool TierFile::takesDirect() { return false; }
 void TierFile::close() {}
+void TierFile::check(const Place&) const {}
 void TierFile::write(std::uint64_t, const std::uint8_t*, std::size_t, const Place&) {}
 void TierFile::read(std::uint64_t, std::uint8_t*, std::size_t, const Place&) const {}
 

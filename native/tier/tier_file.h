@@ -30,6 +30,10 @@ class TierFile {
   bool direct() const { return direct_; }
   const std::string& note() const { return note_; }
 
+  // What reads of others go to; they check() before.
+  int descriptor() const { return file_; }
+  void check(const Place& place) const;
+
   void write(std::uint64_t offset, const std::uint8_t* data, std::size_t bytes, const Place& place);
   void read(std::uint64_t offset, std::uint8_t* data, std::size_t bytes, const Place& place) const;
 

@@ -32,6 +32,9 @@ TieredArena::TieredArena(const ArenaShape& s, const TierOptions& options) : Aren
     file_ = file.get();
     lower_ = std::move(file);
     threads_ = std::make_unique<IoThreads>(options.ioThreads);
+    if (options.ring) ring_ = IoRing::open();
+    queue_ = threads_.get();
+    if (ring_ != nullptr) queue_ = ring_.get();
   } else {
     lower_ = std::make_unique<HostTier>(s, options.lowerType);
   }
@@ -41,14 +44,15 @@ TieredArena::TieredArena(const ArenaShape& s, const TierOptions& options) : Aren
   slots_ = Memory(addressable(s.numLayers, layerMemory));
   const double units = HotRows::unitsOf(s, options.blocks);
   if (units >= 4294967295.0) {
-    throw Failure{"capacityPages", "fewer rows of a layer than 2^32", std::to_string(s.capacityPages), Failure::Kind::tier};
+    throw Failure{"capacityPages", "fewer rows of a layer than 2^32", std::to_string(s.capacityPages),
+                  Failure::Kind::tier};
   }
   places_ = Memory(addressable(units * s.numLayers, sizeof(SlotCache::Place)));
   for (int layer = 0; layer < s.numLayers; ++layer) {
     std::uint8_t* memory = slots_.data() + static_cast<std::size_t>(layer) * layerMemory;
     auto* places = reinterpret_cast<SlotCache::Place*>(places_.data()) +
                    static_cast<std::size_t>(layer) * static_cast<std::size_t>(units);
-    hot_.push_back(std::make_unique<HotRows>(s, layer, options.blocks, slots, memory, places, *lower_, threads_.get()));
+    hot_.push_back(std::make_unique<HotRows>(s, layer, options.blocks, slots, memory, places, *lower_, queue_));
   }
   staging_ = std::make_unique<Staging>(s, *lower_, threads_.get());
   hotView_.valueStride = s.partBytes();

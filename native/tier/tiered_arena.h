@@ -15,6 +15,7 @@
 #include "file_tier.h"
 #include "host_tier.h"
 #include "hot_rows.h"
+#include "io_ring.h"
 #include "staging.h"
 
 namespace kvasir::tier {
@@ -27,6 +28,7 @@ struct TierOptions {
   double hotBytes;                  // slots and their tables, all layers
   std::optional<FileOptions> file;  // none: host memory
   int ioThreads;
+  bool ring;  // where the system has one
 };
 
 // Units are rows or blocks. Moved: up from the lower tier, for attention or to choose what it reads.
@@ -74,6 +76,14 @@ class TieredArena final : public Arena {
     int count() const { return __builtin_popcount(rows); }
   };
 
+  // Rows of one block that a selector asks for: indices [first, end), the rows a bit each; slot -1: beside the slots.
+  struct KeyBlock {
+    Unit unit;
+    int first, end;
+    unsigned rows;
+    int slot;
+  };
+
   // listed_rows.cpp
   void listSequence(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int firstList, int lists);
   void listBlocks(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int list, int kvHead, bool fits);
@@ -90,7 +100,10 @@ class TieredArena final : public Arena {
   // key_rows.cpp
   const std::uint8_t* const* keysOf(Context& context, int layer, const std::int32_t* pages, int kvHead,
                                     const std::int32_t* indices, int count);
+  void expectKeys(int layer, const std::int32_t* pages, int kvHead, const std::int32_t* indices, int count);
   void findKeys(HotRows& hot, int layer, const std::int32_t* pages, int kvHead, const std::int32_t* indices, int count);
+  std::vector<KeyBlock> askForKeys(HotRows& hot, const std::int32_t* pages, int kvHead, const std::int32_t* indices,
+                                   int count);
   void bringKeys(Context& context, HotRows& hot, int layer, const std::int32_t* pages, int kvHead,
                  const std::int32_t* indices, int count);
   void copyKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
@@ -109,6 +122,8 @@ class TieredArena final : public Arena {
   const FileTier* file_ = nullptr;  // lower_, if it is a file
   std::size_t lowerRowBytes_ = 0;
   std::unique_ptr<IoThreads> threads_;
+  std::unique_ptr<IoRing> ring_;
+  IoQueue* queue_ = nullptr;  // of what goes to slots: the ring where there is one; null for host memory
   Memory slots_, places_;
   std::vector<std::unique_ptr<HotRows>> hot_;  // by layer
   std::unique_ptr<Staging> staging_;

@@ -98,6 +98,8 @@ struct ChosenRuns {
 class KeyRows {
  public:
   virtual ~KeyRows() = default;
+  // Told before rows() is asked, for all KV heads in turn: what is far away then comes together.
+  virtual void expect(int /*kvHead*/, const std::int32_t* /*indices*/, int /*count*/) {}
   // Addresses [count] of the K rows [headDim] at `indices`, ascending, in the type of the view. Asked between forks by
   // the thread that selects, so it may fork itself, but not use the Context's shared memory; what is asked together may
   // be fetched together. Array and addresses hold until the same KV head is asked again or the selection returns. Null

@@ -16,8 +16,10 @@ export interface FileTier {
    * system refuses, the file is used without, and the arena's notes say so. @default false
    */
   readonly direct?: boolean
-  /** Threads that read the file, 1 to 64. @default 4 */
+  /** Threads that read the file, 1 to 64; all of it, or what prefill reads where there is io_uring. @default 4 */
   readonly ioThreads?: number
+  /** Reads blocks through io_uring where the system has it: no thread is woken for them. @default true */
+  readonly ioUring?: boolean
 }
 
 /** Rows in a lower tier, and a bounded part of them in slots that decode attention reads. */
@@ -109,7 +111,7 @@ export function resolveLowerTier(lower: LowerTier): ResolvedTierOptions['lower']
     checkKeys('tier.lower', lower, ['kind'])
     return { kind: 'host' }
   }
-  checkKeys('tier.lower', lower, ['kind', 'path', 'direct', 'ioThreads'])
+  checkKeys('tier.lower', lower, ['kind', 'path', 'direct', 'ioThreads', 'ioUring'])
   if (typeof lower.path !== 'string' || lower.path === '' || lower.path.includes('\0')) {
     throw new OptionError({ parameter: 'tier.lower.path', expected: 'the path of a new file', got: lower.path })
   }
@@ -118,5 +120,6 @@ export function resolveLowerTier(lower: LowerTier): ResolvedTierOptions['lower']
     path: lower.path,
     direct: checkFlag('tier.lower.direct', lower.direct ?? false),
     ioThreads: checkInteger('tier.lower.ioThreads', lower.ioThreads ?? 4, 1, 64),
+    ioUring: checkFlag('tier.lower.ioUring', lower.ioUring ?? true),
   }
 }

@@ -21,7 +21,7 @@ let files = 0
 
 afterAll(() => rmSync(folder, { recursive: true }))
 
-function fileLower(options: { direct?: boolean } = {}) {
+function fileLower(options: { direct?: boolean; ioUring?: boolean } = {}) {
   return { kind: 'file' as const, path: join(folder, `rows-${files++}`), ...options }
 }
 
@@ -36,6 +36,7 @@ const variants: readonly (readonly [string, () => TierOptions])[] = [
   ['file, few blocks', () => ({ lower: fileLower(), hotBytes: 6_000 })],
   ['file, nothing fetched ahead', () => ({ lower: fileLower(), hotBytes: 20_000, prefetch: false })],
   ['file, direct', () => ({ lower: fileLower({ direct: true }), hotBytes: 20_000 })],
+  ['file, direct, by threads', () => ({ lower: fileLower({ direct: true, ioUring: false }), hotBytes: 20_000 })],
   ['file q8', () => ({ lower: fileLower(), hotBytes: 20_000, lowerType: 'q8' })],
 ]
 
@@ -166,6 +167,7 @@ describe.each(backends.map(({ backend }) => backend))('%s', (backend) => {
     expect(create({ lower: { kind: 'host', path: 'x' }, hotBytes: 1e6 })).toThrow(OptionError)
     expect(create({ lower: { kind: 'file', path: '' }, hotBytes: 1e6 })).toThrow('path')
     expect(create({ lower: { kind: 'file', path: 'x', ioThreads: 0 }, hotBytes: 1e6 })).toThrow('ioThreads')
+    expect(create({ lower: { kind: 'file', path: 'x', ioUring: 1 }, hotBytes: 1e6 })).toThrow('true or false')
     expect(create({ lower: { kind: 'file', path: 'x' }, hotBytes: 1e6, unit: 'row' })).toThrow("'block' for a file")
     expect(create({ lower: host, hotBytes: 1e6, onMiss: 'guess' })).toThrow('onMiss')
     expect(create({ lower: host, hotBytes: 1e6, prefetch: 1 })).toThrow('prefetch')

@@ -14,7 +14,7 @@ test('options are complete once resolved', () => {
     prefetch: false,
   })
   expect(tieredKv({ lower: fileTier({ path: '/tmp/x' }), hotBytes: 1000, lowerType: 'q8' })).toEqual({
-    lower: { kind: 'file', path: '/tmp/x', direct: false, ioThreads: 4 },
+    lower: { kind: 'file', path: '/tmp/x', direct: false, ioThreads: 4, ioUring: true },
     hotBytes: 1000,
     lowerType: 'q8',
     unit: 'block',
