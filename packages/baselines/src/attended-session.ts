@@ -8,6 +8,7 @@ import {
   type PolicySession,
   type PrefillView,
   type RetainPlan,
+  rowsOutside,
   runsOfIndices,
   type Selection,
   type SequenceContext,
@@ -15,7 +16,6 @@ import {
   type StepView,
 } from '@kvasir/core'
 import { HeldRows } from './held-rows.ts'
-import { rowsOutside } from './rows-outside.ts'
 import { StepCounter } from './step-counter.ts'
 
 /** What rows are judged by, and which heads hold the same ones. */

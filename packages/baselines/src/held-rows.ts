@@ -1,5 +1,4 @@
-import { bestIndices, type Span } from '@kvasir/core'
-import { rowsOutside } from './rows-outside.ts'
+import { bestIndices, rowsOutside, type Span } from '@kvasir/core'
 
 /** Rows that a set of heads still holds, each with the attention that it got. */
 export class HeldRows {

@@ -1,6 +1,5 @@
-import type { Span } from '@kvasir/core'
+import { rowsOutside, type Span } from '@kvasir/core'
 import { bestRanked, type RankedRows, sharesOf } from './ranked-rows.ts'
-import { rowsOutside } from './rows-outside.ts'
 
 /** The rows that one prompt left, ranked when it ended. */
 export interface Turn {

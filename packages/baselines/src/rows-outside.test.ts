@@ -1,7 +1,7 @@
-import { mergeSpans } from '@kvasir/core'
+import { mergeSpans, rowsOutside } from '@kvasir/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { countOutside, indicesOutside, rowsOutside } from './rows-outside.ts'
+import { countOutside, indicesOutside } from './rows-outside.ts'
 import { range } from './test-views.ts'
 
 const spans = fc

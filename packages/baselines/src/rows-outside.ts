@@ -26,16 +26,6 @@ export function indicesOutside(
   return indices
 }
 
-/** Those of `rows`, which ascend, that lie outside of the spans; `rows` itself where there are no spans. */
-export function rowsOutside(rows: Int32Array, spans: readonly Span[]): Int32Array {
-  if (spans.length === 0) return rows
-  let at = 0
-  return rows.filter((row) => {
-    while (at < spans.length && spans[at].end <= row) at++
-    return at === spans.length || row < spans[at].start
-  })
-}
-
 /** The first span that does not end before `index`. */
 function firstAfter(spans: readonly Span[], index: number): number {
   let [low, high] = [0, spans.length]

@@ -37,6 +37,7 @@ test('the package exports these values and no others', () => {
     'pageTokens',
     'privateScope',
     'requireCapabilities',
+    'rowsOutside',
     'runsOfIndices',
     'runsOfSpans',
     'runsWithoutSpans',

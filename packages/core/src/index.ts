@@ -49,7 +49,7 @@ export {
 export { encodeScope, isPrivateScope, privateScope, type Scope, sameScope, validateScope } from './scope.ts'
 export { type ScorerOptions, type ScorerView, scorer } from './scorer.ts'
 export type { Segment, Span } from './segment.ts'
-export { complementSpans, mergeSpans, validateSpans } from './spans.ts'
+export { complementSpans, mergeSpans, rowsOutside, validateSpans } from './spans.ts'
 export {
   type RetainRules,
   type RowSetRules,

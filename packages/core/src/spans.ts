@@ -44,3 +44,13 @@ export function complementSpans(spans: readonly Span[], numTokens: number): Span
   if (at < numTokens) left.push({ start: at, end: numTokens })
   return left
 }
+
+/** Those of `rows`, which ascend, that lie outside of spans that ascend and do not overlap; `rows` itself where there are no spans. */
+export function rowsOutside(rows: Int32Array, spans: readonly Span[]): Int32Array {
+  if (spans.length === 0) return rows
+  let at = 0
+  return rows.filter((row) => {
+    while (at < spans.length && spans[at].end <= row) at++
+    return at === spans.length || row < spans[at].start
+  })
+}

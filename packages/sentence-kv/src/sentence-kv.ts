@@ -1,16 +1,14 @@
 import { type CachePolicy, type Effects, requireCapabilities } from '@kvasir/core'
 import { kernelsOf } from '@kvasir/kernels'
 import { uniformLayer } from '@kvasir/semantic'
-import { windowTokens as keepWindowTokens } from './kvasir/kept-rows.ts'
+import { windowTokens } from './kvasir/kept-rows.ts'
 import type { ResolvedKvasir } from './kvasir/options.ts'
 import { KvasirSession } from './kvasir/session.ts'
 import { resolveSentenceKv, type SentenceKvOptions } from './options.ts'
-import type { ResolvedPaper } from './paper/options.ts'
 import { paperRule } from './paper/paper-rule.ts'
 import type { PoolRule } from './pool/rule.ts'
 import { PoolSession } from './pool/session.ts'
-import type { ResolvedReleased } from './released/options.ts'
-import { releasedRule, windowTokens as releasedWindowTokens } from './released/released-rule.ts'
+import { releasedRule } from './released/released-rule.ts'
 
 /**
  * SentenceKV (Zhu et al. 2025, arXiv 2504.00970): each step reads only what lies in the sentences that the query is close
@@ -24,9 +22,9 @@ export function sentenceKv(options: SentenceKvOptions): CachePolicy {
     case 'kvasir':
       return kvasirPolicy(resolved)
     case 'paper':
-      return paperPolicy(resolved)
+      return poolPolicy('sentence-kv:paper', paperRule(resolved))
     case 'released':
-      return releasedPolicy(resolved)
+      return poolPolicy('sentence-kv:released', releasedRule(resolved))
   }
 }
 
@@ -40,7 +38,7 @@ function kvasirPolicy(options: ResolvedKvasir): CachePolicy {
       fidelity: 'lossy',
       selectScope: 'step',
       selectsNatively: true,
-      ...(!keepsAll && { observes: { windowTokens: keepWindowTokens } }),
+      ...(!keepsAll && { observes: { windowTokens } }),
     }),
     bind(engine) {
       requireCapabilities(name, engine, ['select.native:segment-codes'])
@@ -52,15 +50,7 @@ function kvasirPolicy(options: ResolvedKvasir): CachePolicy {
   })
 }
 
-function paperPolicy(options: ResolvedPaper): CachePolicy {
-  return poolPolicy('sentence-kv:paper', paperRule(options), options.windowTokens)
-}
-
-function releasedPolicy(options: ResolvedReleased): CachePolicy {
-  return poolPolicy('sentence-kv:released', releasedRule(options), releasedWindowTokens)
-}
-
-function poolPolicy(name: string, rule: PoolRule, windowTokens: number): CachePolicy {
+function poolPolicy(name: string, rule: PoolRule): CachePolicy {
   const needed = ['select.runs', 'observe.query', 'observe.keys', 'observe.attention-mass', 'retain.per-head']
   return Object.freeze<CachePolicy>({
     name,
@@ -68,7 +58,7 @@ function poolPolicy(name: string, rule: PoolRule, windowTokens: number): CachePo
       slots: ['retain', 'append', 'select'],
       fidelity: 'lossy',
       selectScope: 'layer',
-      observes: { windowTokens },
+      observes: { windowTokens: rule.windowTokens },
     }),
     bind: (engine) =>
       requireCapabilities(name, engine, rule.heads === 'query' ? [...needed, 'select.per-query-head'] : needed),

@@ -1,4 +1,4 @@
-import { type LayerShape, type PrefillView, type RunList, runsOfIndices } from '@kvasir/core'
+import { droppedSpans, type LayerShape, type PrefillView, type RunList, rowsOutside, runsOfIndices } from '@kvasir/core'
 import { unobserved } from '../unobserved.ts'
 import { heaviestRows, maxPooled, sumHeads } from '../window-mass.ts'
 
@@ -30,7 +30,7 @@ export async function keptRows(
   if (attention === undefined) throw unobserved()
   const kept: Int32Array[][] = []
   for (const [layer, { numHeads, numKvHeads }] of shape.entries()) {
-    const mass = await attention.windowMass(layer)
+    const mass = await attention.windowMass(layer, windowTokens)
     signal?.throwIfAborted()
     const group = numHeads / numKvHeads
     kept.push(
@@ -38,8 +38,8 @@ export async function keptRows(
         const pooled = maxPooled(sumHeads(mass, { first: kvHead * group, count: group }, kv.numTokens), poolWidth)
         pooled.fill(Number.POSITIVE_INFINITY, 0, rule.sinkTokens)
         pooled.fill(Number.POSITIVE_INFINITY, Math.max(0, kv.numTokens - rule.recentTokens))
-        const candidates = standing?.[layer][kvHead] ?? Int32Array.from({ length: kv.numTokens }, (_, row) => row)
-        return heaviestRows(candidates, pooled, rule.keptTokens)
+        const all = standing?.[layer][kvHead] ?? Int32Array.from({ length: kv.numTokens }, (_, row) => row)
+        return heaviestRows(rowsOutside(all, droppedSpans(kv, layer, kvHead)), pooled, rule.keptTokens)
       }),
     )
   }

@@ -1,12 +1,13 @@
 import {
   countRunTokens,
+  droppedSpans,
   type KvReader,
   type LayerShape,
   type PolicyCounts,
   type PolicySession,
   type PrefillView,
   type RetainPlan,
-  type RunList,
+  rowsOutside,
   runsOfIndices,
   type Selection,
   type StepView,
@@ -65,12 +66,13 @@ export class PoolSession implements PolicySession {
     if (view.attention === undefined) throw unobserved()
     this.#log.endPrompt()
     this.#queries.reset(this.#log.promptEnd)
+    // A stack may have more rows at hand than this policy asked for.
+    const windowTokens = Math.min(this.#rule.windowTokens, view.attention.windowTokens)
     const buckets: Buckets[][] = []
     for (const [layer, shape] of this.#shape.entries()) {
-      const mass = await view.attention.windowMass(layer)
+      const mass = await view.attention.windowMass(layer, windowTokens)
       view.signal?.throwIfAborted()
-      const candidates = this.#buckets[layer].map((heads) => standingRows(heads, view.kv.numTokens))
-      const { windowTokens } = view.attention
+      const candidates = this.#standingRows(layer, view.kv)
       const rows = this.#rule.retain({ mass, numTokens: view.kv.numTokens, windowTokens, candidates }, shape)
       buckets.push(this.#cutPrompt(layer, rows, view.kv))
     }
@@ -87,8 +89,9 @@ export class PoolSession implements PolicySession {
     this.#queries.add(layer, numTokens - 1, queries)
     const closes = this.#rule.closes(step.piece)
     const buckets = this.#buckets[layer]
-    const numEntries = countEntries(buckets[0], numTokens)
-    const all = this.#rule.readsAll(this.#queries.count(layer), closes, numEntries)
+    const openTokens = this.#queries.count(layer)
+    const whole = buckets.map((head) => this.#rule.readsAll(openTokens, closes, countEntries(head, numTokens)))
+    const all = whole.every(Boolean)
     if (layer === 0) {
       this.#counts.steps++
       if (all) this.#counts.denseSteps++
@@ -98,7 +101,9 @@ export class PoolSession implements PolicySession {
       this.#counts.attendedTokens += numTokens * numKvHeads
       return { kind: 'all' }
     }
-    const runs = all ? readAll(buckets, numTokens) : this.#readChosen(layer, numTokens)
+    const runs = runsOfIndices(
+      buckets.map((head, at) => (whole[at] ? allRows(head, numTokens) : this.#chooseRows(layer, at, numTokens))),
+    )
     this.#counts.attendedTokens += (countRunTokens(runs) * numKvHeads) / buckets.length
     return { kind: 'runs', runs }
   }
@@ -155,6 +160,15 @@ export class PoolSession implements PolicySession {
     return this.#rule.heads === 'kv' ? numKvHeads : numHeads
   }
 
+  /** [heads of the rule]: what each head has, without rows that other policies dropped. */
+  #standingRows(layer: number, kv: KvReader): Int32Array[] {
+    const heads = this.#buckets[layer]
+    const group = heads.length / this.#shape[layer].numKvHeads
+    return heads.map((head, at) =>
+      rowsOutside(allRows(head, kv.numTokens), droppedSpans(kv, layer, Math.floor(at / group))),
+    )
+  }
+
   /** The prompt rows of one layer, `rows` a head of the rule, as buckets. */
   #cutPrompt(layer: number, rows: readonly Int32Array[], kv: KvReader): Buckets[] {
     const { numKvHeads, headDim } = this.#shape[layer]
@@ -200,29 +214,22 @@ export class PoolSession implements PolicySession {
     }
   }
 
-  #readChosen(layer: number, numTokens: number): RunList {
+  #chooseRows(layer: number, head: number, numTokens: number): Int32Array {
     const { numHeads, headDim } = this.#shape[layer]
     const heads = this.#buckets[layer]
     const group = numHeads / heads.length
     const sum = this.#queries.sum(layer)
     const tokens = this.#queries.count(layer)
-    const rows = heads.map((buckets, head) => {
-      const query = new Float64Array(headDim)
-      for (let of = head * group; of < (head + 1) * group; of++) {
-        for (let i = 0; i < headDim; i++) query[i] += sum[of * headDim + i] / tokens
-      }
-      return chooseRows(buckets, query, countEntries(buckets, numTokens), this.#rule.choice)
-    })
-    return runsOfIndices(rows)
+    const query = new Float64Array(headDim)
+    for (let of = head * group; of < (head + 1) * group; of++) {
+      for (let i = 0; i < headDim; i++) query[i] += sum[of * headDim + i] / tokens
+    }
+    return chooseRows(heads[head], query, countEntries(heads[head], numTokens), this.#rule.choice)
   }
 }
 
-/** Everything that each head has. */
-function readAll(heads: readonly Buckets[], numTokens: number): RunList {
-  return runsOfIndices(heads.map((buckets) => standingRows(buckets, numTokens)))
-}
-
-function standingRows(buckets: Buckets, numTokens: number): Int32Array {
+/** Everything that a head has. */
+function allRows(buckets: Buckets, numTokens: number): Int32Array {
   const indices = new Int32Array(countEntries(buckets, numTokens))
   for (let entry = 0; entry < indices.length; entry++) indices[entry] = indexOfEntry(buckets, entry)
   return indices

@@ -3,7 +3,7 @@ import { heaviestRows, maxPooled, sumHeads } from '../window-mass.ts'
 import { type ResolvedReleased, recentEntries, startEntries } from './options.ts'
 
 /** Rows of the observation window, and width of the max-pooling. */
-export const windowTokens = 32
+const windowTokens = 32
 const poolWidth = 7
 
 /**
@@ -23,6 +23,7 @@ export function releasedRule({ budgetTokens, keptTokens }: ResolvedReleased): Po
       skippedEntries: 1,
       count: budgetTokens - startEntries - recentEntries,
     },
+    windowTokens,
     closes: (piece) => delimiters.has(piece),
     retain: (attention) => attention.candidates.map((rows, head) => retainHead(attention, rows, head, keptTokens)),
     bucketEntries: (kept, numSentences) => Math.max(100, 2 * Math.floor(kept / Math.max(1, numSentences)) + 50),
@@ -42,7 +43,7 @@ function retainHead(
   let numPast = candidates.length
   while (numPast > 0 && candidates[numPast - 1] >= pastEnd) numPast--
   const pooled = maxPooled(sumHeads(mass, { first: head, count: 1 }, numTokens).subarray(0, pastEnd), poolWidth)
-  const best = heaviestRows(candidates.subarray(0, numPast), pooled, keptTokens - window)
+  const best = heaviestRows(candidates.subarray(0, numPast), pooled, keptTokens - (candidates.length - numPast))
   const rows = new Int32Array(best.length + candidates.length - numPast)
   rows.set(best)
   rows.set(candidates.subarray(numPast), best.length)
