@@ -67,16 +67,32 @@ test('the full cache beside a policy changes no bit', async () => {
   }
 })
 
-test.each(['quest', 'chunk', 'window', 'sentence-kv', 'oracle'] as const)(
-  'of the rows that SnapKV keeps of a prompt, %s chooses what is read',
-  async (name) => {
-    const keep = () => policies.snapkv.make({ budgetTokens: 60, windowTokens: 8, generated: 'beside' })
-    const choose = () => policies[name].make({ budgetTokens: 40, sinkTokens: 4 })
-    const chooser = name === 'oracle' ? () => policies.oracle.make({ budgetTokens: 40 }) : choose
-    const [kept, chosen, both] = [await run(keep()), await run(chooser()), await run(compose(keep(), chooser()))]
-    expect(both.report.attendedTokens).toBeLessThanOrEqual(chosen.report.attendedTokens)
-    expect(both.report.attendedTokens).toBeLessThan(kept.report.attendedTokens)
-    expect(() => assertSameBits(both.logits, kept.logits)).toThrow()
-    expect(() => assertSameBits(both.logits, chosen.logits)).toThrow()
-  },
-)
+const keep = () => policies.snapkv.make({ budgetTokens: 60, windowTokens: 8, generated: 'beside' })
+
+test.each<[name: PolicyName, options: object]>([
+  ['quest', { sinkTokens: 4 }],
+  ['chunk', {}],
+  ['infllm', {}],
+  ['h2o', {}],
+  ['random', {}],
+  ['oracle', {}],
+  ['oracle', { unit: 'sentence' }],
+  ['sentence-kv', {}],
+  ['sentence-kv', { mode: 'paper' }],
+])('of the rows that SnapKV keeps of a prompt, %s %o chooses as many as its budget holds', async (name, options) => {
+  const choose = () => policies[name].make({ budgetTokens, ...options })
+  const [kept, chosen, both] = [await run(keep()), await run(choose()), await run(compose(keep(), choose()))]
+  const { numLayers, numKvHeads } = model.config
+  expect(both.report.attendedTokens).toBe(3 * numLayers * numKvHeads * budgetTokens)
+  expect(() => assertSameBits(both.logits, kept.logits)).toThrow()
+  expect(() => assertSameBits(both.logits, chosen.logits)).toThrow()
+  const all = await run(compose(keep(), policies[name].make({ budgetTokens: 200, ...options })))
+  expect(all.report.attendedTokens).toBe(kept.report.attendedTokens)
+})
+
+test('of the rows that SnapKV keeps of a prompt, a window reads those that lie in it', async () => {
+  const window = () => policies.window.make({ budgetTokens, sinkTokens: 4 })
+  const [kept, chosen, both] = [await run(keep()), await run(window()), await run(compose(keep(), window()))]
+  expect(both.report.attendedTokens).toBeLessThan(chosen.report.attendedTokens)
+  expect(chosen.report.attendedTokens).toBeLessThan(kept.report.attendedTokens)
+})
