@@ -1,9 +1,7 @@
 #include "file_tier.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "aligned_bytes.h"
 #include "checksum.h"
@@ -43,10 +41,9 @@ class FileTier::Read final : public IoJob {
   Stretch stretch() override {
     tier_.file_.check(place());
     prepare([this](std::size_t bytes) {
-      constexpr std::size_t unit = TierFile::kAlignment;
-      own_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(unit, roundUp(bytes, unit))));
-      if (own_ == nullptr) throw std::bad_alloc();
-      return own_.get();
+      own_.reset(new std::uint8_t[bytes + TierFile::kAlignment]);
+      return reinterpret_cast<std::uint8_t*>(
+          roundUp(reinterpret_cast<std::uintptr_t>(own_.get()), TierFile::kAlignment));
     });
     return {tier_.file_.descriptor(), from_, data_, bytes_};
   }
@@ -109,10 +106,7 @@ class FileTier::Read final : public IoJob {
   int layer_;
   std::vector<Fill> fills_;
   std::vector<std::uint32_t> sums_;
-  struct Free {
-    void operator()(std::uint8_t* data) const { std::free(data); }
-  };
-  std::unique_ptr<std::uint8_t, Free> own_;
+  std::unique_ptr<std::uint8_t[]> own_;
   std::uint64_t from_ = 0;
   std::uint8_t* data_ = nullptr;
   std::size_t bytes_ = 0;
