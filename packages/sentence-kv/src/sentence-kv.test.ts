@@ -40,7 +40,7 @@ test('nothing can refine it: the stack says so when it is built', () => {
   expect(stack).toThrow(/native selection/)
 })
 
-test('a session counts nothing before its first step, and says how large its index is', async () => {
+test('a session counts nothing before its first prompt', async () => {
   const kernels = await loadKernels({ backend: 'reference' })
   const context = { id: 's', profile: { ...capable, kernels }, scope: privateScope('s') }
   const session = openGuarded(sentenceKv({ budgetTokens: 128 }), context, {

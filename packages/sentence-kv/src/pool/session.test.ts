@@ -127,6 +127,28 @@ describe.each(modes)('mode %s', (name, make, budgetTokens) => {
     await sequence[Symbol.asyncDispose]()
   })
 
+  test('aborted while a second prompt is pruned and cut back, it goes on as if that had never come', async () => {
+    const numbers = testNumbers(4)
+    const fresh = new TestSequence(make(), numbers)
+    await fresh.prefill(prose)
+    const expected = await fresh.decodeAll(answer)
+    const abort = new Error('aborted')
+    for (const atLayer of [0, 1]) {
+      let aborts = false
+      const mass = (layer: number, numTokens: number) => {
+        if (aborts && layer === atLayer) throw abort
+        return numbers.mass(layer, numTokens)
+      }
+      const sequence = new TestSequence(make(), { ...numbers, mass })
+      await sequence.prefill(prose)
+      await sequence.decodeAll(answer.slice(0, 5))
+      aborts = true
+      await expect(sequence.prefill(prose)).rejects.toBe(abort)
+      sequence.rewind(prose.length + 5)
+      expect(await sequence.decodeAll(answer.slice(5))).toEqual(expected.slice(5))
+    }
+  })
+
   test('it stands in a stack', () => {
     expect(compose(make()).effects).toMatchObject({ observes: { windowTokens: 32 }, selectScope: 'layer' })
   })

@@ -64,19 +64,19 @@ export class PoolSession implements PolicySession {
     for (const piece of view.pieces) this.#log.push(this.#rule.closes(piece))
     if (!view.last) return {}
     if (view.attention === undefined) throw unobserved()
-    this.#log.endPrompt()
-    this.#queries.reset(this.#log.promptEnd)
     // A stack may have more rows at hand than this policy asked for.
     const windowTokens = Math.min(this.#rule.windowTokens, view.attention.windowTokens)
-    const buckets: Buckets[][] = []
+    const kept: Int32Array[][] = []
     for (const [layer, shape] of this.#shape.entries()) {
       const mass = await view.attention.windowMass(layer, windowTokens)
       view.signal?.throwIfAborted()
       const candidates = this.#standingRows(layer, view.kv)
-      const rows = this.#rule.retain({ mass, numTokens: view.kv.numTokens, windowTokens, candidates }, shape)
-      buckets.push(this.#cutPrompt(layer, rows, view.kv))
+      kept.push(this.#rule.retain({ mass, numTokens: view.kv.numTokens, windowTokens, candidates }, shape))
     }
-    this.#setPrompt(buckets)
+    // Up to here nothing has changed that a rewind would not undo: the prompt may be aborted.
+    this.#log.endPrompt()
+    this.#queries.reset(this.#log.promptEnd)
+    this.#setPrompt(kept.map((rows, layer) => this.#cutPrompt(layer, rows, view.kv)))
     const isWhole = this.#kept.every((heads) => heads.every((rows) => rows.length === this.#log.promptEnd))
     return isWhole ? {} : { keep: this.#kept.map((heads) => runsOfIndices(heads)) }
   }
