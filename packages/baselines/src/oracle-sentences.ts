@@ -6,23 +6,17 @@ import {
   droppedSpans,
   type Effects,
   type LayerShape,
-  type PolicyCounts,
-  type PolicySession,
-  type PrefillView,
-  type RetainPlan,
   requireCapabilities,
   runsOfIndices,
   type Selection,
-  type SequenceContext,
   type StepView,
-  type TokenView,
 } from '@kvasir/core'
 import type { SegmentOptions } from '@kvasir/segment'
 import { checkBudget } from './budget.ts'
 import { indicesOutside } from './rows-outside.ts'
 import { chooseSentences, type WeighedRows } from './sentence-choice.ts'
 import { SentenceList } from './sentence-list.ts'
-import { StepCounter } from './step-counter.ts'
+import { type SentenceChooser, SentenceSession } from './sentence-session.ts'
 
 export interface OracleSentencesOptions {
   /** Tokens a KV head that attention reads at a step; with jointHeads the mean over a layer's KV heads. Required. */
@@ -58,8 +52,8 @@ export function oracleSentences(options: OracleSentencesOptions): CachePolicy {
     name: 'oracle:sentence',
     effects: Object.freeze<Effects>({ slots: ['retain', 'append', 'select'], fidelity: 'lossy', selectScope: 'layer' }),
     bind: (engine) => requireCapabilities('oracle:sentence', engine, ['select.runs', 'observe.attention-weights']),
-    open: ({ profile }: SequenceContext) =>
-      new OracleSession(profile.shape.layers, resolved, SentenceList.open(resolved.segments)),
+    open: (sequence) =>
+      new SentenceSession(sequence, SentenceList.open(resolved.segments), () => new OracleChooser(resolved)),
   })
 }
 
@@ -86,51 +80,23 @@ function resolveOptions(options: OracleSentencesOptions): Resolved {
   }
 }
 
-class OracleSession implements PolicySession {
-  readonly #layers: readonly LayerShape[]
+/** Keeps nothing but its count from step to step. */
+class OracleChooser implements SentenceChooser {
   readonly #options: Resolved
-  readonly #sentences: SentenceList
-  readonly #counter = new StepCounter()
   #pooledTokens = 0
 
-  constructor(layers: readonly LayerShape[], options: Resolved, sentences: SentenceList) {
-    this.#layers = layers
+  constructor(options: Resolved) {
     this.#options = options
-    this.#sentences = sentences
   }
 
-  async retain({ pieces }: PrefillView): Promise<RetainPlan> {
-    for (const piece of pieces) this.#sentences.push(piece)
-    return {}
+  get pooledTokens(): number {
+    return this.#pooledTokens
   }
 
-  append({ piece }: TokenView): void {
-    this.#sentences.push(piece)
-  }
-
-  select(step: StepView): Selection {
-    return this.#counter.count(step, this.#choose(step), this.#layers)
-  }
-
-  fork({ profile }: SequenceContext): OracleSession {
-    return new OracleSession(profile.shape.layers, this.#options, this.#sentences.clone())
-  }
-
-  rewind(numTokens: number): void {
-    this.#sentences.truncate(numTokens)
-  }
-
-  counts(): PolicyCounts {
-    return { ...this.#counter.counts(), pooledTokens: this.#pooledTokens }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
-
-  #choose(step: StepView): Selection {
+  choose(step: StepView, { numKvHeads }: LayerShape, list: SentenceList): Selection {
     const { budgetTokens, sinkTokens, recentTokens, jointHeads } = this.#options
     const { numTokens } = step
     if (numTokens <= budgetTokens) return { kind: 'all' }
-    const { numKvHeads } = this.#layers[step.layer as number]
     const [from, to] = [sinkTokens, numTokens - recentTokens]
     const heads = Array.from({ length: numKvHeads }, (_, kvHead) => weighRows(step, kvHead))
     for (const { rows } of heads) this.#pooledTokens += rows.length
@@ -140,7 +106,7 @@ class OracleSession implements PolicySession {
       mass: mass.filter((_, at) => rows[at] >= from && rows[at] < to),
     }))
     const rooms = always.map(({ length }) => budgetTokens - length)
-    const sentences = this.#sentences.spans(numTokens)
+    const sentences = list.spans(numTokens)
     const shared = rooms.reduce((sum, room) => sum + room, 0)
     const chosen = jointHeads
       ? chooseSentences(others, sentences, shared)

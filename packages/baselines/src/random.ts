@@ -5,20 +5,16 @@ import {
   droppedSpans,
   type Effects,
   type LayerShape,
-  type PolicySession,
-  type PrefillView,
-  type RetainPlan,
   requireCapabilities,
   runsOfIndices,
   type Selection,
-  type SequenceContext,
   type Span,
   type StepView,
-  type TokenView,
 } from '@kvasir/core'
 import { checkBudget } from './budget.ts'
 import { indicesOutside } from './rows-outside.ts'
 import { SentenceList } from './sentence-list.ts'
+import { type SentenceChooser, SentenceSession } from './sentence-session.ts'
 
 export interface RandomSentencesOptions {
   /** Tokens that attention reads at a step. Required. */
@@ -40,7 +36,7 @@ export function randomSentences(options: RandomSentencesOptions): CachePolicy {
     name: 'random',
     effects: Object.freeze<Effects>({ slots: ['retain', 'append', 'select'], fidelity: 'lossy', selectScope: 'layer' }),
     bind: (engine) => requireCapabilities('random', engine, ['select.runs']),
-    open: ({ profile }: SequenceContext) => new RandomSession(resolved, profile.shape.layers, SentenceList.open()),
+    open: (sequence) => new SentenceSession(sequence, SentenceList.open(), () => new RandomChooser(resolved)),
   })
 }
 
@@ -52,54 +48,30 @@ function resolveOptions(options: RandomSentencesOptions): Resolved {
   return { budgetTokens, sinkTokens, recentTokens, seed: checkInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1) }
 }
 
-class RandomSession implements PolicySession {
+class RandomChooser implements SentenceChooser {
+  readonly pooledTokens = 0
   readonly #options: Resolved
-  readonly #layers: readonly LayerShape[]
-  readonly #sentences: SentenceList
-  /** The last draw of each KV head: layers that dropped the same rows share it. */
-  #drawn: { numTokens: number; dropped: readonly Span[]; rows: number[] }[] = []
+  /** What was drawn at this step for each KV head: layers that dropped the same rows share it. */
+  #drawn: { readonly dropped: readonly Span[]; readonly rows: number[] }[] = []
 
-  constructor(options: Resolved, layers: readonly LayerShape[], sentences: SentenceList) {
+  constructor(options: Resolved) {
     this.#options = options
-    this.#layers = layers
-    this.#sentences = sentences
   }
 
-  async retain({ pieces }: PrefillView): Promise<RetainPlan> {
-    for (const piece of pieces) this.#sentences.push(piece)
-    return {}
-  }
-
-  append({ piece }: TokenView): void {
-    this.#sentences.push(piece)
-  }
-
-  select({ layer, numTokens, kv }: StepView): Selection {
-    const { numKvHeads } = this.#layers[layer as number]
+  choose({ layer, numTokens, kv }: StepView, { numKvHeads }: LayerShape, sentences: SentenceList): Selection {
+    if (layer === 0) this.#drawn = []
     const rows = Array.from({ length: numKvHeads }, (_, kvHead) => {
       const dropped = droppedSpans(kv, layer as number, kvHead)
-      const last = this.#drawn[kvHead]
-      if (last?.numTokens === numTokens && last.dropped === dropped) return last.rows
-      const drawn = { numTokens, dropped, rows: this.#draw(numTokens, kvHead, dropped) }
-      this.#drawn[kvHead] = drawn
-      return drawn.rows
+      if (this.#drawn[kvHead]?.dropped !== dropped) {
+        this.#drawn[kvHead] = { dropped, rows: this.#draw(numTokens, kvHead, dropped, sentences) }
+      }
+      return this.#drawn[kvHead].rows
     })
     return { kind: 'runs', runs: runsOfIndices(rows) }
   }
 
-  fork(): RandomSession {
-    return new RandomSession(this.#options, this.#layers, this.#sentences.clone())
-  }
-
-  rewind(numTokens: number): void {
-    this.#sentences.truncate(numTokens)
-    this.#drawn = []
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
-
   /** Indices of one KV head, ascending: the last sentence drawn is cut where the budget ends. */
-  #draw(numTokens: number, kvHead: number, dropped: readonly Span[]): number[] {
+  #draw(numTokens: number, kvHead: number, dropped: readonly Span[], sentences: SentenceList): number[] {
     const { budgetTokens, sinkTokens, recentTokens, seed } = this.#options
     const chosen = new Set<number>()
     const read = (start: number, end: number) => {
@@ -108,7 +80,7 @@ class RandomSession implements PolicySession {
     read(0, Math.min(sinkTokens, numTokens))
     read(Math.max(0, numTokens - recentTokens), numTokens)
     const random = xorshift(seed ^ Math.imul(numTokens, 0x9e3779b1) ^ Math.imul(kvHead + 1, 0x85ebca6b))
-    const order = this.#sentences.spans(numTokens)
+    const order = sentences.spans(numTokens)
     for (let left = order.length; left > 0 && chosen.size < budgetTokens; left--) {
       const pick = Math.floor(random() * left)
       const { start, end } = order[pick]
