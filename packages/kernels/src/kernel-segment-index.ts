@@ -38,7 +38,7 @@ export abstract class KernelSegmentIndex extends Resource implements SegmentInde
     this.numKvHeads = checkInteger('numKvHeads', options.numKvHeads, 1, 4096)
     this.headDim = checkInteger('headDim', options.headDim, 1, 512)
     this.codeBits = checkBits('codeBits', options.codeBits ?? 2, [0, 1, 2, 4])
-    this.vectorBits = checkBits('vectorBits', options.vectorBits ?? 16, [8, 16])
+    this.vectorBits = checkBits('vectorBits', options.vectorBits ?? 8, [8, 16])
     this.basis = resolveBasis(options.basis, this.codeBits)
   }
 

@@ -26,7 +26,7 @@ export interface SegmentIndexOptions {
   readonly headDim: number
   /** Bits a channel of a token's residual, with principal channels on average; 0: tokens of a segment are told apart by nothing. @default 2 */
   readonly codeBits?: CodeBits | undefined
-  /** 16: means of float16, deviations of 8 bits a channel; 8: means of 8 bits, deviations of 4. Principal channels have no deviations. @default 16 */
+  /** 16: means of float16, deviations of 8 bits a channel; 8: means of 8 bits, deviations of 4. Principal channels have no deviations. @default 8 */
   readonly vectorBits?: VectorBits | undefined
   /**
    * Channels that tokens are coded in. Principal ones are found in the first 256 tokens, a little more where no segment

@@ -177,7 +177,7 @@ describe.each(backends)('on the %s kernels', (backend) => {
     const sizes = await Promise.all(
       ([0, 1, 2, 4] as const).map(async (codeBits) => [
         (await indexOf(rows, { codeBits, vectorBits: 8 })).bytes,
-        (await indexOf(rows, { codeBits })).bytes,
+        (await indexOf(rows, { codeBits, vectorBits: 16 })).bytes,
       ]),
     )
     for (const [small, large] of sizes) expect(large).toBeGreaterThan(small)

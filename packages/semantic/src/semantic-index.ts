@@ -14,7 +14,7 @@ import type { SelectionRule } from './selection-rule.ts'
 export interface IndexOptions {
   /** Bits a channel of a token's residual code, with principal channels on average; 0: tokens of a segment are not told apart. @default 2 */
   readonly codeBits?: CodeBits | undefined
-  /** Bits a channel of a segment's mean; a deviation, of basis 'channels', takes half of them. @default 16 */
+  /** Bits a channel of a segment's mean; a deviation, of basis 'channels', takes half of them. @default 8 */
   readonly vectorBits?: VectorBits | undefined
   /**
    * Channels that codes are made in: the principal ones of the first 256 tokens of a layer and KV head, with choices by exact

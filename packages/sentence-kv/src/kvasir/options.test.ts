@@ -8,7 +8,7 @@ test('defaults', () => {
     mode: 'kvasir',
     rule: resolveRule({ budgetTokens: 256, sinkTokens: 4, recentTokens: 16, poolFactor: 2, jointHeads: true }),
     codeBits: 2,
-    vectorBits: 16,
+    vectorBits: 8,
     basis: 'principal',
     minSegmentTokens: 4,
     maxSegmentTokens: 64,

@@ -23,7 +23,7 @@ export interface KvasirOptions {
   readonly prefilterFactor?: number
   /** Bits a channel of a token's residual code, with principal channels on average; 0: the tokens of a sentence are not told apart. @default 2 */
   readonly codeBits?: CodeBits
-  /** Bits a channel of a sentence's mean key; its spread, of basis 'channels', takes half of them. @default 16 */
+  /** Bits a channel of a sentence's mean key; its spread, of basis 'channels', takes half of them. @default 8 */
   readonly vectorBits?: VectorBits
   /**
    * Channels that codes are made in: the principal ones of the first 256 tokens of a layer and KV head, with choices by exact
@@ -82,7 +82,7 @@ export interface ResolvedKvasir {
 
 export function resolveKvasir(options: KvasirOptions): ResolvedKvasir {
   checkKeys('SentenceKvOptions of mode kvasir', options, optionNames)
-  const { mode: _, keep = 'all', codeBits = 2, vectorBits = 16, basis, ...others } = options
+  const { mode: _, keep = 'all', codeBits = 2, vectorBits = 8, basis, ...others } = options
   const { minSegmentTokens: least, maxSegmentTokens: most, pieceTokens, ...choice } = others
   const rule = resolveRule(choice)
   // Up to twice as many tokens may be open, all of them visible: sinks and open tokens must fit in the budget.
