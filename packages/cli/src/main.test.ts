@@ -157,7 +157,8 @@ describe('a lower tier', () => {
     for (const tier of ['host', 'file']) {
       out = ''
       const dir = mkdtempSync(join(tmpdir(), 'kvasir-tier-'))
-      const place = tier === 'file' ? ['--tier-dir', dir] : []
+      // By default the blocks of so short a prompt are all hot.
+      const place = tier === 'file' ? ['--tier-dir', dir, '--hot-bytes', '3000000'] : []
       expect(await main([...args, ...policy, '--seed', '1', '--tier', tier, ...place])).toBe(0)
       const outcome = JSON.parse(out)
       expect(outcome).toMatchObject({ ...plain, tier, movedBytesPerToken: expect.any(Number) })

@@ -152,9 +152,9 @@ describe('acceptance, rows in a lower tier', () => {
   const file = (name: string) => ({ kind: 'file' as const, path: join(folder, name) })
 
   test.each([
-    ['rows come back from host memory to the bit', { lower: { kind: 'host' as const }, hotBytes: 200_000 }],
-    ['rows come back from a file to the bit, fetched ahead', { lower: file('ahead'), hotBytes: 400_000 }],
-    ['or when they are asked for', { lower: file('asked'), hotBytes: 400_000, prefetch: false }],
+    ['rows come back from host memory to the bit', { lower: { kind: 'host' as const }, hotBytes: 30_000 }],
+    ['rows come back from a file to the bit, fetched ahead', { lower: file('ahead'), hotBytes: 60_000 }],
+    ['or when they are asked for', { lower: file('asked'), hotBytes: 60_000, prefetch: false }],
   ])('%s', async (_, kvTier) => {
     const tiered = await loadTestEngine({ contextTokens: 128, kvTier })
     for (const options of Object.values(modes)) {
