@@ -80,12 +80,12 @@ export class PrincipalCodes implements HeadCodes {
     return { means, deviations: new Float32Array(means.length).fill(1), levels, radii }
   }
 
-  /** Codes in 32-bit words, means, a radius and a step a segment; the basis and a step a coded channel. */
+  /** Codes in 32-bit words, means, a radius and a step a segment; the basis, a step and a zero a coded channel. */
   get bytes(): number {
     if (this.#segments.length === 0) return 0
     const dim = this.#headDim
     const coded = this.#channels.filter(({ bits }) => bits > 0).length
-    const basisBytes = 16 * Math.ceil(coded / 16) * (2 * dim + 4)
+    const basisBytes = 16 * Math.ceil(coded / 16) * (2 * dim + 8)
     const segmentBytes = (dim * this.#vectorBits) / 8 + 4
     return basisBytes + this.#ends.length * segmentBytes + this.#numTokens * 4 * codeWords(this.#codeBits, dim)
   }
