@@ -68,7 +68,7 @@ describe.each<SegmentBasis>(['channels', 'principal'])('SegmentCodes of basis %s
       return codes.bytes / (8000 * 2 * 64 * 2)
     }
     const segmentBytes = 25 * 16 + 4 + (basis === 'channels' ? 64 * 3 + 6 : 64 * 2 + 4)
-    const basisBytes = basis === 'channels' ? 0 : 64 * (2 * 64 + 4)
+    const basisBytes = basis === 'channels' ? 0 : 64 * (2 * 64 + 8)
     expect(share(2, 16)).toBeCloseTo(segmentBytes / 6400 + basisBytes / (8000 * 256), 12)
     expect(share(2, 16)).toBeLessThan(0.11)
     expect(share(2, 8)).toBeLessThan(0.08)
