@@ -227,7 +227,7 @@ async function liveOnce(kernels: Kernels, arena: KvArena, random: Random) {
     outputs.push(...(await prefillOnce(kernels, arena, random, start, end)))
   }
   const exact = kernels.createExactSelector({ budgetTokens: 24 })
-  const index = kernels.createSegmentIndex({ ...shape, basis: 'channels' })
+  const index = kernels.createSegmentIndex({ ...shape, basis: 'channels', vectorBits: 16 })
   await index.extend({ arena, pages: pagesOf(contextTokens) }, Int32Array.of(20, 41, 64))
   await index.extend({ arena, pages: pagesOf(contextTokens) }, Int32Array.of(70))
   const segments = kernels.createSegmentSelector({ index, budgetTokens: 24 })
