@@ -41,7 +41,7 @@ Napi::Value createSegmentIndex(const Napi::CallbackInfo& info) {
   const SegmentIndexShape shape{integerOf(info[0], "numLayers"), integerOf(info[1], "numKvHeads"),
                                 integerOf(info[2], "headDim"), integerOf(info[3], "codeBits"),
                                 integerOf(info[4], "vectorBits"),
-                                static_cast<CodeBasis>(info[5].IsUndefined() ? 0 : integerOf(info[5], "basis"))};
+                                static_cast<CodeBasis>(integerOf(info[5], "basis"))};
   require(info.Env(), shape.numLayers >= 1 && shape.numKvHeads >= 1, "numLayers, numKvHeads");
   require(info.Env(), shape.headDim >= 1 && shape.headDim <= kMaxSelectHeadDim, "headDim");
   require(info.Env(), shape.codeBits >= 0 && shape.codeBits <= 4 && shape.codeBits != 3, "codeBits");
