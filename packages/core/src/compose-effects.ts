@@ -25,6 +25,7 @@ function joinObserved(effects: readonly Effects[]): ObservedAttention {
   return {
     windowTokens: Math.max(0, ...effects.map(({ observes }) => observes?.windowTokens ?? 0)),
     allRows: effects.some(({ observes }) => observes?.allRows),
+    recomputed: effects.some(({ observes }) => observes?.recomputed),
   }
 }
 

@@ -5,7 +5,7 @@ import type { CachePolicy, PolicySession } from './policy.ts'
 import { intersectRuns, type RunList, spansOfRow } from './run-list.ts'
 import type { Span } from './segment.ts'
 import { complementSpans, mergeSpans, validateSpans } from './spans.ts'
-import type { KvReader, LayerReport, PrefillView, PromptView, StepView } from './views.ts'
+import type { KvReader, LayerReport, PrefillView, PromptView, ReuseAudit, StepView } from './views.ts'
 
 export interface Part {
   readonly policy: CachePolicy
@@ -13,7 +13,7 @@ export interface Part {
 }
 
 /** Asks one after the other for borrowed KV until one has some; that one also says what is recomputed. */
-export function askLadder(parts: readonly Part[]): Required<Pick<PolicySession, 'reuse' | 'recompute'>> {
+export function askLadder(parts: readonly Part[]): Required<Pick<PolicySession, 'reuse' | 'recompute' | 'audit'>> {
   let winner: PolicySession | undefined
   return {
     async reuse(prompt: PromptView): Promise<ReusePlan | Decline> {
@@ -29,7 +29,8 @@ export function askLadder(parts: readonly Part[]): Required<Pick<PolicySession, 
       }
       return { kind: 'decline', reason: reasons.join('; ') }
     },
-    recompute: (report: LayerReport): RowSet => winner?.recompute?.(report) ?? report.rows,
+    recompute: (report: LayerReport): RowSet | Decline => winner?.recompute?.(report) ?? report.rows,
+    audit: (audit: ReuseAudit): void => winner?.audit?.(audit),
   }
 }
 

@@ -51,6 +51,7 @@ function composeSessions(parts: readonly Part[], slots: readonly Slot[], scope: 
   }
   const session: PolicySession = {
     ...Object.fromEntries(slots.map((slot) => [slot, hooks[slot]])),
+    audit: ladder.audit,
     counts: () => sumCounts(parts.map(({ session }) => session.counts?.() ?? noCounts)),
     [Symbol.asyncDispose]: () => disposeAll(parts),
   }

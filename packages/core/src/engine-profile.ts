@@ -1,3 +1,4 @@
+import type { KvFormat } from './donors.ts'
 import type { KvShape } from './kv-shape.ts'
 import type { Scope } from './scope.ts'
 
@@ -6,8 +7,9 @@ import type { Scope } from './scope.ts'
  * native selector inside a step; `observe.query`: queries in StepView; `observe.keys`: KvReader; `retain.evict`: frees
  * rows; `retain.per-head`: keeps other rows for each KV head; `select.per-query-head`: run lists with a row a query head;
  * `select.moved`: reads rows as if they stood elsewhere; `observe.attention-mass`: PromptAttention;
- * `observe.attention-weights`: StepView.weights; `kv.fork`, `kv.rewind`, `kv.adopt`, `kv.export`, `prefill.partial-rows`,
- * `observe.embeddings`.
+ * `observe.attention-weights`: StepView.weights; `observe.embeddings`: PromptView.embeddings; `prefill.partial-rows`:
+ * computes only some rows of a prompt, over borrowed ones; `kv.adopt`: takes borrowed rows; `kv.export`: publishes rows;
+ * `kv.fork`, `kv.rewind`.
  */
 export type Capability = string
 
@@ -17,6 +19,8 @@ export interface EngineProfile {
   readonly capabilities: ReadonlySet<Capability>
   /** Largest number of tokens a sequence may hold. */
   readonly contextTokens: number
+  /** How the engine stores KV; with `kv.adopt` or `kv.export`. */
+  readonly format?: KvFormat
   /** The kernels that the engine runs on, for policies that build native indexes; see `kernelsOf` of @kvasir/kernels. */
   readonly kernels?: object
 }

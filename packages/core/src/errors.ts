@@ -45,6 +45,9 @@ export class ScopeError extends KvasirError {}
 /** KV with recorded losses was offered where exact KV is required. */
 export class ProvenanceError extends KvasirError {}
 
+/** Stored bytes are not those that were written: damaged, cut short or exchanged. */
+export class IntegrityError extends KvasirError {}
+
 /** Sizes or layouts of buffers disagree. */
 export class ShapeError extends KvasirError {}
 

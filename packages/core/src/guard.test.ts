@@ -16,7 +16,12 @@ const view = { kv } as PrefillView
 const step = { layer: null, numTokens: 20, queries: null, kv } as StepView
 const token = { token: 1, piece: '', index: 20, kv } as TokenView
 const prompt = { tokens: new Int32Array(8), pieces: [] }
-const report = { layer: 0, rows: { rows: Int32Array.of(2, 3, 7) }, deviations: new Float32Array(3) }
+const report = {
+  layer: 0,
+  rows: { rows: Int32Array.of(2, 3, 7) },
+  distances: new Float32Array(3),
+  deviations: new Float32Array(3),
+}
 const done = { tokens: new Int32Array(20), kv }
 
 type Hooks = ReturnType<Parameters<typeof probePolicy>[1]>
@@ -153,7 +158,7 @@ describe('a guarded session', () => {
     })
     await session.reuse(prompt)
     const layer = { ...report, rows: { rows: Int32Array.of(0, 1, 4, 7) } }
-    expect(session.recompute(layer).rows).toBe(rows)
+    expect(session.recompute(layer)).toEqual({ rows })
     rows = Int32Array.of(0, 4, 7)
     expect(session.recompute(layer)).toBe(layer.rows)
     expect(events).toMatchObject([{ hook: 'recompute', error: { got: '"a set without row 1"' } }])

@@ -17,13 +17,22 @@ import {
   validateRowSet,
   validateSelection,
 } from './validate-plan.ts'
-import type { LayerReport, PrefillView, PressureView, PromptView, SequenceView, StepView, TokenView } from './views.ts'
+import type {
+  LayerReport,
+  PrefillView,
+  PressureView,
+  PromptView,
+  ReuseAudit,
+  SequenceView,
+  StepView,
+  TokenView,
+} from './views.ts'
 
 /** Why a session was set aside; reported once a session. */
 export interface QuarantineEvent {
   readonly policy: string
   readonly sequence: string
-  readonly hook: Slot | 'open' | 'fork' | 'rewind' | 'counts' | 'dispose'
+  readonly hook: Slot | 'open' | 'fork' | 'rewind' | 'audit' | 'counts' | 'dispose'
   readonly error: unknown
 }
 
@@ -111,19 +120,21 @@ class Guard implements GuardedSession {
 
   reuse(prompt: PromptView): Promise<ReusePlan | Decline> {
     const decline: Decline = { kind: 'decline', reason: 'no policy offers reuse' }
-    return this.#ask('reuse', decline, undefined, async (inner) => {
+    return this.#ask('reuse', decline, prompt.signal, async (inner) => {
       const plan = await inner.reuse!(prompt)
       if (plan?.kind === 'decline') return plan
       const numTokens = prompt.tokens.length
-      validateReusePlan(plan, { numTokens })
-      this.#uncovered = uncoveredRows(plan.pieces, numTokens)
+      const { standingTokens = 0 } = prompt
+      validateReusePlan(plan, { numTokens, standingTokens })
+      this.#uncovered = uncoveredRows(plan.pieces, numTokens, standingTokens)
       return plan
     })
   }
 
-  recompute(report: LayerReport): RowSet {
-    return this.#answer('recompute', report.rows, (inner) => {
+  recompute(report: LayerReport): RowSet | Decline {
+    return this.#answer<RowSet | Decline>('recompute', report.rows, (inner) => {
       const rows = keepSync(inner.recompute!(report))
+      if (isDecline(rows)) return rows
       const mustHold = this.#uncovered
       validateRowSet(rows, { numTokens: Number.MAX_SAFE_INTEGER, within: report.rows, mustHold })
       return rows
@@ -195,6 +206,10 @@ class Guard implements GuardedSession {
     if (inner !== null && inner.rewind === undefined) throw this.#cannot('rewind')
     this.#numTokens = numTokens
     this.#attempt('rewind', undefined, (inner) => inner.rewind!(numTokens))
+  }
+
+  audit(audit: ReuseAudit): void {
+    this.#attempt('audit', undefined, (inner) => inner.audit?.(audit))
   }
 
   counts(): PolicyCounts {
@@ -278,6 +293,10 @@ class Guard implements GuardedSession {
       remedy: `Give its sessions a ${hook} hook, or start a new sequence.`,
     })
   }
+}
+
+function isDecline(answer: RowSet | Decline): answer is Decline {
+  return (answer as Decline | null)?.kind === 'decline'
 }
 
 /** The answer of a hook that must not be a promise. A promise is silenced, so that its rejection cannot end the process. */

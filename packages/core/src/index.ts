@@ -1,5 +1,6 @@
 export { bestIndices } from './best-indices.ts'
 export { compose } from './compose.ts'
+export { type DonorKv, type DonorStore, formatDifference, type KvFormat, ropeDifference } from './donors.ts'
 export { countReadTokens, droppedSpans } from './dropped-spans.ts'
 export type { Capability, EngineProfile, SequenceContext } from './engine-profile.ts'
 export {
@@ -7,6 +8,7 @@ export {
   ComposeError,
   DisposedError,
   type ErrorDetail,
+  IntegrityError,
   KvasirError,
   OptionError,
   PlanError,
@@ -19,6 +21,7 @@ export { type GuardedSession, type GuardOptions, openGuarded, type QuarantineEve
 export { type KvShape, kvBytesPerToken, type LayerShape } from './kv-shape.ts'
 export { checkFlag, checkInteger, checkKeys, checkNumber, checkOneOf } from './options.ts'
 export type {
+  BorrowedPiece,
   Decline,
   MovedSpan,
   NativeSelector,
@@ -70,6 +73,7 @@ export type {
   PressureView,
   PromptAttention,
   PromptView,
+  ReuseAudit,
   SequenceView,
   StepView,
   TokenView,

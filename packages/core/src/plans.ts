@@ -41,15 +41,25 @@ export interface RowSet {
   readonly rows: Int32Array
 }
 
-/** Borrowed KV: target rows [start, end) take the donor's rows from donorStart on, keys moved to their new positions. */
+/** Target rows [start, end) take a donor's rows from donorStart on. */
+export interface BorrowedPiece extends Span {
+  /** Id under which the rows were published. */
+  readonly donor: string
+  readonly donorStart: number
+}
+
+/** Borrowed KV, and the rows that are computed all the same. */
 export interface ReusePlan {
   readonly kind: 'reuse'
-  /** `donor` is the id of the sequence that published the rows. */
-  readonly pieces: readonly (Span & { readonly donor: string; readonly donorStart: number })[]
-  /** Rows computed at the first layer; everything that no piece covers is among them, and the last row. */
+  readonly pieces: readonly BorrowedPiece[]
+  /** moved: keys turn to their new positions. stored: they keep their rotation, as some papers have it. @default 'moved' */
+  readonly keys?: 'moved' | 'stored'
+  /** Rows computed at the first layer; everything that no piece covers and that does not stand is among them, and the last row. */
   readonly recompute: RowSet
   readonly provenance: Provenance
   readonly reason: string
+  /** Once the reply is there, compute the prompt in full as well and tell the session (`audit`). @default false */
+  readonly audit?: boolean
 }
 
 /** No reuse, and why. */

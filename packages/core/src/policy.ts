@@ -1,6 +1,15 @@
 import type { EngineProfile, SequenceContext } from './engine-profile.ts'
 import type { Decline, PlacePlan, PublishPlan, RetainPlan, ReusePlan, RowSet, Selection } from './plans.ts'
-import type { LayerReport, PrefillView, PressureView, PromptView, SequenceView, StepView, TokenView } from './views.ts'
+import type {
+  LayerReport,
+  PrefillView,
+  PressureView,
+  PromptView,
+  ReuseAudit,
+  SequenceView,
+  StepView,
+  TokenView,
+} from './views.ts'
 
 /** The moments of a sequence's life at which an engine asks. */
 export type Slot = 'reuse' | 'recompute' | 'retain' | 'select' | 'append' | 'place' | 'publish'
@@ -28,6 +37,8 @@ export interface ObservedAttention {
   readonly windowTokens?: number
   /** Attention of all rows, summed. @default false */
   readonly allRows?: boolean
+  /** Attention that the rows of a partial prefill pay at each layer, for LayerReport. @default false */
+  readonly recomputed?: boolean
 }
 
 /** A frozen configuration, shared by many sequences. It decides; it owns no KV and moves none. */
@@ -44,8 +55,11 @@ export interface CachePolicy {
 export interface PolicySession extends AsyncDisposable {
   /** Before prefill: which stored KV can be borrowed. */
   reuse?(prompt: PromptView): Promise<ReusePlan | Decline>
-  /** During a partial prefill: the rows of the next layer, nested in those of this one; rows that nobody lent stay in. */
-  recompute?(report: LayerReport): RowSet
+  /**
+   * During a partial prefill: the rows of the next layer, nested in those of this one; rows that nobody lent stay in.
+   * A decline gives the borrowed rows up: the prompt is computed in full.
+   */
+  recompute?(report: LayerReport): RowSet | Decline
   /** After each prefill chunk: what to keep; indexes are built here. */
   retain?(view: PrefillView): Promise<RetainPlan>
   /** Each decode step (and layer, by `selectScope`): which rows attention may read. */
@@ -54,8 +68,10 @@ export interface PolicySession extends AsyncDisposable {
   append?(token: TokenView): void | Promise<void>
   /** A tier is over budget, or a prefetch is possible. */
   place?(pressure: PressureView): PlacePlan
-  /** At the end: what becomes a donor, under which scope. */
+  /** Once a prompt stands, or at the end: what becomes a donor, under which scope. */
   publish?(done: SequenceView): PublishPlan
+  /** How a reuse whose plan asked for an audit compares with the prompt computed in full. */
+  audit?(audit: ReuseAudit): void
   /** State for a fork of the sequence at its present length. Absent: the policy cannot be forked. */
   fork?(sequence: SequenceContext): PolicySession
   /** The sequence was cut back to its first numTokens tokens. Absent: the policy cannot be rewound. */

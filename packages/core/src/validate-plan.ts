@@ -5,7 +5,7 @@ import type { PlacePlan, PublishPlan, RetainPlan, ReusePlan, RowSet, Selection }
 import { type RunList, validateRunList } from './run-list.ts'
 import { type Scope, sameScope } from './scope.ts'
 import type { Span } from './segment.ts'
-import { complementSpans, validateSpans } from './spans.ts'
+import { complementSpans, mergeSpans, validateSpans } from './spans.ts'
 
 export interface SelectionRules {
   /** Rows of the sequence; the current token's is the last. */
@@ -118,9 +118,13 @@ function firstMissing(rows: Int32Array, all: Int32Array): number | undefined {
   return undefined
 }
 
-/** Rows of a prompt that every layer must compute: those that no piece covers, and the last, whose logits are needed. */
-export function uncoveredRows(pieces: readonly Span[], numTokens: number): RowSet {
-  const lent = pieces.map(({ start, end }) => ({ start, end: Math.min(end, numTokens - 1) }))
+/**
+ * Rows of a prompt that every layer must compute: those that do not stand and that no piece covers, and the last, whose
+ * logits are needed.
+ */
+export function uncoveredRows(pieces: readonly Span[], numTokens: number, standingTokens = 0): RowSet {
+  const there = mergeSpans([{ start: 0, end: standingTokens }], pieces)
+  const lent = there.map(({ start, end }) => ({ start, end: Math.min(end, numTokens - 1) }))
   const rows: number[] = []
   for (const { start, end } of complementSpans(lent, numTokens)) for (let row = start; row < end; row++) rows.push(row)
   return { rows: Int32Array.from(rows) }
@@ -130,7 +134,10 @@ export function uncoveredRows(pieces: readonly Span[], numTokens: number): RowSe
  * Throws a PlanError unless pieces ascend without overlap, and every row that none covers and the last one (its logits
  * are needed) is recomputed. Throws a ProvenanceError if anything but an unmoved prefix is called exact.
  */
-export function validateReusePlan(plan: ReusePlan, rules: { readonly numTokens: number }): void {
+export function validateReusePlan(
+  plan: ReusePlan,
+  rules: { readonly numTokens: number; readonly standingTokens?: number },
+): void {
   if (plan?.kind !== 'reuse') throw new PlanError({ parameter: 'plan.kind', expected: 'reuse', got: plan?.kind })
   validateSpans('plan.pieces', plan.pieces, rules.numTokens)
   plan.pieces.forEach(({ donor, donorStart }, index) => {
@@ -138,8 +145,15 @@ export function validateReusePlan(plan: ReusePlan, rules: { readonly numTokens: 
     const expected = 'a donor id and donorStart >= 0'
     throw new PlanError({ parameter: `plan.pieces[${index}]`, expected, got: [donor, donorStart] })
   })
-  const { numTokens } = rules
-  validateRowSet(plan.recompute, { numTokens, mustHold: uncoveredRows(plan.pieces, numTokens) })
+  if (plan.keys !== undefined && plan.keys !== 'moved' && plan.keys !== 'stored') {
+    throw new PlanError({ parameter: 'plan.keys', expected: "'moved' or 'stored'", got: plan.keys })
+  }
+  const { numTokens, standingTokens = 0 } = rules
+  validateRowSet(plan.recompute, { numTokens, mustHold: uncoveredRows(plan.pieces, numTokens, standingTokens) })
+  if (plan.recompute.rows[0] < standingTokens) {
+    const expected = `rows from ${standingTokens} on: those before it stand`
+    throw new PlanError({ parameter: 'plan.recompute', expected, got: plan.recompute.rows[0] })
+  }
   const borrowed = plan.pieces.some(({ start, donorStart }) => start !== 0 || donorStart !== 0)
   if (plan.provenance?.kind === 'approximate' || (plan.provenance?.kind === 'exact' && !borrowed)) return
   throw new ProvenanceError({

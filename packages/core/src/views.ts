@@ -22,17 +22,42 @@ export interface KvReader {
   readonly native?: object
 }
 
+/** A prompt that an empty sequence is about to read. */
 export interface PromptView {
   readonly tokens: Int32Array
+  /** The text that each token adds; '' for a token that only opens a multi-byte character. */
   readonly pieces: readonly string[]
+  /** Rows from 0 on that stand already, exactly, from a prefix that the engine had; at least one row is left. @default 0 */
+  readonly standingTokens?: number
+  /** Rows of the token embedding table for these ids, [ids.length][hiddenDim]; with `observe.embeddings`. */
+  readonly embeddings?: (ids: Int32Array) => Float32Array
+  readonly signal?: AbortSignal
 }
 
 /** What a layer of a partial prefill saw, for choosing the next layer's rows. */
 export interface LayerReport {
   readonly layer: number
   readonly rows: RowSet
-  /** Per row of `rows`: distance between the recomputed and the borrowed KV, relative to the recomputed norm. */
+  /**
+   * Per row of `rows`: |K - K'| + |V - V'| over all KV heads, where K', V' were borrowed and K, V computed in their
+   * place; Infinity for a row that nobody lent.
+   */
+  readonly distances: Float32Array
+  /** The same over |K| + |V|. */
   readonly deviations: Float32Array
+  /**
+   * [numTokens of the prompt]: attention that each row received from the computed rows, averaged over heads and those
+   * rows; for policies that observe `recomputed`.
+   */
+  readonly attention?: Float32Array
+}
+
+/** A borrowed prompt beside the same prompt computed in full. */
+export interface ReuseAudit {
+  /** KL(full || borrowed) of the first token's distribution. */
+  readonly klNats: number
+  /** Both have the same most likely first token. */
+  readonly sameTop: boolean
 }
 
 /** A prefill chunk whose KV rows stand. */

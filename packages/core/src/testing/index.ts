@@ -1,6 +1,7 @@
 export { assertClose, assertSameBits, nmse, type Tolerance } from './close.ts'
 export { type EngineSuiteOptions, engineSuite } from './engine-suite.ts'
 export type { EngineUnderTest, SequenceTestOptions, SequenceUnderTest } from './engine-under-test.ts'
+export { memoryDonors } from './memory-donors.ts'
 export { type PolicySuiteOptions, policySuite } from './policy-suite.ts'
 export { type PolicyWatcher, probePolicy, watchPolicy } from './probe-policy.ts'
 export { type Random, seededRandom } from './random.ts'

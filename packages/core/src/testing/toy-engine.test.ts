@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { DisposedError, OptionError, ProvenanceError, ScopeError, ShapeError } from '../errors.ts'
+import { DisposedError, IntegrityError, OptionError, ProvenanceError, ScopeError, ShapeError } from '../errors.ts'
 import { fixedSelection } from '../fixed-selection.ts'
 import type { PolicySession } from '../policy.ts'
 import { exact, withLoss } from '../provenance.ts'
 import type { Scope } from '../scope.ts'
 import { assertSameBits, nmse } from './close.ts'
 import { engineSuite } from './engine-suite.ts'
+import { memoryDonors } from './memory-donors.ts'
 import { probePolicy } from './probe-policy.ts'
 import { toyEngine, toyTokens } from './toy-engine.ts'
 
@@ -103,7 +104,7 @@ function borrower(donor: string, donorStart: number, recompute: number[]) {
 async function publishedDonor(engine: ReturnType<typeof toyEngine>): Promise<string> {
   const sequence = engine.createSequence({ policy: publisher(), scope })
   await sequence.prefill(prompt)
-  sequence.publish()
+  await sequence.publish()
   return sequence.id
 }
 
@@ -166,6 +167,52 @@ describe('toy engine: reuse', () => {
     await expect(engine.createSequence({ policy }).prefill(prompt)).rejects.toThrow(ScopeError)
   })
 
+  test('computes everything when the policy gives up on the way, or the donor is damaged', async () => {
+    const engine = toyEngine()
+    const donor = await publishedDonor(engine)
+    const full = await toyEngine().createSequence().prefill(prompt)
+    const reuse = borrower(donor, 0, [prompt.length - 1]).open({} as never).reuse!
+    const policy = probePolicy({ slots: ['reuse', 'recompute'] }, () => ({
+      reuse,
+      recompute: () => ({ kind: 'decline', reason: 'too far off' }),
+    }))
+    assertSameBits(await engine.createSequence({ policy, scope }).prefill(prompt), full)
+    const layer = async () => {
+      throw new IntegrityError({ parameter: donor, expected: 'whole bytes', got: 'others' })
+    }
+    const store = memoryDonors()
+    const broken = toyEngine({
+      donors: { ...store, open: async (id, owner) => ({ ...(await store.open(id, owner))!, layer }) },
+    })
+    const damaged = borrower(await publishedDonor(broken), 0, [prompt.length - 1])
+    assertSameBits(await broken.createSequence({ policy: damaged, scope }).prefill(prompt), full)
+  })
+
+  test('keeps the rotation of stored keys where the plan says so', async () => {
+    const engine = toyEngine()
+    const donor = await publishedDonor(engine)
+    const rest = prompt.slice(10)
+    const keys: Float32Array[] = []
+    const retain: PolicySession['retain'] = async ({ kv }) => {
+      keys.push(kv.keys(0, 1, 0, rest.length - 1))
+      return {}
+    }
+    const reuse: PolicySession['reuse'] = async (view) => {
+      const plan = await borrower(donor, 10, [rest.length - 1]).open({} as never).reuse!(view)
+      return { ...plan, keys: 'stored' } as typeof plan
+    }
+    const policy = probePolicy({ slots: ['reuse', 'retain'] }, () => ({ reuse, retain }))
+    await engine.createSequence({ policy, scope }).prefill(rest)
+    const watcher = probePolicy({ slots: ['retain'] }, () => ({
+      async retain({ kv }) {
+        keys.push(kv.keys(0, 1, 10, prompt.length - 1))
+        return {}
+      },
+    }))
+    await engine.createSequence({ policy: watcher, scope }).prefill(prompt)
+    assertSameBits(keys[0], keys[1])
+  })
+
   test('publishes no row that is not exact', async () => {
     const engine = toyEngine()
     const donor = await publishedDonor(engine)
@@ -177,6 +224,6 @@ describe('toy engine: reuse', () => {
     const policy = { ...both, open: () => ({ ...publisher([{ start: 0, end: 4 }]).open({} as never), reuse }) }
     const sequence = engine.createSequence({ policy, scope })
     await sequence.prefill(prompt.slice(10))
-    expect(() => sequence.publish()).toThrow(ProvenanceError)
+    await expect(sequence.publish()).rejects.toThrow(ProvenanceError)
   })
 })

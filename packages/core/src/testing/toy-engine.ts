@@ -1,7 +1,9 @@
+import type { DonorStore } from '../donors.ts'
 import { openGuarded } from '../guard.ts'
 import { checkInteger, checkKeys } from '../options.ts'
 import { privateScope, validateScope } from '../scope.ts'
 import type { EngineUnderTest, SequenceTestOptions } from './engine-under-test.ts'
+import { memoryDonors } from './memory-donors.ts'
 import { type ToyReport, ToySequence, type ToyShared } from './toy-sequence.ts'
 import { numKvHeads, numLayers, toyShape, toyWeights } from './toy-weights.ts'
 
@@ -10,6 +12,8 @@ export interface ToyEngineOptions {
   readonly seed?: number
   /** @default 4096 */
   readonly contextTokens?: number
+  /** Where published rows go. @default a `memoryDonors()` of its own */
+  readonly donors?: DonorStore
 }
 
 export interface ToyGenerateOptions extends SequenceTestOptions {
@@ -37,16 +41,18 @@ export interface ToyEngine extends EngineUnderTest {
  * carries out the whole contract but for tiers, so that policies are tested without a model.
  */
 export function toyEngine(options: ToyEngineOptions = {}): ToyEngine {
-  checkKeys('toyEngine', options, ['seed', 'contextTokens'])
+  checkKeys('toyEngine', options, ['seed', 'contextTokens', 'donors'])
+  const seed = checkInteger('seed', options.seed ?? 1, 0)
   const shared: ToyShared = {
     profile: {
       name: 'toy',
       shape: toyShape,
       capabilities: new Set(capabilities),
       contextTokens: checkInteger('contextTokens', options.contextTokens ?? 4096, 1),
+      format: { model: `toy-${seed}`, type: 'f32', shape: toyShape },
     },
-    weights: toyWeights(checkInteger('seed', options.seed ?? 1, 0)),
-    donors: new Map(),
+    weights: toyWeights(seed),
+    donors: options.donors ?? memoryDonors(),
     numSequences: 0,
   }
   const createSequence = (sequence: SequenceTestOptions = {}) => openSequence(shared, sequence)
@@ -61,6 +67,7 @@ const capabilities = [
   'observe.keys',
   'observe.attention-mass',
   'observe.attention-weights',
+  'observe.embeddings',
   'retain.evict',
   'retain.per-head',
   'kv.fork',
@@ -115,7 +122,7 @@ async function generate(
       tokens.push(logits.indexOf(Math.max(...logits)))
       logits = await sequence.decode(tokens[tokens.length - 1], abort)
     }
-    sequence.publish()
+    await sequence.publish()
     return { tokens, text: new TextDecoder().decode(Uint8Array.from(tokens)), report: sequence.report() }
   } finally {
     await sequence[Symbol.asyncDispose]()

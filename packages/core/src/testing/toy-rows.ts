@@ -1,11 +1,12 @@
-import { PlanError, ScopeError } from '../errors.ts'
 import type { GuardedSession } from '../guard.ts'
-import type { MovedSpan, ReusePlan, RowSet, Selection } from '../plans.ts'
+import type { BorrowedPiece, Decline, MovedSpan, ReusePlan, RowSet, Selection } from '../plans.ts'
 import type { Effects } from '../policy.ts'
 import { indicesOfRow, type RunList } from '../run-list.ts'
-import { type Scope, sameScope } from '../scope.ts'
+import type { Scope } from '../scope.ts'
 import type { Span } from '../segment.ts'
 import { complementSpans, mergeSpans } from '../spans.ts'
+import type { LayerReport } from '../views.ts'
+import type { LentRows } from './toy-donors.ts'
 import {
   attend,
   attentionWeights,
@@ -21,13 +22,6 @@ import { readToyRows } from './toy-reader.ts'
 import { numHeads, numKvHeads, numLayers, type ToyWeights } from './toy-weights.ts'
 
 const groupHeads = numHeads / numKvHeads
-
-/** Published KV rows, by the id of the sequence that computed them. */
-export interface ToyDonor {
-  readonly scope: Scope
-  readonly spans: readonly Span[]
-  readonly layers: readonly ToyRows[]
-}
 
 /** What one sequence holds. */
 export interface ToyState {
@@ -83,55 +77,46 @@ export function decodeRow(weights: ToyWeights, state: ToyState, token: number): 
 }
 
 /**
- * Takes over the rows that the plan borrows, keys turned to their new positions, then computes the rows that each layer
- * asks for, and returns the last one's logits. The sequence must be empty.
+ * Takes over the rows that the plan borrows, then computes the rows that each layer asks for, and returns the last one's
+ * logits; the policy's decline, if it gives up on the way. The sequence must be empty.
  */
 export function adoptRows(
   weights: ToyWeights,
   state: ToyState,
   tokens: Int32Array,
   plan: ReusePlan,
-  donors: ReadonlyMap<string, ToyDonor>,
-): Float32Array {
-  for (const piece of plan.pieces) copyPiece(state, piece, donors.get(piece.donor))
+  donors: ReadonlyMap<string, LentRows>,
+): Float32Array | Decline {
+  for (const piece of plan.pieces) copyPiece(state, piece, donors.get(piece.donor)!, plan.keys !== 'stored')
   const hidden = Array.from(tokens, (token) => embed(weights, token))
   let set: RowSet = plan.recompute
+  let declined: Decline | null = null
   state.layers.forEach((rows, layer) => {
-    const deviations = Float32Array.from(set.rows, (index) => {
-      const lent = rows.keys[index]
+    const lentRows = Array.from(set.rows, (index) => [rows.keys[index], rows.values[index]] as const)
+    for (const index of set.rows) {
       const queries = writeRow(weights, rows, layer, hidden[index], index)
       rows.queries[index] = queries
       const held = heldRows(state, layer, index + 1)
       hidden[index] = finishLayer(weights.layers[layer], hidden[index], attend(queries, rows, held))
-      return lent === undefined ? 0 : relativeDistance(lent, rows.keys[index])
-    })
-    if (layer + 1 < numLayers && state.session) set = state.session.recompute({ layer, rows: set, deviations })
+    }
+    if (declined !== null || layer + 1 === numLayers || state.session === null) return
+    const next = state.session.recompute({ layer, rows: set, ...distancesOf(set, lentRows, rows) })
+    if ('kind' in next) declined = next
+    else set = next
   })
+  if (declined !== null) return declined
   if (plan.provenance.kind === 'exact') state.exactTokens = tokens.length
   state.tokens.push(...tokens)
   return logitsOf(weights, hidden[tokens.length - 1])
 }
 
-/** True if every piece's donor is there; throws a ScopeError if one belongs to somebody else. */
-export function canAdopt(state: ToyState, plan: ReusePlan, donors: ReadonlyMap<string, ToyDonor>): boolean {
-  return plan.pieces.every(({ donor, donorStart, start, end }) => {
-    const found = donors.get(donor)
-    if (found === undefined) return false
-    if (!sameScope(found.scope, state.scope)) {
-      throw new ScopeError({ parameter: 'plan.donor', expected: 'a donor of the same scope', got: donor })
-    }
-    const last = donorStart + end - start
-    if (found.spans.some((span) => span.start <= donorStart && span.end >= last)) return true
-    throw new PlanError({ parameter: 'plan.pieces', expected: 'published rows', got: [donorStart, last] })
-  })
-}
-
-function copyPiece(state: ToyState, { start, end, donorStart }: ReusePlan['pieces'][number], donor?: ToyDonor): void {
+function copyPiece(state: ToyState, { start, end, donorStart }: BorrowedPiece, lent: LentRows, turned: boolean): void {
   state.layers.forEach((rows, layer) => {
+    const { keys, values } = lent.layers[layer]
     for (let index = start; index < end; index++) {
       const from = donorStart + index - start
-      rows.keys[index] = turn(donor!.layers[layer].keys[from], index - from)
-      rows.values[index] = donor!.layers[layer].values[from]
+      rows.keys[index] = turned ? turn(keys[from], index - from) : keys[from]
+      rows.values[index] = values[from]
     }
   })
 }
@@ -217,14 +202,24 @@ function heldIndices(state: Pick<ToyState, 'evicted'>, numTokens: number): Int32
   return held.subarray(0, count)
 }
 
-function relativeDistance(lent: Float32Array, computed: Float32Array): number {
-  let distance = 0
-  let norm = 0
-  for (let i = 0; i < computed.length; i++) {
-    distance += (lent[i] - computed[i]) ** 2
-    norm += computed[i] ** 2
-  }
-  return Math.sqrt(distance / norm)
+/** `distances` and `deviations` of a LayerReport. */
+function distancesOf(
+  { rows: set }: RowSet,
+  lent: readonly (readonly [Float32Array | undefined, Float32Array | undefined])[],
+  { keys, values }: ToyRows,
+): Pick<LayerReport, 'distances' | 'deviations'> {
+  const distances = new Float32Array(set.length)
+  const deviations = new Float32Array(set.length)
+  set.forEach((index, at) => {
+    const [lentKeys, lentValues] = lent[at]
+    distances[at] = distance(lentKeys, keys[index]) + distance(lentValues, values[index])
+    deviations[at] = distances[at] / (Math.hypot(...keys[index]) + Math.hypot(...values[index]))
+  })
+  return { distances, deviations }
+}
+
+function distance(lent: Float32Array | undefined, computed: Float32Array): number {
+  return lent === undefined ? Number.POSITIVE_INFINITY : Math.hypot(...computed.map((value, i) => value - lent[i]))
 }
 
 export function copyRows({ queries, keys, values }: ToyRows): ToyRows {

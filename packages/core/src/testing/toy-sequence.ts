@@ -1,29 +1,29 @@
+import type { DonorStore } from '../donors.ts'
 import type { EngineProfile } from '../engine-profile.ts'
-import { DisposedError, OptionError, ProvenanceError } from '../errors.ts'
+import { DisposedError, OptionError, PlanError, ProvenanceError } from '../errors.ts'
 import { checkInteger } from '../options.ts'
 import type { CachePolicy, PolicyCounts } from '../policy.ts'
 import type { SequenceUnderTest } from './engine-under-test.ts'
 import { toyAttention } from './toy-attention.ts'
+import { openLent, toyDonor } from './toy-donors.ts'
 import { readToyRows } from './toy-reader.ts'
 import {
   adoptRows,
-  canAdopt,
   copyRows,
   decodeRow,
   evictRows,
   keepRows,
   prefillRows,
   rewindRows,
-  type ToyDonor,
   type ToyState,
 } from './toy-rows.ts'
-import { type ToyWeights, vocabSize } from './toy-weights.ts'
+import { embeddingRows, type ToyWeights, vocabSize } from './toy-weights.ts'
 
 /** What the sequences of one toy engine share. */
 export interface ToyShared {
   readonly profile: EngineProfile
   readonly weights: ToyWeights
-  readonly donors: Map<string, ToyDonor>
+  readonly donors: DonorStore
   numSequences: number
 }
 
@@ -118,22 +118,25 @@ export class ToySequence implements SequenceUnderTest {
   }
 
   /** Asks the policy what becomes a donor, under this sequence's id. Throws a ProvenanceError for rows that are not exact. */
-  publish(): void {
+  async publish(): Promise<void> {
     this.#check([])
     const state = this.#state
+    const { donors, profile } = this.#shared
     if (state.session === null) return
     const plan = state.session.publish({
       tokens: Int32Array.from(state.tokens),
       kv: readToyRows(state, this.numTokens),
     })
-    const last = plan.spans.at(-1)
-    if (last === undefined) return
-    if (last.end > state.exactTokens) {
-      const expected = `rows in [0, ${state.exactTokens}), which were computed in full`
-      throw new ProvenanceError({ parameter: 'plan.spans', expected, got: [last.start, last.end] })
+    const [span, ...others] = plan.spans
+    if (span === undefined) return
+    if (span.start !== 0 || others.length > 0) {
+      throw new PlanError({ parameter: 'plan.spans', expected: 'one span, from row 0 on', got: plan.spans })
     }
-    const layers = state.layers.map(copyRows)
-    this.#shared.donors.set(state.id, { scope: state.scope, spans: plan.spans, layers })
+    if (span.end > state.exactTokens) {
+      const expected = `rows in [0, ${state.exactTokens}), which were computed in full`
+      throw new ProvenanceError({ parameter: 'plan.spans', expected, got: [span.start, span.end] })
+    }
+    await donors.put(toyDonor(state, profile.format!, span.end))
   }
 
   report(): ToyReport {
@@ -157,13 +160,16 @@ export class ToySequence implements SequenceUnderTest {
 
   async #adopt(tokens: Int32Array): Promise<Float32Array | null> {
     const { session } = this.#state
-    const { weights, donors } = this.#shared
+    const { weights, donors, profile } = this.#shared
     if (session === null || this.numTokens > 0) return null
     const pieces = this.#pieces(tokens)
     this.#text = new TextDecoder()
-    const plan = await session.reuse({ tokens, pieces })
-    if (plan.kind === 'decline' || !canAdopt(this.#state, plan, donors)) return null
-    const logits = adoptRows(weights, this.#state, tokens, plan, donors)
+    const embeddings = (ids: Int32Array) => embeddingRows(weights, ids)
+    const plan = await session.reuse({ tokens, pieces, embeddings })
+    const lent = plan.kind === 'reuse' ? await openLent(donors, this.#state, plan, profile.format!) : null
+    if (plan.kind === 'decline' || lent === null) return null
+    const logits = adoptRows(weights, this.#state, tokens, plan, lent)
+    if ('kind' in logits) return null
     this.#borrowedTokens = tokens.length - plan.recompute.rows.length
     await this.#retain(tokens, pieces, 0, true)
     return logits

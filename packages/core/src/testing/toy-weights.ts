@@ -55,3 +55,12 @@ export function toyWeights(seed: number): ToyWeights {
     head: matrix(vocabSize, width, 3),
   }
 }
+
+/** [ids.length][width] */
+export function embeddingRows({ embedding }: ToyWeights, ids: Int32Array): Float32Array {
+  const rows = new Float32Array(ids.length * width)
+  ids.forEach((id, at) => {
+    rows.set(embedding.subarray(id * width, (id + 1) * width), at * width)
+  })
+  return rows
+}
