@@ -15,6 +15,7 @@ const allowedImports = {
   '@kvasir/segment': ['@kvasir/core'],
   '@kvasir/kernels': ['@kvasir/core', '@kvasir/native'],
   '@kvasir/semantic': ['@kvasir/core', '@kvasir/kernels'],
+  '@kvasir/lsh': ['@kvasir/core', '@kvasir/kernels'],
   '@kvasir/rope': ['@kvasir/core', '@kvasir/kernels'],
   '@kvasir/tier': ['@kvasir/core', '@kvasir/kernels'],
   '@kvasir/sentence-kv': ['@kvasir/core', '@kvasir/kernels', '@kvasir/segment', '@kvasir/semantic', '@kvasir/rope'],

@@ -1,0 +1,1 @@
+export { deriveKey, type KeyUse } from './derive-key.ts'
