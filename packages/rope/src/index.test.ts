@@ -8,5 +8,6 @@ test('exports these values and no others', () => {
     'reposition',
     'ropeTable',
     'rotate',
+    'turnTable',
   ])
 })

@@ -1,7 +1,6 @@
 import { checkInteger, checkKeys, type RopeSpec, ShapeError } from '@kvasir/core'
-import { inverseFrequencies } from './frequencies.ts'
 import { checkRows, rotateHead } from './rotate.ts'
-import { reduceAngle } from './table.ts'
+import { turnFiller } from './turns.ts'
 
 export interface RepositionOptions {
   /** Required. */
@@ -28,37 +27,20 @@ export function reposition(keys: Float32Array, spec: RopeSpec, options: Repositi
   const { from, to, fromNumTokens = 0, toNumTokens = fromNumTokens } = options
   const numRows = countRows(keys, options)
   const heads = checkRows(keys, headDim, spec, numRows)
-  const before = inverseFrequencies(spec, fromNumTokens)
-  const after = toNumTokens === fromNumTokens ? before : inverseFrequencies(spec, toNumTokens)
-  const cos = new Float64Array(before.length)
-  const sin = new Float64Array(before.length)
+  const fill = turnFiller(spec, { fromNumTokens, toNumTokens })
+  const cos = new Float64Array(spec.rotaryDim / 2)
+  const sin = new Float64Array(spec.rotaryDim / 2)
   const moved = keys.slice()
-  let turn: readonly [number, number] | null = null
+  let delta = 0
   for (let row = 0; row < numRows; row++) {
-    const next = [positionOf('from', from, row), positionOf('to', to, row)] as const
-    if (before === after && next[0] === next[1]) continue
+    const [start, end] = [positionOf('from', from, row), positionOf('to', to, row)]
+    if (fill.byDelta && start === end) continue
     // A run that moves as a whole has one delta, and needs its angles once.
-    if (before !== after || turn === null || next[1] - next[0] !== turn[1] - turn[0]) {
-      fillTurn(cos, sin, before, after, next)
-      turn = next
-    }
+    if (!fill.byDelta || end - start !== delta) fill(cos, sin, start, end)
+    delta = end - start
     for (let head = 0; head < heads; head++) rotateHead(moved, (row * heads + head) * headDim, spec, cos, sin)
   }
   return moved
-}
-
-function fillTurn(
-  cos: Float64Array,
-  sin: Float64Array,
-  before: Float64Array,
-  after: Float64Array,
-  [from, to]: readonly [number, number],
-): void {
-  for (let pair = 0; pair < before.length; pair++) {
-    const angle = before === after ? (to - from) * after[pair] : to * after[pair] - from * before[pair]
-    cos[pair] = Math.cos(reduceAngle(angle))
-    sin[pair] = Math.sin(reduceAngle(angle))
-  }
 }
 
 /** Rows as the position lists say. Two plain numbers do not: then a row is one head. */
