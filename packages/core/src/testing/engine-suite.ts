@@ -7,6 +7,7 @@ import { complementSpans } from '../spans.ts'
 import type { PrefillView, StepView, TokenView } from '../views.ts'
 import { addAttentionTests } from './engine-suite-attention.ts'
 import { addHeadTests } from './engine-suite-heads.ts'
+import { addReuseTests } from './engine-suite-reuse.ts'
 import type { EngineUnderTest } from './engine-under-test.ts'
 import { probePolicy, selecting } from './probe-policy.ts'
 import {
@@ -194,6 +195,7 @@ export function engineSuite(
 
   addHeadTests(engineOf, options)
   addAttentionTests(engineOf, options)
+  addReuseTests(engineOf, options)
 
   test('disposes the session once, with the sequence', async () => {
     let disposals = 0

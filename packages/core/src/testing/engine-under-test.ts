@@ -30,4 +30,6 @@ export interface SequenceUnderTest extends AsyncDisposable {
   fork(): SequenceUnderTest | Promise<SequenceUnderTest>
   /** Forgets all but the first numTokens tokens. */
   rewind(numTokens: number): void | Promise<void>
+  /** Asks the policy what becomes a donor and returns its id, or null; of engines with `kv.export`. */
+  publish?(): Promise<string | null>
 }

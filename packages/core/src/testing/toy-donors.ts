@@ -1,5 +1,5 @@
 import { type DonorKv, type DonorStore, formatDifference, type KvFormat } from '../donors.ts'
-import { IntegrityError, PlanError } from '../errors.ts'
+import { IntegrityError } from '../errors.ts'
 import type { ReusePlan } from '../plans.ts'
 import type { ToyRows } from './toy-model.ts'
 import type { ToyState } from './toy-rows.ts'
@@ -23,15 +23,15 @@ export interface LentRows {
   readonly layers: readonly Pick<ToyRows, 'keys' | 'values'>[]
 }
 
-/** The rows of all donors of the plan; null where one is gone or damaged. Throws a PlanError for rows or formats that do not fit. */
+/** The rows of all donors of the plan; null where one is gone, damaged or not what the plan takes it for. */
 export async function openLent(
   store: DonorStore,
   state: ToyState,
-  plan: ReusePlan,
+  { plan, tokens }: { readonly plan: ReusePlan; readonly tokens: Int32Array },
   format: KvFormat,
 ): Promise<ReadonlyMap<string, LentRows> | null> {
   try {
-    return await openAll(store, state, plan, format)
+    return await openAll(store, state, { plan, tokens }, format)
   } catch (error) {
     if (error instanceof IntegrityError) return null
     throw error
@@ -41,7 +41,7 @@ export async function openLent(
 async function openAll(
   store: DonorStore,
   state: ToyState,
-  plan: ReusePlan,
+  { plan, tokens }: { readonly plan: ReusePlan; readonly tokens: Int32Array },
   format: KvFormat,
 ): Promise<ReadonlyMap<string, LentRows> | null> {
   const lent = new Map<string, LentRows>()
@@ -49,9 +49,9 @@ async function openAll(
     const rows = lent.get(donor) ?? (await openDonor(store, state, donor, format))
     if (rows === null) return null
     lent.set(donor, rows)
-    const last = donorStart + end - start
-    if (last <= rows.tokens.length) continue
-    throw new PlanError({ parameter: 'plan.pieces', expected: 'published rows', got: [donorStart, last] })
+    const span = rows.tokens.subarray(donorStart, donorStart + end - start)
+    if (span.length < end - start) return null
+    if (plan.provenance.kind === 'exact' && !span.every((token, i) => token === tokens[start + i])) return null
   }
   return lent
 }
@@ -59,8 +59,7 @@ async function openAll(
 async function openDonor(store: DonorStore, state: ToyState, id: string, format: KvFormat): Promise<LentRows | null> {
   const donor = await store.open(id, state.scope)
   if (donor === null) return null
-  const difference = formatDifference(format, donor.format)
-  if (difference !== null) throw new PlanError({ parameter: id, expected: 'KV of this engine', got: difference })
+  if (formatDifference(format, donor.format) !== null) return null
   const { tokens } = donor
   const layers = await Promise.all(
     format.shape.layers.map(async (_, layer) => readLayer(await donor.layer(layer), tokens.length)),

@@ -76,6 +76,13 @@ export function decodeRow(weights: ToyWeights, state: ToyState, token: number): 
   return logitsOf(weights, hidden)
 }
 
+export interface ToyBorrowing {
+  readonly tokens: Int32Array
+  readonly plan: ReusePlan
+  readonly lent: ReadonlyMap<string, LentRows>
+  readonly signal?: AbortSignal
+}
+
 /**
  * Takes over the rows that the plan borrows, then computes the rows that each layer asks for, and returns the last one's
  * logits; the policy's decline, if it gives up on the way. The sequence must be empty.
@@ -83,11 +90,9 @@ export function decodeRow(weights: ToyWeights, state: ToyState, token: number): 
 export function adoptRows(
   weights: ToyWeights,
   state: ToyState,
-  tokens: Int32Array,
-  plan: ReusePlan,
-  donors: ReadonlyMap<string, LentRows>,
+  { tokens, plan, lent, signal }: ToyBorrowing,
 ): Float32Array | Decline {
-  for (const piece of plan.pieces) copyPiece(state, piece, donors.get(piece.donor)!, plan.keys !== 'stored')
+  for (const piece of plan.pieces) copyPiece(state, piece, lent.get(piece.donor)!, plan.keys !== 'stored')
   const hidden = Array.from(tokens, (token) => embed(weights, token))
   let set: RowSet = plan.recompute
   let declined: Decline | null = null
@@ -101,6 +106,7 @@ export function adoptRows(
     }
     if (declined !== null || layer + 1 === numLayers || state.session === null) return
     const next = state.session.recompute({ layer, rows: set, ...distancesOf(set, lentRows, rows) })
+    signal?.throwIfAborted()
     if ('kind' in next) declined = next
     else set = next
   })

@@ -72,7 +72,7 @@ export class ToySequence implements SequenceUnderTest {
     if (tokens.length === 0) throw new OptionError({ parameter: 'tokens', expected: 'at least one token', got: tokens })
     const chunkTokens = checkInteger('chunkTokens', options.chunkTokens ?? tokens.length, 1)
     options.signal?.throwIfAborted()
-    const adopted = await this.#adopt(tokens)
+    const adopted = await this.#adopt(tokens, options.signal)
     if (adopted) return adopted
     const first = this.numTokens
     let logits: Float32Array = new Float32Array(0)
@@ -118,17 +118,17 @@ export class ToySequence implements SequenceUnderTest {
   }
 
   /** Asks the policy what becomes a donor, under this sequence's id. Throws a ProvenanceError for rows that are not exact. */
-  async publish(): Promise<void> {
+  async publish(): Promise<string | null> {
     this.#check([])
     const state = this.#state
     const { donors, profile } = this.#shared
-    if (state.session === null) return
+    if (state.session === null) return null
     const plan = state.session.publish({
       tokens: Int32Array.from(state.tokens),
       kv: readToyRows(state, this.numTokens),
     })
     const [span, ...others] = plan.spans
-    if (span === undefined) return
+    if (span === undefined) return null
     if (span.start !== 0 || others.length > 0) {
       throw new PlanError({ parameter: 'plan.spans', expected: 'one span, from row 0 on', got: plan.spans })
     }
@@ -136,7 +136,7 @@ export class ToySequence implements SequenceUnderTest {
       const expected = `rows in [0, ${state.exactTokens}), which were computed in full`
       throw new ProvenanceError({ parameter: 'plan.spans', expected, got: [span.start, span.end] })
     }
-    await donors.put(toyDonor(state, profile.format!, span.end))
+    return (await donors.put(toyDonor(state, profile.format!, span.end))) ? state.id : null
   }
 
   report(): ToyReport {
@@ -158,7 +158,7 @@ export class ToySequence implements SequenceUnderTest {
     await this.#state.session?.[Symbol.asyncDispose]()
   }
 
-  async #adopt(tokens: Int32Array): Promise<Float32Array | null> {
+  async #adopt(tokens: Int32Array, signal?: AbortSignal): Promise<Float32Array | null> {
     const { session } = this.#state
     const { weights, donors, profile } = this.#shared
     if (session === null || this.numTokens > 0) return null
@@ -166,9 +166,9 @@ export class ToySequence implements SequenceUnderTest {
     this.#text = new TextDecoder()
     const embeddings = (ids: Int32Array) => embeddingRows(weights, ids)
     const plan = await session.reuse({ tokens, pieces, embeddings })
-    const lent = plan.kind === 'reuse' ? await openLent(donors, this.#state, plan, profile.format!) : null
+    const lent = plan.kind === 'reuse' ? await openLent(donors, this.#state, { plan, tokens }, profile.format!) : null
     if (plan.kind === 'decline' || lent === null) return null
-    const logits = adoptRows(weights, this.#state, tokens, plan, lent)
+    const logits = adoptRows(weights, this.#state, { tokens, plan, lent, ...(signal && { signal }) })
     if ('kind' in logits) return null
     this.#borrowedTokens = tokens.length - plan.recompute.rows.length
     await this.#retain(tokens, pieces, 0, true)
