@@ -39,7 +39,16 @@ export interface RopeSpec {
   readonly scaling: RopeScaling
 }
 
-/** What stored keys went through. `origin` is the position of the first row. */
+/** What the stored keys of one layer went through. */
 export type RopeStamp =
   | { readonly rotated: false }
-  | { readonly rotated: true; readonly spec: RopeSpec; readonly origin: number }
+  | {
+      readonly rotated: true
+      readonly spec: RopeSpec
+      /** Position of the first row. */
+      readonly origin: number
+      /** Length of the sequence whose frequencies the keys got; it matters to dynamic-ntk and longrope. */
+      readonly numTokens: number
+      /** Moved after they were computed. Such keys are not moved again: each pass rounds once. */
+      readonly turned: boolean
+    }

@@ -2,6 +2,7 @@ import { OptionError, type RopeSpec, ShapeError } from '@kvasir/core'
 import { assertSameBits, nmse, seededRandom } from '@kvasir/core/testing'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { halfCodec } from './half-floats.ts'
 import { reposition } from './reposition.ts'
 import { rotate } from './rotate.ts'
 import { ropeTable } from './table.ts'
@@ -33,6 +34,63 @@ describe('reposition', () => {
       const norm = (x: Float32Array) => Math.hypot(...x.subarray(start, start + headDim))
       expect(norm(moved) / norm(keys)).toBeCloseTo(1, 6)
     }
+  })
+
+  // The bounds of a key that is rounded twice: as it was stored, and as it was moved.
+  test.each([
+    ['f16', 3e-7],
+    ['bf16', 2e-5],
+  ] as const)('%s rows: the group law, the way back and lengths for every spec', (type, bound) => {
+    const { decode, encode } = halfCodec(type)
+    const position = fc.nat(131_072)
+    const anySpec = fc.constantFrom(...specsToTest())
+    fc.assert(
+      fc.property(
+        anySpec,
+        fc.array(fc.tuple(position, position), { minLength: 4, maxLength: 9 }),
+        position,
+        (each, moves, numTokens) => {
+          const raw = seededRandom(numTokens).normals(moves.length * headDim)
+          const [from, to] = [moves.map((move) => move[0]), moves.map((move) => move[1])]
+          const exact = (positions: number[]) => rotate(raw, headDim, each, ropeTable(each, positions, { numTokens }))
+          const cached = Uint16Array.from(exact(from), encode)
+          const moved = reposition(cached, each, { headDim, type, from, to, fromNumTokens: numTokens })
+          expect(nmse(Float32Array.from(moved, decode), exact(to))).toBeLessThan(bound)
+          const back = reposition(moved, each, { headDim, type, from: to, to: from, fromNumTokens: numTokens })
+          expect(nmse(Float32Array.from(back, decode), exact(from))).toBeLessThan(2 * bound)
+          expect(Math.hypot(...Array.from(moved, decode)) / Math.hypot(...exact(to))).toBeCloseTo(1, 2)
+          for (let at = 0; at < cached.length; at++) {
+            if (at % headDim >= each.rotaryDim) expect(moved[at]).toBe(cached[at])
+          }
+        },
+      ),
+      { numRuns: 150 },
+    )
+  })
+
+  test('float32 rows: the group law and the way back for any spec, positions and length', () => {
+    const position = fc.nat(131_072)
+    fc.assert(
+      fc.property(fc.constantFrom(...specsToTest()), position, position, position, (each, from, to, numTokens) => {
+        const raw = seededRandom(from).normals(5 * headDim)
+        const at = (first: number) =>
+          rotate(
+            raw,
+            headDim,
+            each,
+            ropeTable(
+              each,
+              [0, 1, 2, 3, 4].map((row) => first + row),
+              { numTokens },
+            ),
+          )
+        const moved = reposition(at(from), each, { headDim, from, to, fromNumTokens: numTokens })
+        expect(nmse(moved, at(to))).toBeLessThan(1e-13)
+        const back = reposition(moved, each, { headDim, from: to, to: from, fromNumTokens: numTokens })
+        expect(nmse(back, at(from))).toBeLessThan(1e-13)
+      }),
+      { numRuns: 300 },
+    )
   })
 
   test.each(named.filter(([, { scaling }]) => scaling.kind === 'dynamic-ntk' || scaling.kind === 'longrope'))(
@@ -67,6 +125,8 @@ describe('reposition', () => {
     assertSameBits(reposition(keys, spec, { headDim, from: 9, to: 9 }), keys)
     reposition(keys, spec, { headDim, from: 9, to: 12 })
     assertSameBits(keys, before)
+    const allBits = Uint16Array.from({ length: 65_536 }, (_, bits) => bits)
+    expect(reposition(allBits, spec, { headDim, type: 'bf16', from: 9, to: 9 })).toEqual(allBits)
   })
 
   test('adds errors up when chained, which is why it starts from the origin', () => {
@@ -93,6 +153,11 @@ describe('reposition', () => {
     expect(() => reposition(keys, spec, { ...options, to: [3] })).toThrow(ShapeError)
     expect(() => reposition(keys, spec, { ...options, from: [1, -2] })).toThrow(OptionError)
     expect(() => reposition(keys.subarray(1), spec, { ...options, from: 1, to: 2 })).toThrow(ShapeError)
+    expect(() => reposition(keys, spec, { ...options, type: 'f16' })).toThrow(/none for a Float32Array/)
+    expect(() => reposition(new Uint16Array(2 * headDim), spec, options)).toThrow(/one of f16, bf16/)
+    expect(() => reposition(new Float64Array(2 * headDim) as never, spec, options)).toThrow(
+      /Float32Array or Uint16Array/,
+    )
     expect(() => reposition(keys, spec, { ...options, form: 1 } as never)).toThrow(/Did you mean from/)
   })
 })

@@ -21,7 +21,7 @@ export function rotate(x: Float32Array, headDim: number, spec: RopeSpec, table: 
 
 /** Rotates the head that starts at `start`, in place. cos, sin [rotaryDim / 2]. */
 export function rotateHead(
-  x: Float32Array,
+  x: Float32Array | Float64Array,
   start: number,
   { pairing, rotaryDim }: RopeSpec,
   cos: ArrayLike<number>,
@@ -39,7 +39,7 @@ export function rotateHead(
 }
 
 /** Heads of a row of x. Throws a ShapeError unless x is numRows rows of whole heads that the spec fits. */
-export function checkRows(x: Float32Array, headDim: number, spec: RopeSpec, numRows: number): number {
+export function checkRows(x: ArrayLike<number>, headDim: number, spec: RopeSpec, numRows: number): number {
   if (!(spec.rotaryDim <= headDim)) {
     throw new ShapeError({ parameter: 'headDim', expected: `at least rotaryDim = ${spec.rotaryDim}`, got: headDim })
   }
