@@ -2,5 +2,13 @@ import { expect, test } from 'vitest'
 import * as tier from './index.ts'
 
 test('exports these values and no others', () => {
-  expect(Object.keys(tier).sort()).toEqual(['TierError', 'TierPlan', 'fileTier', 'hostTier', 'hotBytesFor', 'tieredKv'])
+  expect(Object.keys(tier).sort()).toEqual([
+    'TierError',
+    'TierPlan',
+    'fileTier',
+    'hostDonors',
+    'hostTier',
+    'hotBytesFor',
+    'tieredKv',
+  ])
 })

@@ -11,5 +11,7 @@ export {
   TierPlan,
   type TierPlanShape,
 } from '@kvasir/kernels'
+export { type HostDonorsOptions, hostDonors } from './host-donors.ts'
 export { type HotRowsShape, hotBytesFor } from './hot-bytes.ts'
+export type { DonorCounts, DonorEntry, KvDonors } from './kv-donors.ts'
 export { fileTier, hostTier, tieredKv } from './tiered-kv.ts'
