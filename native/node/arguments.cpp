@@ -57,8 +57,8 @@ Slice<const std::int32_t> indicesOf(Napi::Value value, const char* name) {
   return arrayOf<const std::int32_t>(value, name, napi_int32_array, "an Int32Array");
 }
 
-Slice<const std::uint8_t> bytesOf(Napi::Value value, const char* name) {
-  return arrayOf<const std::uint8_t>(value, name, napi_uint8_array, "a Uint8Array");
+Slice<std::uint8_t> bytesOf(Napi::Value value, const char* name) {
+  return arrayOf<std::uint8_t>(value, name, napi_uint8_array, "a Uint8Array");
 }
 
 Isa isaOf(Napi::Value value) {

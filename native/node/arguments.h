@@ -21,7 +21,7 @@ int integerOf(Napi::Value value, const char* name);
 std::string textOf(Napi::Value value, const char* name);
 Slice<float> floatsOf(Napi::Value value, const char* name);
 Slice<const std::int32_t> indicesOf(Napi::Value value, const char* name);
-Slice<const std::uint8_t> bytesOf(Napi::Value value, const char* name);
+Slice<std::uint8_t> bytesOf(Napi::Value value, const char* name);
 
 Isa isaOf(Napi::Value value);
 WeightType weightTypeOf(Napi::Value value);

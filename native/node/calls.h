@@ -26,6 +26,9 @@ Napi::Value tierState(const Napi::CallbackInfo& info);
 Napi::Value copyPage(const Napi::CallbackInfo& info);
 Napi::Value readArenaRows(const Napi::CallbackInfo& info);
 
+Napi::Value adoptRows(const Napi::CallbackInfo& info);
+Napi::Value exportRows(const Napi::CallbackInfo& info);
+
 Napi::Value attentionWeights(const Napi::CallbackInfo& info);
 
 Napi::Value createRunLists(const Napi::CallbackInfo& info);

@@ -32,6 +32,8 @@ constexpr Export exported[] = {
     {"tierState", 1, tierState},
     {"copyPage", 3, copyPage},
     {"readArenaRows", 7, readArenaRows},
+    {"adoptRows", 9, adoptRows},
+    {"exportRows", 7, exportRows},
     {"attentionWeights", 8, attentionWeights},
     {"createRunLists", 3, createRunLists},
     {"setRunList", 4, setRunList},

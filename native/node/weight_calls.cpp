@@ -29,7 +29,7 @@ Napi::Value packWeightRows(const Napi::CallbackInfo& info) {
   const std::shared_ptr<PackedWeight> packed = sharedOf<PackedWeight>(info[2]);
   const int first = integerOf(info[3], "first");
   const int count = integerOf(info[4], "count");
-  const Slice<const std::uint8_t> source = bytesOf(info[5], "rows");
+  const Slice<std::uint8_t> source = bytesOf(info[5], "rows");
   require(info.Env(), first >= 0 && first % 64 == 0 && count >= 1, "first, count");
   require(info.Env(), count <= packed->weight.rows - first && source.length % count == 0, "count, rows");
   runtime.enqueue(job, [packed, first, count, source, hold = holderOf(source.data)](Context& context) {

@@ -44,6 +44,9 @@ class Arena {
   // All rows by address; null for an arena that does not keep them so.
   virtual const KvView* view() const = 0;
 
+  // Where rows may be written by address; null: through write() alone.
+  virtual const KvView* writable() const { return nullptr; }
+
   // As writeKv.
   virtual void write(Context& context, int layer, const float* keys, const float* values, const std::int32_t* slots,
                      int rows) = 0;
@@ -79,6 +82,7 @@ class PlainArena final : public Arena {
   explicit PlainArena(const ArenaShape& shape);
 
   const KvView* view() const override { return &view_; }
+  const KvView* writable() const override { return &view_; }
   void write(Context& context, int layer, const float* keys, const float* values, const std::int32_t* slots,
              int rows) override {
     writeKv(context, view_, layer, keys, values, slots, rows);

@@ -10,6 +10,11 @@ struct Kernels {
   // Both pairings over one head; cos, sin [pairs].
   void (*rotateHalf)(float* x, const float* cos, const float* sin, int pairs);
   void (*rotateInterleaved)(float* x, const float* cos, const float* sin, int pairs);
+  // Rows [rows][headDim] of float16: the first 2 * pairs values of each turned by cos, sin [pairs], the rest copied.
+  void (*turnHalf)(const std::uint16_t* in, int rows, int headDim, const float* cos, const float* sin, int pairs,
+                   std::uint16_t* out);
+  void (*turnInterleaved)(const std::uint16_t* in, int rows, int headDim, const float* cos, const float* sin, int pairs,
+                          std::uint16_t* out);
   void (*siluGate)(const float* gate, const float* up, int count, float* out);
 };
 

@@ -4,23 +4,11 @@
 #include "../simd/exp.inl"
 #include "kernels.h"
 #include "rotate.inl"
+#include "turn.inl"
+#include "vectors.inl"
 
 namespace kvasir::rows {
 namespace {
-
-// Calls op(at, n) for each vector of [0, count): n = kLanes but for the last, which may be shorter.
-template <class Op>
-inline void eachVector(int count, Op op) {
-  int at = 0;
-  for (; at + Vec::kLanes <= count; at += Vec::kLanes) op(at, Vec::kLanes);
-  if (at < count) op(at, count - at);
-}
-
-inline Vec::F loadUpTo(const float* p, int n) { return n == Vec::kLanes ? Vec::load(p) : Vec::loadPart(p, n); }
-inline void storeUpTo(float* p, Vec::F x, int n) {
-  if (n == Vec::kLanes) Vec::store(p, x);
-  else Vec::storePart(p, x, n);
-}
 
 void rmsNorm(const float* x, const float* weight, float eps, int dim, float* out) {
   constexpr int kChains = 4;  // hides the latency of the additions
@@ -55,7 +43,7 @@ void siluGate(const float* gate, const float* up, int count, float* out) {
              [&](int i, int n) { storeUpTo(out + i, Vec::mul(silu(loadUpTo(gate + i, n)), loadUpTo(up + i, n)), n); });
 }
 
-constexpr Kernels kTable = {rmsNorm, rotateHalf, rotateInterleaved, siluGate};
+constexpr Kernels kTable = {rmsNorm, rotateHalf, rotateInterleaved, turnHalf, turnInterleaved, siluGate};
 
 }  // namespace
 }  // namespace kvasir::rows

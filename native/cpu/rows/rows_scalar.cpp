@@ -1,6 +1,8 @@
 // The plain bodies.
 #include <cmath>
+#include <cstring>
 
+#include "../simd/half.h"
 #include "kernels.h"
 #include "rotate.inl"
 
@@ -14,6 +16,29 @@ void rmsNorm(const float* x, const float* weight, float eps, int dim, float* out
   for (int i = 0; i < dim; ++i) out[i] = x[i] * inverse * weight[i];
 }
 
+// Pair i is (i * step, i * step + apart).
+void turnRows(const std::uint16_t* in, int rows, int headDim, const float* cos, const float* sin, int pairs, int step,
+              int apart, std::uint16_t* out) {
+  for (int row = 0; row < rows; ++row, in += headDim, out += headDim) {
+    for (int i = 0; i < pairs; ++i) {
+      const float a = halfToFloat(in[i * step]), b = halfToFloat(in[i * step + apart]);
+      out[i * step] = floatToHalf(a * cos[i] - b * sin[i]);
+      out[i * step + apart] = floatToHalf(b * cos[i] + a * sin[i]);
+    }
+    std::memcpy(out + 2 * pairs, in + 2 * pairs, static_cast<std::size_t>(headDim - 2 * pairs) * sizeof *in);
+  }
+}
+
+void turnHalf(const std::uint16_t* in, int rows, int headDim, const float* cos, const float* sin, int pairs,
+              std::uint16_t* out) {
+  turnRows(in, rows, headDim, cos, sin, pairs, 1, pairs, out);
+}
+
+void turnInterleaved(const std::uint16_t* in, int rows, int headDim, const float* cos, const float* sin, int pairs,
+                     std::uint16_t* out) {
+  turnRows(in, rows, headDim, cos, sin, pairs, 2, 1, out);
+}
+
 void siluGate(const float* gate, const float* up, int count, float* out) {
   for (int i = 0; i < count; ++i) {
     const float fade = std::exp(-std::fabs(gate[i]));  // <= 1, so nothing overflows
@@ -24,6 +49,6 @@ void siluGate(const float* gate, const float* up, int count, float* out) {
 
 }  // namespace
 
-const Kernels kernelsScalar = {rmsNorm, rotateHalf, rotateInterleaved, siluGate};
+const Kernels kernelsScalar = {rmsNorm, rotateHalf, rotateInterleaved, turnHalf, turnInterleaved, siluGate};
 
 }  // namespace kvasir::rows

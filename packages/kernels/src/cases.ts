@@ -4,6 +4,7 @@ import { type KvShapeOfCase, loadRows, poisoned, randomKv, randomRows, runOnce, 
 import type { KeptRows, Kernels, RunLists } from './kernels.ts'
 import type { Op } from './ops.ts'
 import { weightFormats } from './reference/formats/weight-formats.ts'
+import { arenaRows, fillArena, randomTurns, storedBytes } from './transfer-cases.ts'
 
 /** What one op left behind; every backend must agree with the reference within maxNmse. */
 export interface CaseResult {
@@ -19,7 +20,10 @@ const rowCounts = [0, 1, 2, 3, 5, 17, 33] as const
 const dims = [1, 2, 7, 16, 31, 64, 65, 200] as const
 const headDims = [2, 8, 16, 33, 64, 80, 128] as const
 
-export const cases: { readonly [K in Op['kind']]: Case } = {
+/** An op, or what is asked of the Kernels themselves. */
+export type CaseKind = Op['kind'] | 'adoptRows' | 'exportRows'
+
+export const cases: { readonly [K in CaseKind]: Case } = {
   embedRows: async (kernels, seed) => {
     const random = seededRandom(seed)
     const type = weightTypes[seed % weightTypes.length]!
@@ -123,6 +127,41 @@ export const cases: { readonly [K in Op['kind']]: Case } = {
     return { outputs: outputs.flat(), maxNmse: 0 }
   },
 
+  adoptRows: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const shape = randomArena(random)
+    const arena = await fillArena(kernels, random, shape)
+    const sourceTokens = 1 + random.integer(pick(random, [1, 20, 300]))
+    const values = random.normals(shape.numKvHeads * 2 * sourceTokens * shape.headDim, pick(random, [1, 1e-4, 1e4]))
+    const count = random.integer(3) === 0 ? random.integer(600) : random.integer(40)
+    const isRun = random.integer(2) === 1
+    const rowOf = (bound: number) => (_: unknown, i: number) => (isRun ? i % bound : random.integer(bound))
+    const [sourceRows, slots] = [sourceTokens, shape.capacityPages * pageTokens].map((bound) =>
+      Int32Array.from({ length: count }, rowOf(bound)),
+    ) as [Int32Array, Int32Array]
+    const numTurns = 1 + random.integer(3)
+    const rotaryDim = 2 * (1 + random.integer(Math.floor(shape.headDim / 2)))
+    const rowTurns = Array.from(slots, (_, i) => (isRun ? (i >> 5) % (numTurns + 1) : random.integer(numTurns + 1)) - 1)
+    const pairing = pick(random, ['half', 'interleaved'] as const)
+    const turns = randomTurns(random, { numTurns, rotaryDim, rowTurns, pairing })
+    const source = storedBytes(values, shape.type)
+    const fixed = { arena, layer: random.integer(shape.numLayers), source, sourceTokens, sourceRows, slots }
+    await kernels.adoptRows(random.integer(3) ? { ...fixed, turns } : fixed)
+    return { outputs: arenaRows(arena), maxNmse: 0 }
+  },
+
+  exportRows: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const shape = randomArena(random)
+    const arena = await fillArena(kernels, random, shape)
+    const pages = Int32Array.from({ length: random.integer(4) }, () => random.integer(shape.capacityPages))
+    const numTokens = Math.max(0, pages.length * pageTokens - random.integer(20))
+    const rowValues = shape.numKvHeads * 2 * shape.headDim
+    const out = storedBytes(new Float32Array(numTokens * rowValues), shape.type)
+    await kernels.exportRows({ arena, layer: random.integer(shape.numLayers), pages, numTokens, out })
+    return { outputs: [out], maxNmse: 0 }
+  },
+
   attendPrefill: async (kernels, seed) => {
     const random = seededRandom(seed)
     const shape = randomShape(random, 40, (context) => random.integer(context + 1))
@@ -203,6 +242,13 @@ export const cases: { readonly [K in Op['kind']]: Case } = {
 
 function pick<T>(random: Random, values: readonly T[]): T {
   return values[random.integer(values.length)] as T
+}
+
+function randomArena(random: Random) {
+  const [numLayers, numKvHeads] = [1 + random.integer(2), 1 + random.integer(3)]
+  const capacityPages = 1 + random.integer(4)
+  const type = pick(random, ['f16', 'f16', 'f32'] as const)
+  return { numLayers, numKvHeads, headDim: pick(random, headDims), capacityPages, type }
 }
 
 function randomShape(random: Random, maxContext: number, rowsOf: (context: number) => number): KvShapeOfCase {

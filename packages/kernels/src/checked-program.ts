@@ -3,7 +3,7 @@ import { checkRun, type Run } from './check-run.ts'
 import type { Program, RunOptions } from './kernels.ts'
 import type { Op } from './ops.ts'
 import type { ProgramNeeds } from './program-needs.ts'
-import { Resource, type ResourceOwner } from './resource.ts'
+import { holding, Resource, type ResourceOwner } from './resource.ts'
 
 /** What programs of all backends share: checks, and holding everything that a run uses until it has ended. */
 export abstract class CheckedProgram extends Resource implements Program {
@@ -23,12 +23,7 @@ export abstract class CheckedProgram extends Resource implements Program {
     const held: Resource[] = [this, ...this.needs.resources]
     for (const selector of run.selectors) if (typeof selector !== 'string') held.push(selector)
     for (const kept of run.kept) if (kept !== null) held.push(kept)
-    for (const resource of held) resource.hold()
-    try {
-      await this.execute(run)
-    } finally {
-      for (const resource of held) resource.letGo()
-    }
+    await holding(held, () => this.execute(run))
   }
 
   /** Starts the run before it returns; index arrays are read in the call. */

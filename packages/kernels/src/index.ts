@@ -2,8 +2,11 @@ export { availableBackends, type Backend, type LoadOptions, loadKernels } from '
 export { BackendError, KernelError, TierError } from './errors.ts'
 export { type EstimateRule, estimateNames, resolveEstimates } from './kernel-selector.ts'
 export type {
+  AdoptOptions,
+  ExportOptions,
   KeptRows,
   Kernels,
+  KeyTurns,
   KvArena,
   KvArenaOptions,
   Program,

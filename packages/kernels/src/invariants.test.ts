@@ -3,9 +3,8 @@ import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { availableBackends, loadKernels } from './backends.ts'
 import { loadRows, randomKv, randomRows, runOnce } from './case-data.ts'
-import { cases } from './cases.ts'
+import { type CaseKind, cases } from './cases.ts'
 import type { WeightType } from './kernels.ts'
-import type { Op } from './ops.ts'
 
 const isas = availableBackends().find(({ backend }) => backend === 'cpu')?.isas ?? []
 const paths = ['prefill', 'decode'] as const
@@ -19,7 +18,7 @@ describe.each(isas)('%s', (isa) => {
     await (await three).dispose()
   })
 
-  test.each(Object.keys(cases) as Op['kind'][])('%s has the same bits on 1 and 3 threads', async (kind) => {
+  test.each(Object.keys(cases) as CaseKind[])('%s has the same bits on 1 and 3 threads', async (kind) => {
     for (let seed = 1000; seed < 1020; seed++) {
       const [a, b] = [await cases[kind](await one, seed), await cases[kind](await three, seed)]
       a.outputs.forEach((values, i) => {

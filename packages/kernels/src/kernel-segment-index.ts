@@ -2,7 +2,7 @@ import { checkInteger, checkKeys, checkOneOf, OptionError, pageTokens, ShapeErro
 import { KernelError } from './errors.ts'
 import type { KvArena } from './kernels.ts'
 import { checkPages, PageArena } from './page-arena.ts'
-import { ownResource, Resource, type ResourceOwner } from './resource.ts'
+import { holding, ownResource, Resource, type ResourceOwner } from './resource.ts'
 import type {
   CodeBits,
   SegmentBasis,
@@ -57,13 +57,7 @@ export abstract class KernelSegmentIndex extends Resource implements SegmentInde
       throw new ShapeError({ parameter: 'kv.pages', expected: `pages of ${last} tokens`, got: kv.pages })
     }
     checkPages('kv.pages', pages, arena)
-    const held = [this, arena]
-    for (const resource of held) resource.hold()
-    try {
-      await this.add(arena, pages, ends)
-    } finally {
-      for (const resource of held) resource.letGo()
-    }
+    await holding([this, arena], () => this.add(arena, pages, ends))
   }
 
   truncate(numTokens: number): void {

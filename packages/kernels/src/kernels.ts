@@ -124,6 +124,44 @@ export interface RunOptions {
   readonly signal?: AbortSignal
 }
 
+/** Turns of K rows: pair i of a row's first rotaryDim values by one of numTurns angles (Su et al. 2021). */
+export interface KeyTurns {
+  /** [numTurns][rotaryDim / 2] */
+  readonly cos: Float32Array
+  /** [numTurns][rotaryDim / 2] */
+  readonly sin: Float32Array
+  readonly pairing: 'half' | 'interleaved'
+  readonly rotaryDim: number
+  /** The turn of each row; -1: the row stays as it is, to the bit. */
+  readonly rowTurns: Int32Array
+}
+
+export interface AdoptOptions {
+  readonly arena: KvArena
+  readonly layer: number
+  /** [numKvHeads][keys, values][sourceTokens][headDim] in the arena's type, little-endian, aligned to its values. */
+  readonly source: Uint8Array
+  readonly sourceTokens: number
+  /** The row of the source for each slot; rows may be named more than once. */
+  readonly sourceRows: Int32Array
+  /** physical page * 16 + offset, one for each of sourceRows. Of rows with one slot the last one stays. */
+  readonly slots: Int32Array
+  /** @default none: keys stay as they are */
+  readonly turns?: KeyTurns
+  readonly signal?: AbortSignal
+}
+
+export interface ExportOptions {
+  readonly arena: KvArena
+  readonly layer: number
+  /** Page table of the sequence. */
+  readonly pages: Int32Array
+  readonly numTokens: number
+  /** [numKvHeads][keys, values][numTokens][headDim] in the arena's type, little-endian, aligned to its values. */
+  readonly out: Uint8Array
+  readonly signal?: AbortSignal
+}
+
 /** Ops compiled once, run many times. Buffers are held by reference: a run reads what they hold when it starts. */
 export interface Program {
   /** Runs off the calling thread; runs of one Kernels are executed in the order of the calls. */
@@ -149,6 +187,13 @@ export interface Kernels {
   /** Row `row` of a weight as float32 [cols]. */
   weightRow(weight: Weight, row: number): Float32Array
   createArena(options: KvArenaOptions): KvArena
+  /**
+   * Arena row slots[i] of a layer becomes row sourceRows[i] of the source, its key turned, its value as it is. In order
+   * with program runs; index arrays are copied in the call, source, cos and sin are left alone until it settles.
+   */
+  adoptRows(options: AdoptOptions): Promise<void>
+  /** Rows [0, numTokens) of a sequence at one layer, as adoptRows takes them. In order with program runs. */
+  exportRows(options: ExportOptions): Promise<void>
   /** @param numHeads query heads of the ops that read the lists, if a list may have a row for each. @default numKvHeads */
   createRunLists(maxSequences: number, numKvHeads: number, numHeads?: number): RunLists
   /**

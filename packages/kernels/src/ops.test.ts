@@ -1,15 +1,14 @@
 import { nmse } from '@kvasir/core/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { availableBackends, loadKernels } from './backends.ts'
-import { type CaseResult, cases } from './cases.ts'
-import type { Op } from './ops.ts'
+import { type CaseKind, type CaseResult, cases } from './cases.ts'
 
 const shapesPerOp = 200
 const reference = await loadKernels({ backend: 'reference' })
-const kinds = Object.keys(cases) as Op['kind'][]
+const kinds = Object.keys(cases) as CaseKind[]
 const expected = new Map<string, Promise<CaseResult>>()
 
-function referenceResult(kind: Op['kind'], seed: number): Promise<CaseResult> {
+function referenceResult(kind: CaseKind, seed: number): Promise<CaseResult> {
   const key = `${kind} ${seed}`
   const result = expected.get(key) ?? cases[kind](reference, seed)
   expected.set(key, result)

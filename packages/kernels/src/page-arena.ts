@@ -82,11 +82,18 @@ export function checkPages(parameter: string, pages: Int32Array, arena: KvArena)
   checkEach(parameter, pages, pages.length, arena.capacityPages, 'a page of the arena')
 }
 
-/** Throws unless values[0 .. count) are all in [0, bound). */
-export function checkEach(parameter: string, values: Int32Array, count: number, bound: number, what: string): void {
+/** Throws unless values[0 .. count) are all in [low, bound). */
+export function checkEach(
+  parameter: string,
+  values: Int32Array,
+  count: number,
+  bound: number,
+  what: string,
+  low = 0,
+): void {
   for (let i = 0; i < count; i++) {
     const value = values[i] as number
-    if (value >= 0 && value < bound) continue
-    throw new KernelError({ parameter: `${parameter}[${i}]`, expected: `${what} in [0, ${bound})`, got: value })
+    if (value >= low && value < bound) continue
+    throw new KernelError({ parameter: `${parameter}[${i}]`, expected: `${what} in [${low}, ${bound})`, got: value })
   }
 }

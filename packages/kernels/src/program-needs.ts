@@ -1,4 +1,5 @@
-import { checkInteger, OptionError, ShapeError } from '@kvasir/core'
+import { checkInteger, ShapeError } from '@kvasir/core'
+import { checkBuffer } from './check-buffer.ts'
 import type { CheckedRunLists } from './checked-run-lists.ts'
 import { KernelError } from './errors.ts'
 import type { Batch, Extent } from './ops.ts'
@@ -124,10 +125,7 @@ export class ProgramNeeds {
     extent: Extent,
     extraRows = 0,
   ): void {
-    if (!(array instanceof type)) throw new OptionError({ parameter, expected: `a ${type.name}`, got: array })
-    if (!(array.buffer instanceof ArrayBuffer) || (array.buffer as { resizable?: boolean }).resizable) {
-      throw new OptionError({ parameter, expected: 'memory of fixed length, not shared', got: array.buffer })
-    }
+    checkBuffer<Buffer>(parameter, array, type)
     checkInteger(`values of a row of ${parameter}`, rowValues, 0, 2 ** 31 - 1)
     this.buffers.set(array, array.length)
     if (typeof extent !== 'number') {

@@ -57,6 +57,16 @@ export abstract class Resource {
   protected abstract free(): void
 }
 
+/** Does the work with all of them held; lets go when it has ended, however it ends. */
+export async function holding<T>(resources: readonly Resource[], work: () => Promise<T>): Promise<T> {
+  for (const resource of resources) resource.hold()
+  try {
+    return await work()
+  } finally {
+    for (const resource of resources) resource.letGo()
+  }
+}
+
 /** The living resources of one Kernels, held weakly: a forgotten one is still collected. */
 export class ResourceRegistry {
   readonly #living = new Set<WeakRef<Resource>>()

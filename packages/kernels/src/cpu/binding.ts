@@ -1,4 +1,5 @@
 import type { RunList } from '@kvasir/core'
+import type { KeyTurns } from '../kernels.ts'
 import type { SegmentIndexContents } from '../selection.ts'
 import type { SelectorCounts } from '../selector-counts.ts'
 import type { ResolvedTierOptions, TierCounts } from '../tier-options.ts'
@@ -64,6 +65,29 @@ export interface NativeBinding {
     start: number,
     end: number,
   ): Float32Array
+
+  /** Copies sourceRows, slots and rowTurns in the call; the caller keeps source, cos and sin until the job has settled. */
+  adoptRows(
+    runtime: Handle,
+    job: number,
+    arena: Handle,
+    layer: number,
+    source: Uint8Array,
+    sourceTokens: number,
+    sourceRows: Int32Array,
+    slots: Int32Array,
+    turns: KeyTurns | null,
+  ): void
+  /** Copies pages in the call; the caller keeps out until the job has settled. */
+  exportRows(
+    runtime: Handle,
+    job: number,
+    arena: Handle,
+    layer: number,
+    pages: Int32Array,
+    numTokens: number,
+    out: Uint8Array,
+  ): void
 
   /** On this thread. A failure says which index is no row of the pages. */
   attentionWeights(

@@ -1,9 +1,20 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
+import { checkAdopt, checkExport } from '../check-transfer.ts'
 import { checkWeights } from '../check-weights.ts'
-import type { KeptRows, KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
+import type {
+  AdoptOptions,
+  ExportOptions,
+  KeptRows,
+  KvArena,
+  KvArenaOptions,
+  Program,
+  RunLists,
+  Weight,
+  WeightType,
+} from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import { type ReadRows, readPieces } from '../packed-weight.ts'
-import { ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
+import { holding, ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
 import type {
   ExactSelectorOptions,
   SegmentIndex,
@@ -69,6 +80,27 @@ export class CpuKernels implements ResourceOwner {
   createArena(options: KvArenaOptions): KvArena {
     this.assertAlive()
     return this.resources.keep(new CpuArena(this, options))
+  }
+
+  async adoptRows(options: AdoptOptions): Promise<void> {
+    this.assertAlive()
+    const arena = checkAdopt(this, CpuArena, options)
+    const { layer, source, sourceTokens, sourceRows, slots, turns = null, signal } = options
+    signal?.throwIfAborted()
+    const { binding, jobs } = this
+    const start = (job: number) =>
+      binding.adoptRows(jobs.runtime, job, arena.handle, layer, source, sourceTokens, sourceRows, slots, turns)
+    await holding([arena], () => jobs.run(start, signal))
+  }
+
+  async exportRows(options: ExportOptions): Promise<void> {
+    this.assertAlive()
+    const arena = checkExport(this, CpuArena, options)
+    const { layer, pages, numTokens, out, signal } = options
+    signal?.throwIfAborted()
+    const { binding, jobs } = this
+    const start = (job: number) => binding.exportRows(jobs.runtime, job, arena.handle, layer, pages, numTokens, out)
+    await holding([arena], () => jobs.run(start, signal))
   }
 
   createRunLists(maxSequences: number, numKvHeads: number, numHeads?: number): RunLists {

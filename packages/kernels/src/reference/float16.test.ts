@@ -1,11 +1,19 @@
 import { expect, test } from 'vitest'
-import { bfloatToFloat, halfToFloat, roundToHalf } from './float16.ts'
+import { bfloatToFloat, floatToHalf, halfToFloat, roundToHalf } from './float16.ts'
 
 test('every float16 number is its own rounding', () => {
   for (let bits = 0; bits < 0x10000; bits++) {
     const value = halfToFloat(bits)
     if (Number.isFinite(value)) expect(Object.is(roundToHalf(value), value)).toBe(true)
   }
+})
+
+test('every float16 number has its own bits', () => {
+  for (let bits = 0; bits < 0x10000; bits++) {
+    const value = halfToFloat(bits)
+    if (!Number.isNaN(value)) expect(floatToHalf(value)).toBe(bits)
+  }
+  expect(halfToFloat(floatToHalf(Number.NaN))).toBeNaN()
 })
 
 test('numbers between two float16 neighbours go to the nearer, ties to the even one', () => {

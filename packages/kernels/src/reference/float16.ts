@@ -22,6 +22,17 @@ export function roundToHalf(value: number): number {
   return Math.sign(value) * roundHalfEven(magnitude / step) * step
 }
 
+/** The binary16 bits of a value that binary16 holds. */
+export function floatToHalf(value: number): number {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0
+  const magnitude = Math.abs(value)
+  if (Number.isNaN(value)) return 0x7e00
+  if (magnitude === Infinity) return sign | 0x7c00
+  if (magnitude < 2 ** -14) return sign | (magnitude * 2 ** 24)
+  const exponent = Math.floor(Math.log2(magnitude))
+  return sign | ((exponent + 15) << 10) | ((magnitude / 2 ** exponent - 1) * 1024)
+}
+
 /** The value of bfloat16 bits. */
 export function bfloatToFloat(bfloat: number): number {
   bits[0] = bfloat << 16

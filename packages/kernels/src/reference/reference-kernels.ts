@@ -1,9 +1,20 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
+import { checkAdopt, checkExport } from '../check-transfer.ts'
 import { checkWeights } from '../check-weights.ts'
-import type { KeptRows, KvArena, KvArenaOptions, Program, RunLists, Weight, WeightType } from '../kernels.ts'
+import type {
+  AdoptOptions,
+  ExportOptions,
+  KeptRows,
+  KvArena,
+  KvArenaOptions,
+  Program,
+  RunLists,
+  Weight,
+  WeightType,
+} from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import { type ReadRows, readPieces } from '../packed-weight.ts'
-import { ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
+import { holding, ownResource, type ResourceOwner, ResourceRegistry } from '../resource.ts'
 import type {
   ExactSelectorOptions,
   SegmentIndex,
@@ -19,6 +30,7 @@ import { PlainRunLists } from './plain-run-lists.ts'
 import { PlainExactSelector, PlainSegmentIndex, PlainSegmentSelector } from './plain-selection.ts'
 import { PlainWeight } from './plain-weight.ts'
 import { ReferenceProgram } from './reference-program.ts'
+import { adoptRows, exportRows } from './transfer.ts'
 
 /** Every op as its formula, in TypeScript: the yardstick of the others, and what runs where nothing can be compiled. */
 export class ReferenceKernels implements ResourceOwner {
@@ -49,6 +61,24 @@ export class ReferenceKernels implements ResourceOwner {
   createArena(options: KvArenaOptions): KvArena {
     this.assertAlive()
     return this.resources.keep(new PlainArena(this, options))
+  }
+
+  async adoptRows(options: AdoptOptions): Promise<void> {
+    this.assertAlive()
+    const arena = checkAdopt(this, PlainArena, options)
+    options.signal?.throwIfAborted()
+    const { sourceRows, slots, turns } = options
+    const own = { ...options, sourceRows: sourceRows.slice(), slots: slots.slice() }
+    const ownTurns = turns === undefined ? {} : { turns: { ...turns, rowTurns: turns.rowTurns.slice() } }
+    await holding([arena], () => this.enqueue(() => adoptRows(arena, { ...own, ...ownTurns })))
+  }
+
+  async exportRows(options: ExportOptions): Promise<void> {
+    this.assertAlive()
+    const arena = checkExport(this, PlainArena, options)
+    options.signal?.throwIfAborted()
+    const own = { ...options, pages: options.pages.slice() }
+    await holding([arena], () => this.enqueue(() => exportRows(arena, own)))
   }
 
   createRunLists(maxSequences: number, numKvHeads: number, numHeads?: number): RunLists {

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import { type Run, rowsOf } from '../check-run.ts'
 import { CheckedProgram } from '../checked-program.ts'
 import type { Extent, Op } from '../ops.ts'
@@ -7,6 +6,7 @@ import { attendRuns } from './attend-runs.ts'
 import { attentionMass } from './attention-mass.ts'
 import { embedRows } from './embed-rows.ts'
 import { gatherRows } from './gather-rows.ts'
+import { inSlices } from './in-slices.ts'
 import { linear } from './linear.ts'
 import type { ReferenceKernels } from './reference-kernels.ts'
 import type { ReferenceOp, ReferenceRun } from './reference-op.ts'
@@ -30,9 +30,6 @@ const bodies: { readonly [K in Op['kind']]: ReferenceOp<Extract<Op, { kind: K }>
   gatherRows,
 }
 
-/** Other work of the event loop gets its turn after this long. */
-const sliceMs = 4
-
 export class ReferenceProgram extends CheckedProgram {
   protected execute(run: Run): Promise<void> {
     const copies = new Map<Int32Array, Int32Array>()
@@ -47,18 +44,9 @@ export class ReferenceProgram extends CheckedProgram {
 }
 
 async function runOps(ops: readonly Op[], run: ReferenceRun): Promise<void> {
-  let sliceStart = performance.now()
   for (const op of ops) {
     const body = bodies[op.kind] as ReferenceOp<Op>
-    const rows = rowsOf(extentOf(op), run)
-    for (let row = 0; row < rows; row++) {
-      if (performance.now() - sliceStart > sliceMs) {
-        await setImmediate()
-        sliceStart = performance.now()
-      }
-      run.signal?.throwIfAborted()
-      body(op, row, row + 1, run)
-    }
+    await inSlices(rowsOf(extentOf(op), run), run.signal, (row) => body(op, row, row + 1, run))
   }
 }
 
