@@ -1,4 +1,13 @@
-import { DisposedError, type Scope, ScopeError, sameScope } from '@kvasir/core'
+import {
+  DisposedError,
+  type DonorKv,
+  isPrivateScope,
+  type Scope,
+  ScopeError,
+  sameScope,
+  validateScope,
+} from '@kvasir/core'
+import { checkDonorId, checkFormat } from './donor-format.ts'
 import type { DonorCounts, DonorEntry } from './kv-donors.ts'
 
 /** A donor on the books. */
@@ -11,7 +20,7 @@ type Cause = 'evicted' | 'removed' | 'damaged'
 export interface LedgerOptions<T> {
   readonly budgetBytes: number
   readonly maxDonors: number
-  /** Frees what a donor took; called once nobody finds it. Where it fails, the bytes go on counting. */
+  /** Called as soon as nobody finds the donor, though some may still read it. Where it fails, the bytes go on counting. */
   readonly discard: (payload: T) => Promise<void> | void
 }
 
@@ -25,6 +34,8 @@ export class DonorLedger<T> {
   readonly #found = new Map<string, LedgerEntry<T>>()
   readonly #readers = new Map<LedgerEntry<T>, number>()
   readonly #listeners = new Set<(id: string) => void>()
+  /** Not found any more, not closed by all readers yet: what `discard` said. */
+  readonly #dropped = new Map<LedgerEntry<T>, Promise<void> | void>()
   readonly #leaving = new Set<Promise<void>>()
   #bytes = 0
   #reserved = 0
@@ -34,6 +45,17 @@ export class DonorLedger<T> {
 
   constructor(options: LedgerOptions<T>) {
     this.#options = options
+  }
+
+  /** Looks at a donor before it is put: false for one that no store keeps. Throws where it is malformed or not the caller's. */
+  admits({ id, scope, format, tokens }: DonorKv): boolean {
+    this.checkOpen()
+    checkDonorId(id)
+    checkFormat(format)
+    if (isPrivateScope(scope)) return false
+    validateScope(scope)
+    this.checkOwner(id, scope)
+    return tokens.length > 0
   }
 
   /** Makes room for one more donor, one call at a time; false where what may go is not enough. */
@@ -74,6 +96,11 @@ export class DonorLedger<T> {
   cancel(bytes: number): void {
     this.#bytes -= bytes
     this.#reserved--
+  }
+
+  /** Drops this very donor, not one that took its place. */
+  dropEntry(entry: LedgerEntry<T>, cause: Cause): void {
+    if (this.#found.get(entry.id) === entry) this.drop(entry.id, cause)
   }
 
   /** Turns a reservation of `entry.bytes` into a donor that is found, in place of one of the same id. */
@@ -121,41 +148,40 @@ export class DonorLedger<T> {
       return
     }
     this.#readers.delete(entry)
-    if (this.#found.get(entry.id) !== entry) this.#discard(entry)
+    if (this.#dropped.has(entry)) this.#free(entry)
   }
 
-  countHit(): void {
-    this.#counts.hits++
+  count(what: 'hits' | 'misses' | 'refused' | 'damaged'): void {
+    this.#counts[what]++
   }
 
-  countRefused(): void {
-    this.#counts.refused++
-  }
-
+  /** The donor is not found any more, and listeners hear of it. */
   drop(id: string, cause: Cause): boolean {
     const entry = this.#found.get(id)
     if (entry === undefined) return false
     this.#found.delete(id)
     this.#counts[cause]++
     this.#leave(entry)
-    for (const listener of this.#listeners) listener(id)
+    for (const listener of [...this.#listeners]) listener(id)
     return true
   }
 
   #leave(entry: LedgerEntry<T>): void {
-    if (!this.#readers.has(entry)) this.#discard(entry)
+    this.#dropped.set(entry, this.#options.discard(entry.payload))
+    if (!this.#readers.has(entry)) this.#free(entry)
   }
 
-  #discard(entry: LedgerEntry<T>): void {
-    const done = this.#options.discard(entry.payload)
+  #free(entry: LedgerEntry<T>): void {
+    const discarded = this.#dropped.get(entry)
+    this.#dropped.delete(entry)
     const freed = () => {
       this.#bytes -= entry.bytes
     }
-    if (done === undefined) {
+    if (discarded === undefined) {
       freed()
       return
     }
-    const leaving = done.then(freed, () => {}).finally(() => this.#leaving.delete(leaving))
+    const leaving = discarded.then(freed, () => {}).finally(() => this.#leaving.delete(leaving))
     this.#leaving.add(leaving)
   }
 

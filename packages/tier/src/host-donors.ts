@@ -1,14 +1,5 @@
-import {
-  checkInteger,
-  checkKeys,
-  DisposedError,
-  type DonorKv,
-  isPrivateScope,
-  type KvFormat,
-  type Scope,
-  validateScope,
-} from '@kvasir/core'
-import { checkDonorId, checkFormat, kvBytes, readDonorLayer } from './donor-format.ts'
+import { checkInteger, checkKeys, DisposedError, type DonorKv, type KvFormat, type Scope } from '@kvasir/core'
+import { kvBytes, readDonorLayer } from './donor-format.ts'
 import { DonorLedger, type LedgerEntry } from './donor-ledger.ts'
 import type { KvDonors } from './kv-donors.ts'
 
@@ -45,16 +36,11 @@ class HostDonors implements KvDonors {
 
   async put(donor: DonorKv, signal?: AbortSignal): Promise<boolean> {
     signal?.throwIfAborted()
-    this.#ledger.checkOpen()
-    checkDonorId(donor.id)
-    checkFormat(donor.format)
-    if (!isPrivateScope(donor.scope)) {
-      validateScope(donor.scope)
-      this.#ledger.checkOwner(donor.id, donor.scope)
-      const bytes = kvBytes(donor.format, donor.tokens.length) + donor.tokens.byteLength
-      if (await this.#ledger.reserve(bytes)) return this.#copyIn(donor, bytes, signal)
-    }
-    this.#ledger.countRefused()
+    const bytes = this.#ledger.admits(donor)
+      ? kvBytes(donor.format, donor.tokens.length) + donor.tokens.byteLength
+      : null
+    if (bytes !== null && (await this.#ledger.reserve(bytes))) return this.#copyIn(donor, bytes, signal)
+    this.#ledger.count('refused')
     return false
   }
 
@@ -82,7 +68,7 @@ class HostDonors implements KvDonors {
     const entry = this.#ledger.find(id, scope)
     if (entry === null) return null
     this.#ledger.hold(entry)
-    this.#ledger.countHit()
+    this.#ledger.count('hits')
     return lend(entry, () => this.#ledger.release(entry))
   }
 

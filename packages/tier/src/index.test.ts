@@ -5,6 +5,7 @@ test('exports these values and no others', () => {
   expect(Object.keys(tier).sort()).toEqual([
     'TierError',
     'TierPlan',
+    'fileDonors',
     'fileTier',
     'hostDonors',
     'hostTier',

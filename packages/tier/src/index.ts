@@ -11,6 +11,7 @@ export {
   TierPlan,
   type TierPlanShape,
 } from '@kvasir/kernels'
+export { type FileDonorsOptions, fileDonors } from './file-donors.ts'
 export { type HostDonorsOptions, hostDonors } from './host-donors.ts'
 export { type HotRowsShape, hotBytesFor } from './hot-bytes.ts'
 export type { DonorCounts, DonorEntry, KvDonors } from './kv-donors.ts'

@@ -12,7 +12,7 @@ export interface KvDonors extends DonorStore {
   /** Hears of each donor that is gone: evicted, removed or damaged. Returns what ends it. */
   onRemove(listener: (id: string) => void): () => void
   counts(): DonorCounts
-  /** Waits for what is under way. Donors in memory are gone, those in files stay; further use throws a DisposedError. */
+  /** Donors in memory are gone, those in files stay. A put under way and every later use throw a DisposedError; what is lent stays good. */
   dispose(): Promise<void>
 }
 
