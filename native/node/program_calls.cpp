@@ -114,6 +114,7 @@ int readAttention(const OpFields& op, AttentionStep& step, Extent rows) {
 std::unique_ptr<Step> attendPrefillStep(const OpFields& op) {
   auto step = std::make_unique<AttendPrefillStep>();
   step->out = op.floats("out", readAttention(op, *step, tokens), tokens);
+  if (op.has("positions")) step->batch.positions = op.indices("positions", tokens);
   step->windowTokens = op.integer("windowTokens");
   step->lse = op.has("lse") ? op.floats("lse", step->numHeads, tokens) : nullptr;
   return step;
@@ -122,6 +123,7 @@ std::unique_ptr<Step> attendPrefillStep(const OpFields& op) {
 std::unique_ptr<Step> attentionMassStep(const OpFields& op) {
   auto step = std::make_unique<AttentionMassStep>();
   readAttention(op, *step, tokens);
+  if (op.has("positions")) step->batch.positions = op.indices("positions", tokens);
   step->windowTokens = op.integer("windowTokens");
   step->lse = op.has("lse") ? op.floats("lse", step->numHeads, tokens) : nullptr;
   step->massStride = op.integer("massStride");

@@ -57,10 +57,11 @@ class Run {
 // Index arrays of a batch, by their numbers in the program.
 struct BatchSources {
   int rowStarts, contextTokens, pageStarts, pages;
+  int positions = -1;  // none
 
   Batch of(const Run& run) const {
     return {run.counts.sequences, run.indices(rowStarts), run.indices(contextTokens), run.indices(pageStarts),
-            run.indices(pages)};
+            run.indices(pages), positions < 0 ? nullptr : run.indices(positions)};
   }
 };
 

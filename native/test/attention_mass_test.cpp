@@ -108,6 +108,54 @@ void testMassOfRandomShapes(const NamedIsa& isa, Random& random) {
   }
 }
 
+// Rows anywhere: the sum of the masses of each of them alone, and the last rows by name as without names.
+void testMassOfRowsAnywhere(const NamedIsa& isa, Random& random) {
+  TestContext one(isa.isa, 1), two(isa.isa, 2);
+  for (int round = 0; round < 24; ++round) {
+    const Shape shape = drawShape(random);
+    const int tokens = drawInt(random, 1, round % 6 == 0 ? 700 : 150), stride = tokens + 3;
+    const int window = drawInt(random, 0, 2) == 0 ? drawInt(random, 1, 200) : 0;
+    const Cache cache(one, random, shape, {tokens});
+    const std::size_t rowValues = static_cast<std::size_t>(shape.numHeads() * shape.headDim);
+    std::vector<std::int32_t> positions;
+    std::bernoulli_distribution taken(round % 3 == 0 ? 0.04 : 0.3);
+    for (int index = 0; index < tokens; ++index) {
+      if (taken(random) || index == tokens / 2) positions.push_back(index);
+    }
+    const int rows = static_cast<int>(positions.size());
+    const std::vector<float> q = drawNormal(random, static_cast<std::size_t>(rows) * rowValues);
+    std::vector<float> got(static_cast<std::size_t>(shape.numHeads() * stride), 0.0f), want = got, known = got, again = got;
+    for (int r = 0; r < rows; ++r)
+      addMass(one, cache, q.data() + static_cast<std::size_t>(r) * rowValues, 1, positions[static_cast<std::size_t>(r)] + 1, window,
+              want.data(), static_cast<std::size_t>(stride));
+    const std::int32_t rowStarts[] = {0, rows}, seen[] = {tokens};
+    const Batch batch = {1, rowStarts, seen, cache.pageStarts.data(), cache.pages.data(), positions.data()};
+    const auto add = [&](Context& context, const float* lse, std::vector<float>& mass) {
+      attentionMass(context, cache.view, shape.layer, q.data(), shape.numHeads(), scaleOf(shape), window, batch, lse,
+                    mass.data(), static_cast<std::size_t>(stride));
+    };
+    add(one, nullptr, got);
+    const double error = relativeError(got.data(), std::vector<double>(want.begin(), want.end()));
+    check(error <= kMassError, "mass of rows anywhere", isa.name, error);
+    add(two, nullptr, again);
+    check(sameBits(again, got), "threads give the same bits to rows anywhere", isa.name);
+    std::vector<float> out(q.size()), lse(static_cast<std::size_t>(rows * shape.numHeads()));
+    attendPrefill(two, cache.view, shape.layer, q.data(), shape.numHeads(), scaleOf(shape), window, batch, out.data(), lse.data());
+    add(two, lse.data(), known);
+    const double knownError = relativeError(known.data(), std::vector<double>(got.begin(), got.end()));
+    check(knownError <= kMassError, "mass of rows anywhere with known lse", isa.name, knownError);
+
+    std::vector<std::int32_t> last = range(tokens - rows, tokens);
+    std::vector<float> named(got.size(), 0.0f), unnamed = named;
+    addMass(one, cache, q.data(), rows, tokens, window, unnamed.data(), static_cast<std::size_t>(stride));
+    positions = last;
+    const Batch lastRows = {1, rowStarts, seen, cache.pageStarts.data(), cache.pages.data(), positions.data()};
+    attentionMass(one, cache.view, shape.layer, q.data(), shape.numHeads(), scaleOf(shape), window, lastRows, nullptr,
+                  named.data(), static_cast<std::size_t>(stride));
+    check(sameBits(named, unnamed), "the last rows by name", isa.name);
+  }
+}
+
 // Chunks add up to the whole; a second call adds to the first.
 void testChunksAddUp(const NamedIsa& isa, Random& random) {
   TestContext context(isa.isa, 2);
@@ -192,6 +240,7 @@ int main(int argc, char** argv) {
   for (const NamedIsa& isa : availableIsas()) {
     Random random(seed);
     testMassOfRandomShapes(isa, random);
+    testMassOfRowsAnywhere(isa, random);
     testChunksAddUp(isa, random);
     testMassIgnoresUnseenRows(isa, random);
     testAbortedMassReturns(isa, random);

@@ -242,6 +242,47 @@ void testPrefillOfRandomShapes(const NamedIsa& isa, Random& random) {
   }
 }
 
+// Some rows of each sequence, wherever they stand, against the same rows of a call with all of them.
+void testRowsAnywhere(const NamedIsa& isa, Random& random) {
+  TestContext one(isa.isa, 1), two(isa.isa, 2);
+  const double shares[] = {0.0, 0.02, 0.05, 0.15, 0.5, 1.0};
+  for (int round = 0; round < 72; ++round) {
+    const Shape shape = drawShape(random);
+    std::vector<int> tokens;
+    std::vector<std::int32_t> allStarts = {0}, rowStarts = {0}, positions;
+    std::vector<int> rows;  // of the call with all of them
+    for (int s = drawInt(random, 1, 3); s > 0; --s) {
+      tokens.push_back(drawInt(random, 1, round % 8 == 0 ? 900 : 200));
+      std::bernoulli_distribution taken(shares[round % 6]);
+      for (int index = 0; index < tokens.back(); ++index) {
+        if (!taken(random) && !(round % 6 == 0 && index == tokens.back() / 2)) continue;
+        positions.push_back(index);
+        rows.push_back(allStarts.back() + index);
+      }
+      rowStarts.push_back(static_cast<std::int32_t>(positions.size()));
+      allStarts.push_back(allStarts.back() + tokens.back());
+    }
+    const int window = drawInt(random, 0, 2) == 0 ? drawInt(random, 1, 200) : 0;
+    const Cache cache(one, random, shape, tokens);
+    const std::size_t rowValues = static_cast<std::size_t>(shape.numHeads() * shape.headDim);
+    const std::vector<float> q = drawNormal(random, static_cast<std::size_t>(allStarts.back()) * rowValues);
+    const std::vector<float> all = prefill(one, cache, q, allStarts, scaleOf(shape), window);
+    std::vector<float> some, want;
+    for (int row : rows) {
+      some.insert(some.end(), q.begin() + row * rowValues, q.begin() + (row + 1) * rowValues);
+      want.insert(want.end(), all.begin() + row * rowValues, all.begin() + (row + 1) * rowValues);
+    }
+    for (Context* context : {static_cast<Context*>(&one), static_cast<Context*>(&two)}) {
+      std::vector<float> got(some.size(), std::numeric_limits<float>::quiet_NaN());
+      Batch batch = cache.batch(rowStarts);
+      batch.positions = positions.data();
+      attendPrefill(*context, cache.view, shape.layer, some.data(), shape.numHeads(), scaleOf(shape), window, batch,
+                    got.data());
+      check(sameBits(got, want), "rows anywhere have the bits of all rows", isa.name, static_cast<double>(rows.size()));
+    }
+  }
+}
+
 // What a row does not see may hold anything: later rows of the same call are NaN, infinity and zero in turn.
 void testPrefillIgnoresLaterRows(const NamedIsa& isa, Random& random) {
   TestContext context(isa.isa, 1);
@@ -376,6 +417,7 @@ int main(int argc, char** argv) {
     testStoredRowsRoundAndSaturate(isa, random);
     testRunsOfRandomShapes(isa, random);
     testPrefillOfRandomShapes(isa, random);
+    testRowsAnywhere(isa, random);
     testPrefillIgnoresLaterRows(isa, random);
     testOneTokenIsReturnedExactly(isa, random);
     testExtremeScores(isa, random);

@@ -144,10 +144,11 @@ LayerRows TieredArena::layerRows(Context& context, int layer, const Batch& batch
       pages_[at] = staging_->tileOf(batch.pages[at]);
     }
   }
-  // The next layer's rows before those that this batch is about to write.
+  // The next layer's rows before those that this batch is about to write; of scattered ones most stay.
   wanted_.clear();
   for (int s = 0; s < batch.numSequences && batch.rowStarts != nullptr; ++s) {
-    const int before = batch.contextTokens[s] - (batch.rowStarts[s + 1] - batch.rowStarts[s]);
+    const int rows = batch.positions != nullptr ? 0 : batch.rowStarts[s + 1] - batch.rowStarts[s];
+    const int before = batch.contextTokens[s] - rows;
     for (int page = 0; page < before / kPageTokens; ++page)
       wanted_.push_back({batch.pages[batch.pageStarts[s] + page], kAllRows});
   }

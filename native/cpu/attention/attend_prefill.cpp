@@ -68,7 +68,8 @@ void attendPrefill(Context& context, const KvView& kv, int layer, const float* q
     task.rowStride = rowStride;
     task.rows = block.rows;
     task.group = group;
-    task.position = batch.contextTokens[block.sequence] - (batch.rowStarts[block.sequence + 1] - block.first);
+    task.index = {batch.indexOf(block.sequence, block.first),
+                  batch.positions == nullptr ? nullptr : batch.positions + block.first};
     task.windowTokens = windowTokens;
     task.scale = scale;
     task.context = &context;

@@ -14,7 +14,8 @@ void attentionMass(Context& context, const KvView& kv, int layer, const float* q
   const int rows = batch.numSequences == 1 ? batch.rowStarts[1] - batch.rowStarts[0] : 0;
   if (rows == 0) return;
   const attention::MassKernels& kernels = attention::kernelsFor(context.isa()).mass;
-  const int group = numHeads / kv.numKvHeads, end = batch.contextTokens[0], position = end - rows;
+  const int group = numHeads / kv.numKvHeads, firstRow = batch.rowStarts[0];
+  const int end = batch.indexOf(0, firstRow + rows - 1) + 1, position = batch.indexOf(0, firstRow);
   const int firstSeen = windowTokens > 0 && position >= windowTokens ? position - windowTokens + 1 : 0;
   const int firstKey = firstSeen / attention::kKeyTile * attention::kKeyTile;
   const int tiles = (end - firstKey + attention::kKeyTile - 1) / attention::kKeyTile;
@@ -34,16 +35,16 @@ void attentionMass(Context& context, const KvView& kv, int layer, const float* q
                batch.pages + batch.pageStarts[0],
                kv.type,
                kv.headDim};
-    task.q = q + static_cast<std::size_t>(batch.rowStarts[0]) * rowStride + head * static_cast<std::size_t>(kv.headDim);
+    task.q = q + static_cast<std::size_t>(firstRow) * rowStride + head * static_cast<std::size_t>(kv.headDim);
     const std::size_t numLse = static_cast<std::size_t>(numHeads);
-    task.lse = lse == nullptr ? nullptr : lse + static_cast<std::size_t>(batch.rowStarts[0]) * numLse + head;
+    task.lse = lse == nullptr ? nullptr : lse + static_cast<std::size_t>(firstRow) * numLse + head;
     task.lseStride = numLse;
     task.mass = mass + head * massStride;
     task.rowStride = rowStride;
     task.massStride = massStride;
     task.rows = rows;
     task.group = group;
-    task.position = position;
+    task.index = {position, batch.positions == nullptr ? nullptr : batch.positions + firstRow};
     task.windowTokens = windowTokens;
     task.scale = scale;
     task.firstKey = firstKey;

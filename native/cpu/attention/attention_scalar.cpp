@@ -54,7 +54,7 @@ void prefill(const PrefillTask& task) {
         (lane / task.group) * task.rowStride + static_cast<std::size_t>((lane % task.group) * kv.headDim);
     const Head head = {task.q + at, task.scale, task.out + at, task.max + lane, task.sum + lane};
     open(head, kv.headDim);
-    const int last = task.position + lane / task.group;
+    const int last = task.index(lane / task.group);
     const int first = task.windowTokens > 0 && last >= task.windowTokens ? last - task.windowTokens + 1 : 0;
     for (int index = first; index <= last; ++index) add(head, kv.key(index), kv.valueStride, kv.type, kv.headDim);
     for (int i = 0; i < kv.headDim; ++i) head.out[i] /= *head.sum;
@@ -112,7 +112,7 @@ void openMass(const MassTask& task) {
 template <class Body>
 void eachScore(const MassTask& task, int block, int lane, Body body) {
   const HeadRows& kv = task.kv;
-  const int last = task.position + lane % task.rows, begin = task.firstKey + block * task.blockKeys;
+  const int last = task.index(lane % task.rows), begin = task.firstKey + block * task.blockKeys;
   const int first = task.windowTokens > 0 ? std::max(begin, last - task.windowTokens + 1) : begin;
   const float* q = task.q + (lane % task.rows) * task.rowStride + static_cast<std::size_t>((lane / task.rows) * kv.headDim);
   for (int index = first; index < begin + task.blockKeys && index <= last; ++index) {

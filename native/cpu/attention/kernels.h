@@ -29,7 +29,15 @@ struct HeadRows {
   const std::uint8_t* key(int index) const { return row(index / kPageTokens, index % kPageTokens); }
 };
 
-// Rows [position, position + rows) of a sequence against one KV head, all `group` query heads of it.
+// Where rows of a batch stand in their sequence: `first`, first + 1, ..., or as listed, ascending.
+struct RowIndices {
+  int first;
+  const std::int32_t* listed;  // or null
+
+  int operator()(int row) const { return listed != nullptr ? listed[row] : first + row; }
+};
+
+// Rows of a sequence against one KV head, all `group` query heads of it.
 struct PrefillTask {
   HeadRows kv;
   const float* q;  // row r, head h of the group at q[r * rowStride + h * headDim], out alike
@@ -39,7 +47,7 @@ struct PrefillTask {
   std::size_t rowStride;
   int rows;
   int group;
-  int position;
+  RowIndices index;
   int windowTokens;  // 0: none
   float scale;
   const Context* context;
@@ -75,7 +83,7 @@ struct WeightsTask {
   std::byte* scratch;  // weightsScratchBytes
 };
 
-// Attention that rows [position, position + rows) of a sequence pay, all `group` query heads of one KV head, in two
+// Attention that rows of a sequence pay, all `group` query heads of one KV head, in two
 // passes over blocks of keys: what each query's softmax divides by, then the weights, summed over the rows.
 struct MassTask {
   HeadRows kv;
@@ -87,11 +95,11 @@ struct MassTask {
   std::size_t massStride;
   int rows;
   int group;
-  int position;
+  RowIndices index;
   int windowTokens;  // 0: none
   float scale;
   int firstKey;   // a multiple of kKeyTile
-  int blockKeys;  // of one block, a multiple of kKeyTile; the last block ends with position + rows
+  int blockKeys;  // of one block, a multiple of kKeyTile; the last block ends with the last row's index
   int numBlocks;
   const Context* context;
   std::byte* state;    // stateBytes, 64-byte aligned, the same for all blocks

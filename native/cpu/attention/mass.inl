@@ -70,7 +70,7 @@ void openMass(const MassTask& task) {
     for (int lane = 0; lane < width; ++lane) {
       const int at = p * kPanelLanes + lane, head = at / (shape.headVecs * Vec::kLanes);
       const int place = at % (shape.headVecs * Vec::kLanes), row = place < task.rows ? place : task.rows - 1;
-      last[lane] = task.position + row;
+      last[lane] = task.index(row);
       first[lane] = task.windowTokens > 0 && last[lane] >= task.windowTokens ? last[lane] - task.windowTokens + 1 : 0;
       const float* query = task.q + row * task.rowStride + static_cast<std::size_t>(head * headDim);
       if (task.lse != nullptr) {
@@ -91,7 +91,7 @@ void openMass(const MassTask& task) {
 // body(tile) for the key tiles of a block, until the caller aborts.
 template <class Body>
 inline void eachTile(const MassTask& task, int block, Body body) {
-  const int headDim = task.kv.headDim, stride = tileStride(headDim), stop = task.position + task.rows;
+  const int headDim = task.kv.headDim, stride = tileStride(headDim), stop = task.index(task.rows - 1) + 1;
   float* keys = reinterpret_cast<float*>(task.scratch);
   const int begin = task.firstKey + block * task.blockKeys;
   for (int start = begin; start < begin + task.blockKeys && start < stop; start += kKeyTile) {

@@ -84,7 +84,7 @@ inline void openPanel(const PrefillTask& task, int firstLane, int lanes, float* 
   const float scale = task.scale * kLog2E;
   for (int lane = 0; lane < width; ++lane) {
     const int query = firstLane + (lane < lanes ? lane : lanes - 1);
-    const int index = task.position + query / task.group;
+    const int index = task.index(query / task.group);
     panel.last[lane] = index;
     panel.first[lane] = task.windowTokens > 0 && index >= task.windowTokens ? index - task.windowTokens + 1 : 0;
     panel.max[lane] = kMinusInfinity;
@@ -132,7 +132,7 @@ void prefill(const PrefillTask& task) {
               panels[p]);
   }
 
-  const int stop = task.position + task.rows;
+  const int stop = task.index(task.rows - 1) + 1;
   for (int start = panels[0].lowFirst / kKeyTile * kKeyTile; start < stop; start += kKeyTile) {
     if (task.context->cancelled()) return;
     const int to = stop - start < kKeyTile ? stop - start : kKeyTile;

@@ -25,15 +25,22 @@ struct KvView {
   int headDim;
 };
 
-// A ragged batch. Sequence s owns rows [rowStarts[s], rowStarts[s + 1]); its last row sees the first
-// contextTokens[s] KV rows (its own included), the row before it one less, and so on. KV row `index` lies in
-// physical page pages[pageStarts[s] + index / 16] at index % 16.
+// A ragged batch. Sequence s owns rows [rowStarts[s], rowStarts[s + 1]) and holds contextTokens[s] KV rows. Row r of the
+// batch stands at index positions[r] of its sequence, ascending within it, and sees the KV rows up to that one; without
+// positions a sequence's rows are its last ones. KV row `index` lies in physical page pages[pageStarts[s] + index / 16]
+// at index % 16.
 struct Batch {
   int numSequences;
   const std::int32_t* rowStarts;      // [numSequences + 1]
   const std::int32_t* contextTokens;  // [numSequences]
   const std::int32_t* pageStarts;     // [numSequences + 1]
   const std::int32_t* pages;
+  const std::int32_t* positions = nullptr;  // [rows] or null
+
+  // Index of row r, one of sequence s.
+  int indexOf(int s, int r) const {
+    return positions != nullptr ? positions[r] : contextTokens[s] - (rowStarts[s + 1] - r);
+  }
 };
 
 // `page` counts the pages of the sequence in order (logical); a run never crosses a page.

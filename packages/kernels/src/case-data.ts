@@ -116,6 +116,15 @@ export async function randomKv(kernels: Kernels, random: Random, shape: KvShapeO
   }
 }
 
+/** Ascending indices for the rows of each sequence, anywhere in it. */
+export function randomPositions(random: Random, { rowStarts, contextTokens }: Batch): Int32Array {
+  const positions = Array.from(contextTokens).flatMap((context, s) => {
+    const rows = rowStarts[s + 1]! - rowStarts[s]!
+    return [...shuffled(random, context).subarray(0, rows).sort()]
+  })
+  return Int32Array.from(positions)
+}
+
 export async function runOnce(
   kernels: Kernels,
   ops: Parameters<Kernels['createProgram']>[0],

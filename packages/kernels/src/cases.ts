@@ -1,6 +1,15 @@
 import { pageTokens, type RunList, runsOfIndices } from '@kvasir/core'
 import { type Random, seededRandom } from '@kvasir/core/testing'
-import { type KvShapeOfCase, loadRows, poisoned, randomKv, randomRows, runOnce, weightTypes } from './case-data.ts'
+import {
+  type KvShapeOfCase,
+  loadRows,
+  poisoned,
+  randomKv,
+  randomPositions,
+  randomRows,
+  runOnce,
+  weightTypes,
+} from './case-data.ts'
 import type { KeptRows, Kernels, RunLists } from './kernels.ts'
 import type { Op } from './ops.ts'
 import { weightFormats } from './reference/formats/weight-formats.ts'
@@ -171,7 +180,8 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     const out = poisoned(tokens, numHeads * shape.headDim)
     const windowTokens = pick(random, [0, 0, 1, 7, 16])
     const lse = poisoned(tokens, numHeads)
-    const op = { kind: 'attendPrefill' as const, arena, layer, q, numHeads, scale, windowTokens, batch, out }
+    const placed = random.integer(2) ? { positions: randomPositions(random, batch) } : {}
+    const op = { kind: 'attendPrefill' as const, arena, layer, q, numHeads, scale, windowTokens, batch, ...placed, out }
     await runOnce(kernels, [random.integer(2) ? op : { ...op, lse }], { tokens, sequences })
     return { outputs: [out, lse], maxNmse: 1e-10 }
   },
@@ -190,7 +200,8 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     if (random.integer(2)) mass.fill(0.5)
     else mass.fill(0, 0, numHeads * massStride)
     const windowTokens = pick(random, [0, 0, 1, 7, 130])
-    const fixed = { arena, layer, q, numHeads, scale, windowTokens, batch }
+    const placed = random.integer(2) ? { positions: randomPositions(random, batch) } : {}
+    const fixed = { arena, layer, q, numHeads, scale, windowTokens, batch, ...placed }
     const sum = { kind: 'attentionMass' as const, ...fixed, mass, massStride }
     const lse = poisoned(tokens, numHeads)
     const attend = { kind: 'attendPrefill' as const, ...fixed, out: new Float32Array(q.length), lse }

@@ -91,21 +91,35 @@ const checks: { readonly [K in ops.Op['kind']]: OpCheck<Extract<ops.Op, { kind: 
     },
   },
   attendPrefill: {
-    fields: ['arena', 'layer', 'q', 'numHeads', 'scale', 'windowTokens', 'batch', 'out', 'lse'],
+    fields: ['arena', 'layer', 'q', 'numHeads', 'scale', 'windowTokens', 'batch', 'positions', 'out', 'lse'],
     check: (needs, op, name) => {
       const rowValues = checkAttention(needs, op, name)
       checkInteger(`${name}.windowTokens`, op.windowTokens, 0, maxValues)
       needs.floats(`${name}.q`, op.q, rowValues, 'tokens')
       needs.floats(`${name}.out`, op.out, rowValues, 'tokens')
+      if (op.positions !== undefined) needs.positions(`${name}.positions`, op.positions, op.batch)
       if (op.lse !== undefined) needs.floats(`${name}.lse`, op.lse, op.numHeads, 'tokens')
     },
   },
   attentionMass: {
-    fields: ['arena', 'layer', 'q', 'numHeads', 'scale', 'windowTokens', 'batch', 'lse', 'mass', 'massStride'],
+    fields: [
+      'arena',
+      'layer',
+      'q',
+      'numHeads',
+      'scale',
+      'windowTokens',
+      'batch',
+      'positions',
+      'lse',
+      'mass',
+      'massStride',
+    ],
     check: (needs, op, name) => {
       const rowValues = checkAttention(needs, op, name)
       checkInteger(`${name}.windowTokens`, op.windowTokens, 0, maxValues)
       checkInteger(`${name}.massStride`, op.massStride, 1, maxValues)
+      if (op.positions !== undefined) needs.positions(`${name}.positions`, op.positions, op.batch)
       needs.floats(`${name}.q`, op.q, rowValues, 'tokens')
       if (op.lse !== undefined) needs.floats(`${name}.lse`, op.lse, op.numHeads, 'tokens')
       needs.floats(`${name}.mass`, op.mass, op.massStride, op.numHeads)

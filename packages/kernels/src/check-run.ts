@@ -5,7 +5,7 @@ import { KernelSelector } from './kernel-selector.ts'
 import type { RunOptions } from './kernels.ts'
 import type { Extent } from './ops.ts'
 import { checkEach } from './page-arena.ts'
-import type { BatchUse, MassUse, ProgramNeeds } from './program-needs.ts'
+import type { BatchUse, MassUse, PositionUse, ProgramNeeds } from './program-needs.ts'
 import { ownResource } from './resource.ts'
 
 /** What one run works on, complete and checked. */
@@ -33,6 +33,7 @@ export function checkRun(needs: ProgramNeeds, options: RunOptions): Run {
   const counts = { tokens, outputs, sequences }
   for (const use of needs.indices) checkEach(use.parameter, use.array, rowsOf(use.extent, counts), use.bound, use.what)
   for (const use of needs.batches) checkBatch(use, counts)
+  for (const use of needs.placed) checkPositions(use, sequences)
   for (const use of needs.masses) checkMass(use, sequences)
   const [selectors, kept] = [checkSelectors(needs, options, sequences), checkKept(needs, options, sequences)]
   return { ...counts, signal, selectors, kept }
@@ -59,6 +60,21 @@ function checkBatch({ parameter, batch, arena }: BatchUse, run: { tokens: number
   }
   const numPages = pageStarts[run.sequences] as number
   checkEach(`${parameter}.pages`, pages, run.sequences > 0 ? numPages : 0, arena.capacityPages, 'a page of the arena')
+}
+
+/** Throws unless the positions of each sequence ascend and are rows that it holds. */
+function checkPositions({ parameter, positions, batch }: PositionUse, sequences: number): void {
+  for (let s = 0; s < sequences; s++) {
+    let low = 0
+    for (let r = batch.rowStarts[s] as number; r < (batch.rowStarts[s + 1] as number); r++) {
+      const position = positions[r] as number
+      if (position < low || position >= (batch.contextTokens[s] as number)) {
+        const expected = `ascending rows of sequence ${s}, in [${low}, ${batch.contextTokens[s]})`
+        throw new KernelError({ parameter: `${parameter}[${r}]`, expected, got: position })
+      }
+      low = position + 1
+    }
+  }
 }
 
 function checkMass({ parameter, batch, stride }: MassUse, sequences: number): void {

@@ -2,7 +2,7 @@ import { type RunList, runsOfIndices, runsOfSpans } from '@kvasir/core'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { availableBackends, loadKernels } from './backends.ts'
-import { loadRows, randomKv, randomRows, runOnce } from './case-data.ts'
+import { loadRows, randomKv, randomPositions, randomRows, runOnce } from './case-data.ts'
 import { type CaseKind, cases } from './cases.ts'
 import type { WeightType } from './kernels.ts'
 
@@ -95,6 +95,54 @@ describe.each(isas)('%s', (isa) => {
     }
   })
 
+  test('a row at a given position has the bits that it has among all rows', async () => {
+    const kernels = await three
+    const random = seededRandom(12)
+    for (const [headDim, group, type] of [
+      [64, 3, 'f16'],
+      [80, 1, 'f16'],
+      [64, 7, 'f32'],
+    ] as const) {
+      const contexts = [300, 1, 517]
+      const shape = { numLayers: 1, numKvHeads: 2, headDim, type, sequences: 3 }
+      const next = contexts.values()
+      const kv = await randomKv(kernels, random, {
+        ...shape,
+        contextOf: () => next.next().value!,
+        rowsOf: (all) => all,
+      })
+      const rowValues = 2 * group * headDim
+      const q = random.normals(kv.tokens * rowValues)
+      for (const windowTokens of [0, 9, 200]) {
+        const attend = async (counts: readonly number[] | null) => {
+          const rowStarts = counts === null ? kv.batch.rowStarts : Int32Array.from([0, ...counts].map(sumUpTo))
+          const batch = { ...kv.batch, rowStarts }
+          const positions = counts === null ? undefined : randomPositions(random, batch)
+          const rows = Array.from(positions ?? [], (position, r) => {
+            return kv.batch.rowStarts[sequenceOf(rowStarts, r)]! + position
+          })
+          const some = Float32Array.from(rows.flatMap((row) => [...q.subarray(row * rowValues, (row + 1) * rowValues)]))
+          const [tokens, out] = [rowStarts[3]!, new Float32Array(rowStarts[3]! * rowValues)]
+          const lse = new Float32Array(tokens * 2 * group)
+          const fixed = { kind: 'attendPrefill' as const, arena: kv.arena, layer: 0, numHeads: 2 * group, scale: 0.125 }
+          const op = { ...fixed, q: counts === null ? q : some, windowTokens, batch, out, lse }
+          await runOnce(kernels, [positions === undefined ? op : { ...op, positions }], { tokens, sequences: 3 })
+          return { rows, out, lse }
+        }
+        const whole = await attend(null)
+        for (const share of [0, 0.05, 0.15, 0.5, 1]) {
+          const some = await attend(contexts.map((context) => Math.ceil(context * share)))
+          const rowsOf = (values: Float32Array, width: number) =>
+            some.rows.flatMap((row) => [...values.subarray(row * width, (row + 1) * width)])
+          assertSameBits(some.out, rowsOf(whole.out, rowValues), `share ${share}, window ${windowTokens}`)
+          assertSameBits(some.lse, rowsOf(whole.lse, 2 * group), `lse, share ${share}, window ${windowTokens}`)
+        }
+        const one = await attend([1, 0, 0])
+        assertSameBits(one.out, whole.out.subarray(one.rows[0]! * rowValues, (one.rows[0]! + 1) * rowValues), 'one row')
+      }
+    }
+  })
+
   test('a decoded row does not depend on its neighbours in the batch', async () => {
     const kernels = await three
     const random = seededRandom(13)
@@ -173,6 +221,15 @@ describe.each(isas)('%s', (isa) => {
     }
   })
 })
+
+/** As map callback: the sum of a list up to this entry. */
+function sumUpTo(_: number, i: number, counts: readonly number[]): number {
+  return counts.slice(0, i + 1).reduce((sum, count) => sum + count, 0)
+}
+
+function sequenceOf(rowStarts: Int32Array, row: number): number {
+  return rowStarts.findIndex((start) => start > row) - 1
+}
 
 test.skipIf(isas.length === 0)('compiled kernels are there to be checked', () => {
   expect(isas).toContain('scalar')

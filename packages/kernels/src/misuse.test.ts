@@ -148,6 +148,35 @@ describe.each(backends)('$backend', ({ backend }) => {
     await expect(attend.run({ tokens: 1, sequences: 1, selectors: [] })).rejects.toThrow(ShapeError)
   })
 
+  test('positions ascend within a sequence that holds them', async () => {
+    const kernels = await loaded
+    const arena = kernels.createArena({ numLayers: 1, numKvHeads: 2, headDim: 2, capacityPages: 2 })
+    const batch = {
+      rowStarts: Int32Array.of(0, 2, 3),
+      contextTokens: Int32Array.of(9, 4),
+      pageStarts: Int32Array.of(0, 1, 2),
+      pages: Int32Array.of(0, 1),
+    }
+    const q = new Float32Array(3 * 8)
+    const positions = Int32Array.of(0, 8, 3)
+    const op = { kind: 'attendPrefill' as const, arena, layer: 0, q, numHeads: 4, scale: 1, windowTokens: 0, out: q }
+    const program = kernels.createProgram([{ ...op, batch, positions }])
+    const run = (...given: readonly number[]) => {
+      positions.set(given)
+      return program.run({ tokens: 3, sequences: 2 })
+    }
+    await run(0, 8, 0)
+    await expect(run(8, 0, 0)).rejects.toThrow('positions[1]: expected ascending rows of sequence 0, in [9, 9)')
+    await expect(run(8, 8, 0)).rejects.toThrow('positions[1]')
+    await expect(run(8, 9, 0)).rejects.toThrow('positions[1]')
+    await expect(run(-1, 0, 0)).rejects.toThrow('positions[0]')
+    await expect(run(0, 8, 4)).rejects.toThrow(KernelError)
+    await run(7, 8, 3)
+    const short = kernels.createProgram([{ ...op, batch, positions: new Int32Array(2) }])
+    await expect(short.run({ tokens: 3, sequences: 2 })).rejects.toThrow('at most 2: ops[0].positions')
+    expect(() => kernels.createProgram([{ ...op, batch, positions: [0, 8, 0] as never }])).toThrow(OptionError)
+  })
+
   test('attention mass is of one sequence that its rows hold', async () => {
     const kernels = await loaded
     const arena = kernels.createArena({ numLayers: 1, numKvHeads: 2, headDim: 2, capacityPages: 2 })

@@ -7,9 +7,9 @@ import type { KvArena, RunLists, Weight } from './kernels.ts'
 export type Extent = number | 'tokens' | 'outputs' | 'sequences'
 
 /**
- * A ragged batch, rewritten in place between runs. Sequence s owns rows [rowStarts[s], rowStarts[s + 1]); its last row
- * sees the first contextTokens[s] KV rows, its own included. KV row `index` lies in physical page
- * pages[pageStarts[s] + floor(index / 16)] at index % 16.
+ * A ragged batch, rewritten in place between runs. Sequence s owns rows [rowStarts[s], rowStarts[s + 1]) and holds
+ * contextTokens[s] KV rows; its rows are the last of them where an op does not say otherwise. KV row `index` lies in
+ * physical page pages[pageStarts[s] + floor(index / 16)] at index % 16.
  */
 export interface Batch {
   /** [maxSequences + 1] */
@@ -90,7 +90,10 @@ export interface WriteKvOp {
   readonly rows: Extent
 }
 
-/** Causal attention of prefilled rows, fused: q, out [tokens][numHeads][headDim]. */
+/**
+ * Causal attention of prefilled rows, fused: q, out [tokens][numHeads][headDim]. A row has the same bits whichever rows
+ * it is computed with.
+ */
 export interface AttendPrefillOp {
   readonly kind: 'attendPrefill'
   readonly arena: KvArena
@@ -102,6 +105,8 @@ export interface AttendPrefillOp {
   /** Row at index i reads (i - windowTokens, i]; 0: all. */
   readonly windowTokens: number
   readonly batch: Batch
+  /** [tokens] index of each row in its sequence, ascending within it. @default the last rows of each sequence */
+  readonly positions?: Int32Array
   readonly out: Float32Array
   /** [tokens][numHeads] natural log of the softmax denominators. */
   readonly lse?: Float32Array
@@ -123,6 +128,8 @@ export interface AttentionMassOp {
   readonly windowTokens: number
   /** Of at most one sequence. */
   readonly batch: Batch
+  /** [tokens] as in attendPrefill. */
+  readonly positions?: Int32Array
   /** [tokens][numHeads] as attendPrefill leaves it for these rows; with it the op costs half. */
   readonly lse?: Float32Array
   readonly mass: Float32Array

@@ -30,6 +30,13 @@ export interface MassUse {
   readonly stride: number
 }
 
+/** Where the rows of a batch stand in their sequences. */
+export interface PositionUse {
+  readonly parameter: string
+  readonly positions: Int32Array
+  readonly batch: Batch
+}
+
 /** The largest value of an extent, and the buffer that sets it. */
 interface Limit {
   rows: number
@@ -47,6 +54,7 @@ export class ProgramNeeds {
   readonly indices: IndexUse[] = []
   readonly batches: BatchUse[] = []
   readonly masses: MassUse[] = []
+  readonly placed: PositionUse[] = []
   /** Every buffer with its length when the program was made. */
   readonly buffers = new Map<Buffer, number>()
   private readonly limits = new Map<RunExtent, Limit>()
@@ -79,6 +87,15 @@ export class ProgramNeeds {
       known.pages === pages &&
       knownArena === arena
     if (!this.batches.some(same)) this.batches.push({ parameter, batch, arena })
+  }
+
+  positions(parameter: string, positions: Int32Array, batch: Batch): void {
+    this.buffer(parameter, positions, Int32Array, 1, 'tokens')
+    const same = (use: PositionUse) =>
+      use.positions === positions &&
+      use.batch.rowStarts === batch.rowStarts &&
+      use.batch.contextTokens === batch.contextTokens
+    if (!this.placed.some(same)) this.placed.push({ parameter, positions, batch })
   }
 
   resource<T extends Resource>(parameter: string, value: unknown, type: abstract new (...args: never[]) => T): T {

@@ -8,6 +8,7 @@ import { availableBackends, loadKernels } from './backends.ts'
 import { runOnce } from './case-data.ts'
 import { KernelError, TierError } from './errors.ts'
 import type { AdoptOptions, ExportOptions, KeyTurns } from './kernels.ts'
+import type { Op } from './ops.ts'
 import { halfToFloat } from './reference/float16.ts'
 import type { TierOptions } from './tier-options.ts'
 import { arenaRows, fillArena, randomTurns, storedBytes } from './transfer-cases.ts'
@@ -18,6 +19,8 @@ const shape = { numLayers: 2, numKvHeads: 2, headDim: 64 }
 const folder = mkdtempSync(join(tmpdir(), 'kvasir-transfer-'))
 
 afterAll(() => rmSync(folder, { recursive: true }))
+
+type Three = [Float32Array, Float32Array, Float32Array]
 
 const ascending = (count: number, first = 0) => Int32Array.from({ length: count }, (_, i) => first + i)
 
@@ -249,6 +252,60 @@ describe.each(compiled)('$backend $isa', ({ backend, isa }) => {
     assertSameBits(tiered!, plain!, 'rows that were read')
     arenas[0]!.dispose()
   })
+
+  test.each(tiers)(
+    'adopted and written rows are all that scattered rows read: %s',
+    { timeout: 60_000 },
+    async (_, tier) => {
+      const kernels = await loaded
+      if (kernels.backend === 'reference') return
+      const options = { ...shape, capacityPages: 40 }
+      const outs: Float32Array[] = []
+      const other = {
+        ...tier,
+        ...(tier.lower.kind === 'file' ? { lower: { ...tier.lower, path: `${tier.lower.path}-2` } } : {}),
+      }
+      for (const arena of [
+        kernels.createArena({ ...options, tier: other }),
+        kernels.createArena({ ...options, ...q8Only(tier) }),
+      ]) {
+        const random = seededRandom(8)
+        const tokens = 600
+        const source = storedBytes(random.normals(2 * 2 * tokens * 64), 'f16')
+        const [pages, positions] = [ascending(38, 1), Int32Array.from({ length: 40 }, (_, i) => 15 * i + (i % 7))]
+        const slots = ascending(tokens, 16)
+        const ops: Op[] = [0, 1].flatMap((layer) => {
+          const [keys, values, q] = [0, 1, 2].map((part) => random.normals(40 * (part === 2 ? 6 : 2) * 64)) as Three
+          const batch = {
+            rowStarts: Int32Array.of(0, 40),
+            contextTokens: Int32Array.of(tokens),
+            pageStarts: Int32Array.of(0, 38),
+            pages,
+          }
+          const out = new Float32Array(q.length)
+          outs.push(out)
+          const write = {
+            kind: 'writeKv' as const,
+            arena,
+            layer,
+            keys,
+            values,
+            slots: positions.map((at) => at + 16),
+            rows: 40,
+          }
+          const fixed = { kind: 'attendPrefill' as const, arena, layer, q, numHeads: 6, scale: 0.125, windowTokens: 0 }
+          return [write, { ...fixed, batch, positions, out }]
+        })
+        for (const layer of [0, 1]) {
+          await kernels.adoptRows({ arena, layer, source, sourceTokens: tokens, sourceRows: ascending(tokens), slots })
+        }
+        await runOnce(kernels, ops, { tokens: 40, sequences: 1 })
+        arena.dispose()
+      }
+      assertSameBits(outs[0]!, outs[2]!, 'layer 0')
+      assertSameBits(outs[1]!, outs[3]!, 'layer 1')
+    },
+  )
 
   test('misuse is refused', async () => {
     const kernels = await loaded

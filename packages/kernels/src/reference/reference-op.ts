@@ -17,6 +17,12 @@ export interface SequenceRows {
   readonly pages: Int32Array
 }
 
+/** Index of row r in its sequence. */
+export function indexOf(op: { positions?: Int32Array }, r: number, rows: SequenceRows, run: ReferenceRun): number {
+  if (op.positions === undefined) return rows.contextTokens - (rows.endRow - r)
+  return run.copyOf(op.positions)[r] as number
+}
+
 export function sequenceOf(batch: Batch, s: number, run: ReferenceRun): SequenceRows {
   const rowStarts = run.copyOf(batch.rowStarts)
   const pageStarts = run.copyOf(batch.pageStarts)
