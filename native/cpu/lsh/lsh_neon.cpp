@@ -1,0 +1,8 @@
+#include "words_neon.h"
+#include "leaf.inl"
+
+namespace kvasir::lsh {
+
+const Kernels kernelsNeon = kTable;
+
+}  // namespace kvasir::lsh
