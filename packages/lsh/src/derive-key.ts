@@ -20,14 +20,7 @@ const minSecretBytes = 16
  */
 export function deriveKey(secret: Uint8Array, options: KeyUse): Uint8Array {
   checkKeys('deriveKey', options, ['scope', 'use', 'rotation'])
-  if (!(secret instanceof Uint8Array) || secret.byteLength < minSecretBytes) {
-    throw new OptionError({
-      parameter: 'secret',
-      expected: `a Uint8Array of at least ${minSecretBytes} bytes`,
-      got: secret instanceof Uint8Array ? `${secret.byteLength} bytes` : secret,
-      remedy: 'Draw one with randomBytes(32) of node:crypto and keep it as long as the index.',
-    })
-  }
+  checkSecret(secret)
   if (typeof options.use !== 'string' || options.use === '') {
     throw new OptionError({ parameter: 'use', expected: 'a name', got: options.use })
   }
@@ -39,4 +32,16 @@ export function deriveKey(secret: Uint8Array, options: KeyUse): Uint8Array {
   const mac = createHmac('sha256', secret)
   for (const part of [new Uint8Array(head.buffer), name, encodeScope(options.scope)]) mac.update(part)
   return new Uint8Array(mac.digest())
+}
+
+/** Throws an OptionError unless `secret` is long enough to key hashes with. */
+export function checkSecret(secret: Uint8Array): void {
+  if (!(secret instanceof Uint8Array) || secret.byteLength < minSecretBytes) {
+    throw new OptionError({
+      parameter: 'secret',
+      expected: `a Uint8Array of at least ${minSecretBytes} bytes`,
+      got: secret instanceof Uint8Array ? `${secret.byteLength} bytes` : secret,
+      remedy: 'Draw one with randomBytes(32) of node:crypto and keep it as long as the index.',
+    })
+  }
 }
