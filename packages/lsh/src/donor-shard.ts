@@ -22,14 +22,14 @@ export interface ShardOptions {
   readonly bandBits: number
 }
 
-export interface ShardEntry {
+interface ShardEntry {
   readonly id: string
   readonly tokens: ArrayLike<number>
   readonly signature: Uint32Array | null
   readonly expiresMs: number
 }
 
-export interface ShardQuery {
+interface ShardQuery {
   readonly tokens: ArrayLike<number>
   readonly signature: Uint32Array | null
   readonly limit: number
