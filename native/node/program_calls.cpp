@@ -99,6 +99,20 @@ std::unique_ptr<Step> writeKvStep(const OpFields& op) {
   return step;
 }
 
+std::unique_ptr<Step> compareKvStep(const OpFields& op) {
+  auto step = std::make_unique<CompareKvStep>();
+  Arena& arena = op.handle<Arena>("arena");
+  const int rowValues = arena.shape.numKvHeads * arena.shape.headDim;
+  step->rows = op.rows();
+  step->arena = &arena;
+  step->layer = op.integer("layer");
+  step->keys = op.floats("keys", rowValues, step->rows);
+  step->values = op.floats("values", rowValues, step->rows);
+  step->slots = op.indices("slots", step->rows);
+  step->out = op.floats("out", 2, step->rows);
+  return step;
+}
+
 // Returns the values of a row of q.
 int readAttention(const OpFields& op, AttentionStep& step, Extent rows) {
   step.arena = &op.handle<Arena>("arena");
@@ -164,6 +178,7 @@ std::unique_ptr<Step> stepOf(const OpFields& op, Program& program) {
   if (kind == "siluGate") return siluGateStep(op);
   if (kind == "gatherRows") return gatherRowsStep(op);
   if (kind == "writeKv") return writeKvStep(op);
+  if (kind == "compareKv") return compareKvStep(op);
   if (kind == "attendPrefill") return attendPrefillStep(op);
   if (kind == "attentionMass") return attentionMassStep(op);
   if (kind == "selectRuns") return selectRunsStep(op);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "failure.h"
+#include "transfer.h"
 
 namespace kvasir {
 
@@ -36,6 +37,10 @@ void GatherRowsStep::execute(Context& context, Run& run) const {
 
 void WriteKvStep::execute(Context& context, Run& run) const {
   arena->write(context, layer, keys, values, run.indices(slots), run.counts.of(rows));
+}
+
+void CompareKvStep::execute(Context& context, Run& run) const {
+  compareRows(context, *arena, layer, keys, values, run.indices(slots), run.counts.of(rows), out);
 }
 
 void AttendPrefillStep::execute(Context& context, Run& run) const {

@@ -76,6 +76,17 @@ struct WriteKvStep final : Step {
   void execute(Context& context, Run& run) const override;
 };
 
+struct CompareKvStep final : Step {
+  Arena* arena;
+  int layer;
+  const float* keys;
+  const float* values;
+  int slots;
+  float* out;
+  Extent rows;
+  void execute(Context& context, Run& run) const override;
+};
+
 // What the attention ops share.
 struct AttentionStep : Step {
   Arena* arena;

@@ -107,4 +107,34 @@ void exportRows(Context& context, Arena& arena, int layer, const std::int32_t* p
   }
 }
 
+void compareRows(Context& context, Arena& arena, int layer, const float* keys, const float* values,
+                 const std::int32_t* slots, int rows, float* out) {
+  if (const KvView* kv = arena.view()) {
+    compareKv(context, *kv, layer, keys, values, slots, rows, out);
+    return;
+  }
+  const ArenaShape& shape = arena.shape;
+  const std::size_t headDim = static_cast<std::size_t>(shape.headDim);
+  const std::size_t rowValues = static_cast<std::size_t>(shape.numKvHeads) * headDim;
+  std::vector<float> held(2 * kRowsAtOnce * rowValues);
+  const KvView staged = denseView(reinterpret_cast<std::uint8_t*>(held.data()), kRowsAtOnce, KvType::f32,
+                                  shape.numKvHeads, shape.headDim);
+  const std::vector<std::int32_t> order = ascending(kRowsAtOnce);
+  for (int first = 0; first < rows && !context.cancelled(); first += kRowsAtOnce) {
+    const int count = std::min(rows - first, kRowsAtOnce);
+    for (int r = 0; r < count;) {
+      // Neighbours of one page.
+      const int start = r, page = slots[first + r] / kPageTokens, offset = slots[first + r] % kPageTokens;
+      while (++r < count && slots[first + r] == slots[first + r - 1] + 1 && slots[first + r] / kPageTokens == page) {
+      }
+      for (int part = 0; part < 2 * shape.numKvHeads; ++part) {
+        const std::size_t row = static_cast<std::size_t>(part) * kRowsAtOnce + static_cast<std::size_t>(start);
+        arena.readRows(layer, part / 2, part % 2 == 1, &page, offset, offset + r - start, held.data() + row * headDim);
+      }
+    }
+    const std::size_t at = static_cast<std::size_t>(first) * rowValues;
+    compareKv(context, staged, 0, keys + at, values + at, order.data(), count, out + 2 * first);
+  }
+}
+
 }  // namespace kvasir

@@ -15,4 +15,8 @@ void adoptRows(Context& context, Arena& arena, int layer, const std::uint8_t* so
 // out [numKvHeads][K|V][numTokens][headDim] = the first numTokens rows of a sequence.
 void exportRows(Context& context, Arena& arena, int layer, const std::int32_t* pages, int numTokens, std::uint8_t* out);
 
+// As compareKv.
+void compareRows(Context& context, Arena& arena, int layer, const float* keys, const float* values,
+                 const std::int32_t* slots, int rows, float* out);
+
 }  // namespace kvasir

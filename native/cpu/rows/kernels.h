@@ -15,6 +15,9 @@ struct Kernels {
                    std::uint16_t* out);
   void (*turnInterleaved)(const std::uint16_t* in, int rows, int headDim, const float* cos, const float* sin, int pairs,
                           std::uint16_t* out);
+  // sums[0] += |x - stored|^2, sums[1] += |x|^2.
+  void (*addSquaresF16)(const float* x, const std::uint16_t* stored, int count, double* sums);
+  void (*addSquaresF32)(const float* x, const float* stored, int count, double* sums);
   void (*siluGate)(const float* gate, const float* up, int count, float* out);
 };
 

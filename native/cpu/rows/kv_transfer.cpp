@@ -1,6 +1,7 @@
 // Cuts copies of rows into tasks of (KV head, K or V): rows of one slot then meet in one task, in their order.
 #include "kvasir/kv_transfer.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "kernels.h"
@@ -8,7 +9,7 @@
 namespace kvasir {
 namespace {
 
-constexpr int kRowsPerPoll = 256;
+constexpr int kRowsPerPoll = 64;
 
 std::size_t rowBytesOf(const KvView& kv) { return static_cast<std::size_t>(kv.headDim) * (kv.type == KvType::f16 ? 2 : 4); }
 
@@ -103,6 +104,35 @@ void copyKv(Context& context, const SlotRows& from, const SlotRows& to, int rows
     }
   };
   if (rows > 0) context.forEach(2 * to.kv.numKvHeads, copyPart);
+}
+
+void compareKv(Context& context, const KvView& kv, int layer, const float* keys, const float* values,
+               const std::int32_t* slots, int rows, float* out) {
+  const rows::Kernels& kernels = rows::kernelsFor(context.isa());
+  const std::size_t headDim = static_cast<std::size_t>(kv.headDim), rowBytes = rowBytesOf(kv);
+  const auto add = [&](const float* x, const std::uint8_t* stored, double* sums) {
+    if (kv.type == KvType::f16) kernels.addSquaresF16(x, reinterpret_cast<const std::uint16_t*>(stored), kv.headDim, sums);
+    else kernels.addSquaresF32(x, reinterpret_cast<const float*>(stored), kv.headDim, sums);
+  };
+  const auto compareRow = [&](int r) {
+    const unsigned slot = static_cast<unsigned>(slots[r]);
+    const std::uint8_t* stored = kv.base + slot / kPageTokens * kv.pageStride +
+                                 static_cast<std::size_t>(layer) * kv.layerStride + slot % kPageTokens * rowBytes;
+    double ofKeys[2] = {0.0, 0.0}, ofValues[2] = {0.0, 0.0};
+    std::size_t at = static_cast<std::size_t>(r) * static_cast<std::size_t>(kv.numKvHeads) * headDim;
+    for (int head = 0; head < kv.numKvHeads; ++head, at += headDim, stored += kv.headStride) {
+      add(keys + at, stored, ofKeys);
+      add(values + at, stored + kv.valueStride, ofValues);
+    }
+    for (int i = 0; i < 2; ++i) out[2 * r + i] = static_cast<float>(std::sqrt(ofKeys[i]) + std::sqrt(ofValues[i]));
+  };
+  const int tasks = (rows + kRowsPerPoll - 1) / kRowsPerPoll;
+  auto compareRows = [&](int task, int) {
+    const int end = (task + 1) * kRowsPerPoll < rows ? (task + 1) * kRowsPerPoll : rows;
+    for (int r = task * kRowsPerPoll; r < end && !context.cancelled(); ++r) compareRow(r);
+  };
+  if (tasks == 1) compareRows(0, 0);
+  if (tasks > 1) context.forEach(tasks, compareRows);
 }
 
 }  // namespace kvasir

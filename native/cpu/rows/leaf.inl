@@ -43,7 +43,26 @@ void siluGate(const float* gate, const float* up, int count, float* out) {
              [&](int i, int n) { storeUpTo(out + i, Vec::mul(silu(loadUpTo(gate + i, n)), loadUpTo(up + i, n)), n); });
 }
 
-constexpr Kernels kTable = {rmsNorm, rotateHalf, rotateInterleaved, turnHalf, turnInterleaved, siluGate};
+template <class T>
+void addSquares(const float* x, const T* stored, int count, double* sums) {
+  constexpr int kChains = 2;
+  Vec::F apart[kChains] = {Vec::zero(), Vec::zero()}, whole[kChains] = {Vec::zero(), Vec::zero()};
+  const auto add = [&](int chain, int i, int n) {
+    const Vec::F value = loadUpTo(x + i, n), difference = Vec::sub(value, loadUpTo(stored + i, n));
+    apart[chain] = Vec::fma(difference, difference, apart[chain]);
+    whole[chain] = Vec::fma(value, value, whole[chain]);
+  };
+  int at = 0;
+  for (; at + kChains * Vec::kLanes <= count; at += kChains * Vec::kLanes) {
+    for (int c = 0; c < kChains; ++c) add(c, at + c * Vec::kLanes, Vec::kLanes);
+  }
+  eachVector(count - at, [&](int i, int n) { add(0, at + i, n); });
+  sums[0] += static_cast<double>(Vec::sum(Vec::add(apart[0], apart[1])));
+  sums[1] += static_cast<double>(Vec::sum(Vec::add(whole[0], whole[1])));
+}
+
+constexpr Kernels kTable = {rmsNorm,    rotateHalf,      rotateInterleaved,         turnHalf,
+                            turnInterleaved, addSquares<std::uint16_t>, addSquares<float>, siluGate};
 
 }  // namespace
 }  // namespace kvasir::rows

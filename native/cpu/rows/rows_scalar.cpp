@@ -39,6 +39,18 @@ void turnInterleaved(const std::uint16_t* in, int rows, int headDim, const float
   turnRows(in, rows, headDim, cos, sin, pairs, 2, 1, out);
 }
 
+float numberOf(std::uint16_t half) { return halfToFloat(half); }
+float numberOf(float x) { return x; }
+
+template <class T>
+void addSquares(const float* x, const T* stored, int count, double* sums) {
+  for (int i = 0; i < count; ++i) {
+    const double value = x[i], apart = value - numberOf(stored[i]);
+    sums[0] += apart * apart;
+    sums[1] += value * value;
+  }
+}
+
 void siluGate(const float* gate, const float* up, int count, float* out) {
   for (int i = 0; i < count; ++i) {
     const float fade = std::exp(-std::fabs(gate[i]));  // <= 1, so nothing overflows
@@ -49,6 +61,7 @@ void siluGate(const float* gate, const float* up, int count, float* out) {
 
 }  // namespace
 
-const Kernels kernelsScalar = {rmsNorm, rotateHalf, rotateInterleaved, turnHalf, turnInterleaved, siluGate};
+const Kernels kernelsScalar = {rmsNorm, rotateHalf, rotateInterleaved, turnHalf, turnInterleaved, addSquares<std::uint16_t>,
+                               addSquares<float>, siluGate};
 
 }  // namespace kvasir::rows

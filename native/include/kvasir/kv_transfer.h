@@ -29,4 +29,9 @@ KvView denseView(std::uint8_t* rows, int tokens, KvType type, int numKvHeads, in
 // turned are copied to the bit; of f16 rows that are, each value is rounded once. The last of rows with one slot stays.
 void copyKv(Context& context, const SlotRows& from, const SlotRows& to, int rows, const KeyTurns* turns);
 
+// out[r] = (|k - k'| + |v - v'|, |k| + |v|), lengths over all KV heads: row r of keys, values [rows][numKvHeads][headDim]
+// against what slots[r] holds.
+void compareKv(Context& context, const KvView& kv, int layer, const float* keys, const float* values,
+               const std::int32_t* slots, int rows, float* out);
+
 }  // namespace kvasir

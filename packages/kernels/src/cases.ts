@@ -136,6 +136,32 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: outputs.flat(), maxNmse: 0 }
   },
 
+  compareKv: async (kernels, seed) => {
+    const random = seededRandom(seed)
+    const shape = randomArena(random)
+    const arena = await fillArena(kernels, random, shape)
+    const rows = pick(random, [...rowCounts, 300])
+    const spread = pick(random, [1, 1, 1e-5, 1e4])
+    const [keys, values] = [0, 1].map(() => random.normals(rows * shape.numKvHeads * shape.headDim, spread)) as [
+      Float32Array,
+      Float32Array,
+    ]
+    const slots = Int32Array.from({ length: rows }, () => random.integer(shape.capacityPages * pageTokens))
+    const out = poisoned(rows, 2)
+    const op = {
+      kind: 'compareKv' as const,
+      arena,
+      layer: random.integer(shape.numLayers),
+      keys,
+      values,
+      slots,
+      out,
+      rows,
+    }
+    await runOnce(kernels, [op])
+    return { outputs: [out, ...arenaRows(arena)], maxNmse: 1e-12 }
+  },
+
   adoptRows: async (kernels, seed) => {
     const random = seededRandom(seed)
     const shape = randomArena(random)

@@ -81,13 +81,13 @@ const checks: { readonly [K in ops.Op['kind']]: OpCheck<Extract<ops.Op, { kind: 
   },
   writeKv: {
     fields: ['arena', 'layer', 'keys', 'values', 'slots', 'rows'],
+    check: checkRows,
+  },
+  compareKv: {
+    fields: ['arena', 'layer', 'keys', 'values', 'slots', 'out', 'rows'],
     check: (needs, op, name) => {
-      const arena = checkArenaLayer(needs, op, name)
-      const rows = needs.extent(`${name}.rows`, op.rows)
-      const rowValues = arena.numKvHeads * arena.headDim
-      needs.floats(`${name}.keys`, op.keys, rowValues, rows)
-      needs.floats(`${name}.values`, op.values, rowValues, rows)
-      needs.index(`${name}.slots`, op.slots, rows, arena.capacityPages * pageTokens, 'a slot of the arena')
+      checkRows(needs, op, name)
+      needs.floats(`${name}.out`, op.out, 2, op.rows)
     },
   },
   attendPrefill: {
@@ -180,6 +180,16 @@ function checkArenaLayer(needs: ProgramNeeds, op: { arena: KvArena; layer: numbe
   const arena = needs.resource(`${name}.arena`, op.arena, PageArena)
   checkInteger(`${name}.layer`, op.layer, 0, arena.numLayers - 1)
   return arena
+}
+
+/** K and V rows, and the slots they are meant for. */
+function checkRows(needs: ProgramNeeds, op: ops.WriteKvOp | ops.CompareKvOp, name: string): void {
+  const arena = checkArenaLayer(needs, op, name)
+  const rows = needs.extent(`${name}.rows`, op.rows)
+  const rowValues = arena.numKvHeads * arena.headDim
+  needs.floats(`${name}.keys`, op.keys, rowValues, rows)
+  needs.floats(`${name}.values`, op.values, rowValues, rows)
+  needs.index(`${name}.slots`, op.slots, rows, arena.capacityPages * pageTokens, 'a slot of the arena')
 }
 
 /** Returns the values of a row of q. */

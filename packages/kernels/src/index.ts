@@ -20,6 +20,7 @@ export type {
   AttendRunsOp,
   AttentionMassOp,
   Batch,
+  CompareKvOp,
   EmbedRowsOp,
   Extent,
   GatherRowsOp,

@@ -91,6 +91,23 @@ export interface WriteKvOp {
 }
 
 /**
+ * How far rows are from those that the arena holds, to be asked before writeKv: out[r] = (|k - k'| + |v - v'|,
+ * |k| + |v|), lengths over all KV heads, with k, v the rows given [rows][numKvHeads][headDim] and k', v' what slots[r]
+ * holds.
+ */
+export interface CompareKvOp {
+  readonly kind: 'compareKv'
+  readonly arena: KvArena
+  readonly layer: number
+  readonly keys: Float32Array
+  readonly values: Float32Array
+  readonly slots: Int32Array
+  /** [rows][2] */
+  readonly out: Float32Array
+  readonly rows: Extent
+}
+
+/**
  * Causal attention of prefilled rows, fused: q, out [tokens][numHeads][headDim]. A row has the same bits whichever rows
  * it is computed with.
  */
@@ -195,6 +212,7 @@ export type Op =
   | LinearOp
   | RopeOp
   | WriteKvOp
+  | CompareKvOp
   | AttendPrefillOp
   | AttentionMassOp
   | SelectRunsOp

@@ -43,6 +43,7 @@ function withHandles(op: Op): object {
     case 'linear':
       return { ...op, parts: op.parts.map((part) => ({ ...part, weight: (part.weight as CpuWeight).handle })) }
     case 'writeKv':
+    case 'compareKv':
     case 'attendPrefill':
     case 'attentionMass':
       return { ...op, arena: (op.arena as CpuArena).handle }

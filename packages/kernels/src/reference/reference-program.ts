@@ -4,6 +4,7 @@ import type { Extent, Op } from '../ops.ts'
 import { attendPrefill } from './attend-prefill.ts'
 import { attendRuns } from './attend-runs.ts'
 import { attentionMass } from './attention-mass.ts'
+import { compareKv } from './compare-kv.ts'
 import { embedRows } from './embed-rows.ts'
 import { gatherRows } from './gather-rows.ts'
 import { inSlices } from './in-slices.ts'
@@ -22,6 +23,7 @@ const bodies: { readonly [K in Op['kind']]: ReferenceOp<Extract<Op, { kind: K }>
   linear,
   rope,
   writeKv,
+  compareKv,
   attendPrefill,
   attentionMass,
   selectRuns,
