@@ -18,6 +18,7 @@ const allowedImports = {
   '@kvasir/lsh': ['@kvasir/core', '@kvasir/kernels'],
   '@kvasir/rope': ['@kvasir/core', '@kvasir/kernels'],
   '@kvasir/tier': ['@kvasir/core', '@kvasir/kernels'],
+  '@kvasir/semshare-kv': ['@kvasir/core', '@kvasir/kernels', '@kvasir/lsh', '@kvasir/rope', '@kvasir/tier'],
   '@kvasir/sentence-kv': ['@kvasir/core', '@kvasir/kernels', '@kvasir/segment', '@kvasir/semantic', '@kvasir/rope'],
   '@kvasir/baselines': ['@kvasir/core', '@kvasir/kernels', '@kvasir/segment', '@kvasir/semantic', '@kvasir/rope'],
   '@kvasir/llama': ['@kvasir/core', '@kvasir/kernels', '@kvasir/rope', '@kvasir/tier'],
@@ -34,6 +35,7 @@ const allowedImports = {
 /** Tests may reach for more than the code beside them: a real model, say. */
 const allowedInTests = {
   '@kvasir/rope': ['@kvasir/llama'],
+  '@kvasir/semshare-kv': ['@kvasir/llama', '@kvasir/model-smollm2-135m-instruct'],
 }
 
 const sourceFile = /\.(ts|mjs|js|cc|cpp|c|h|hpp|inl|cu|cuh)$/

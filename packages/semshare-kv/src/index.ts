@@ -1,0 +1,17 @@
+export { type AlignOptions, alignRuns, type DonorTokens } from './align/align-runs.ts'
+export type { GramHashes } from './align/gram-table.ts'
+export type { Dials, Fidelity } from './kvasir/fidelities.ts'
+export type { KvasirOptions } from './kvasir/options.ts'
+export type { ReuseCounts } from './ledger.ts'
+export {
+  type DonorLibrary,
+  type DonorLibraryOptions,
+  type DonorQuery,
+  type DonorRecord,
+  type DonorShelf,
+  donorLibrary,
+  type FoundDonors,
+  type LibraryCounts,
+} from './library/donor-library.ts'
+export type { DonorIndex } from './library/gram-index.ts'
+export { type SemShareKv, type SemShareKvOptions, semShareKv } from './semshare-kv.ts'

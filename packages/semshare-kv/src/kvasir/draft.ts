@@ -1,0 +1,101 @@
+import { type BorrowedPiece, uncoveredRows } from '@kvasir/core'
+import type { Dials } from './fidelities.ts'
+
+/** What would be borrowed and computed. */
+export interface Draft {
+  readonly numTokens: number
+  /** Rows from 0 on that are exact without being computed. */
+  readonly exactTokens: number
+  readonly pieces: readonly BorrowedPiece[]
+  /** Rows computed at every layer, ascending. */
+  readonly computed: Int32Array
+  /** Further rows computed at the probe layers, ascending. */
+  readonly probed: Int32Array
+  /** How many of `probed` go on after the probe layers, by deviation. */
+  readonly numChosen: number
+}
+
+export interface DraftRequest {
+  readonly numTokens: number
+  readonly standingTokens: number
+  /** What the donors have in common with the prompt. */
+  readonly runs: readonly BorrowedPiece[]
+  /** [numTokens]: 1 for tokens that carry facts. */
+  readonly facts: Uint8Array
+}
+
+/** Borrows the exact prefix alone. */
+export function draftPrefix({ numTokens, standingTokens, runs }: DraftRequest): Draft {
+  const prefix = runs.filter((run) => isPrefix(run) && run.end > standingTokens)
+  const computed = uncoveredRows(prefix, numTokens, standingTokens).rows
+  const exactTokens = Math.max(standingTokens, prefix[0]?.end ?? 0)
+  return { numTokens, exactTokens, pieces: prefix, computed, probed: none, numChosen: 0 }
+}
+
+/**
+ * Borrows everything that is long enough. Computed all the same: what nobody lends, the first tokens of each run but the
+ * prefix, tokens that carry facts near such a start, and the prompt's last tokens.
+ */
+export function draftRuns(request: DraftRequest, dials: Dials): Draft {
+  const { numTokens, standingTokens, facts } = request
+  const prefix = draftPrefix(request)
+  const { exactTokens } = prefix
+  const tailStart = Math.max(exactTokens, numTokens - dials.tailTokens)
+  const moved = request.runs
+    .flatMap((run) => behind(run, exactTokens))
+    .filter(({ start, end }) => Math.min(end, tailStart) - start > startTokens(end - start, dials))
+  const pieces = [...prefix.pieces, ...moved]
+  const must = new Uint8Array(numTokens)
+  for (const row of uncoveredRows(pieces, numTokens, standingTokens).rows) must[row] = 1
+  must.fill(1, tailStart)
+  for (const { start, end } of moved) {
+    must.fill(1, start, start + startTokens(end - start, dials))
+    const reach = dials.factReachTokens === 'all' ? end : Math.min(end, start + dials.factReachTokens)
+    for (let row = start; row < reach; row++) must[row] |= facts[row]
+  }
+  const lent = moved.flatMap(({ start, end }) => rowsWhere(must, 0, start, end))
+  const numBorrowed = moved.reduce((sum, { start, end }) => sum + end - start, 0)
+  const numChosen = Math.round(dials.deviationShare * numBorrowed) - (numBorrowed - lent.length)
+  const probed = numChosen > 0 ? Int32Array.from(lent) : spread(lent, dials.probeRows)
+  const computed = Int32Array.from(rowsWhere(must, 1, 0, numTokens))
+  return { numTokens, exactTokens, pieces, computed, probed, numChosen: Math.max(0, numChosen) }
+}
+
+/** Rows that are borrowed where their context differs from the donor's. */
+export function countMoved({ pieces, exactTokens }: Draft): number {
+  return pieces.reduce((sum, { start, end }) => (start < exactTokens ? sum : sum + end - start), 0)
+}
+
+/** Rows that are computed at the probe layers. */
+export function probedRows({ computed, probed }: Draft): Int32Array {
+  return Int32Array.from([...computed, ...probed]).sort()
+}
+
+function startTokens(length: number, { startShare, startMinTokens, startMaxTokens }: Dials): number {
+  return Math.min(startMaxTokens, Math.max(startMinTokens, Math.round(startShare * length)))
+}
+
+function isPrefix({ start, donorStart }: BorrowedPiece): boolean {
+  return start === 0 && donorStart === 0
+}
+
+/** What of the run lies behind `row`. */
+function behind(run: BorrowedPiece, row: number): BorrowedPiece[] {
+  if (run.end <= row) return []
+  const cut = Math.max(0, row - run.start)
+  return [{ ...run, start: run.start + cut, donorStart: run.donorStart + cut }]
+}
+
+function rowsWhere(mask: Uint8Array, value: number, start: number, end: number): number[] {
+  const rows: number[] = []
+  for (let row = start; row < end; row++) if (mask[row] === value) rows.push(row)
+  return rows
+}
+
+/** At most `count` of the rows, as far apart as can be. */
+function spread(rows: readonly number[], count: number): Int32Array {
+  if (rows.length <= count) return Int32Array.from(rows)
+  return Int32Array.from({ length: count }, (_, i) => rows[Math.floor(((i + 0.5) * rows.length) / count)])
+}
+
+const none = new Int32Array(0)

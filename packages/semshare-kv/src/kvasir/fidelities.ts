@@ -1,0 +1,77 @@
+export type Fidelity = 'strict' | 'balanced' | 'fast'
+
+/** What a fidelity sets; each can be set by itself as well. */
+export interface Dials {
+  /** Shorter common runs are computed. */
+  readonly minRunTokens: number
+  /** First tokens of a borrowed run that are computed: this share of its length, ... */
+  readonly startShare: number
+  /** ... at least so many, ... */
+  readonly startMinTokens: number
+  /** ... and at most so many. A run no longer than that is not borrowed. */
+  readonly startMaxTokens: number
+  /** Last tokens of the prompt that are computed, unless they belong to its exact prefix. */
+  readonly tailTokens: number
+  /** Tokens that carry facts are computed within so many tokens of the start of a borrowed run; 'all': in all of it. */
+  readonly factReachTokens: number | 'all'
+  /**
+   * Share of the borrowed rows that is computed in the layers after the probe layers: where starts and facts leave some of
+   * it, the rows whose KV deviates most after those layers, which are then computed in full.
+   */
+  readonly deviationShare: number
+  /** Borrowed rows of which the first layers are computed only to see how far they deviate; spread over all runs. */
+  readonly probeRows: number
+  /** Mean deviation of borrowed rows after the probe layers above which twice as many of them are computed. */
+  readonly raiseDeviation: number
+  /** The same, above which nothing is borrowed. */
+  readonly maxDeviation: number
+  /** Share of the prompt behind its exact prefix that must be borrowed. */
+  readonly minCoverage: number
+  /** Places where tokens that carry facts stand in place of the donor's, at most; 'any': they are not counted. */
+  readonly maxConflicts: number | 'any'
+}
+
+export const fidelities: Readonly<Record<Fidelity, Dials>> = {
+  strict: {
+    minRunTokens: 8,
+    startShare: 0.25,
+    startMinTokens: 4,
+    startMaxTokens: 128,
+    tailTokens: 32,
+    factReachTokens: 'all',
+    deviationShare: 0.2,
+    probeRows: 32,
+    raiseDeviation: 0.3,
+    maxDeviation: 0.6,
+    minCoverage: 0.4,
+    maxConflicts: 8,
+  },
+  balanced: {
+    minRunTokens: 5,
+    startShare: 0.12,
+    startMinTokens: 2,
+    startMaxTokens: 128,
+    tailTokens: 16,
+    factReachTokens: 16,
+    deviationShare: 0.1,
+    probeRows: 32,
+    raiseDeviation: 0.4,
+    maxDeviation: 0.8,
+    minCoverage: 0.3,
+    maxConflicts: 'any',
+  },
+  fast: {
+    minRunTokens: 5,
+    startShare: 0.04,
+    startMinTokens: 1,
+    startMaxTokens: 32,
+    tailTokens: 16,
+    factReachTokens: 4,
+    deviationShare: 0,
+    probeRows: 16,
+    raiseDeviation: 0.5,
+    maxDeviation: 1,
+    minCoverage: 0.3,
+    maxConflicts: 'any',
+  },
+}

@@ -1,0 +1,133 @@
+import {
+  type Decline,
+  droppedSpans,
+  encodeScope,
+  exact,
+  isExact,
+  isPrivateScope,
+  type LayerReport,
+  type PolicySession,
+  type PromptView,
+  type PublishPlan,
+  type ReuseAudit,
+  type ReusePlan,
+  type RowSet,
+  type SequenceContext,
+  type SequenceView,
+} from '@kvasir/core'
+import type { DonorTokens } from './align/align-runs.ts'
+import type { Ledger } from './ledger.ts'
+import type { DonorLibrary } from './library/donor-library.ts'
+import { decline, type Offer, type OfferReuse } from './offer.ts'
+
+/** What the sequences of one policy share. */
+export interface ReusePolicy {
+  readonly library: DonorLibrary
+  readonly ledger: Ledger
+  readonly offer: OfferReuse
+  readonly minPromptTokens: number
+  readonly maxCandidates: number
+  readonly workload: string
+  /** Sessions have the hook `recompute`. */
+  readonly narrows: boolean
+}
+
+/** What one sequence knows. */
+interface State {
+  /** Rows from 0 on of the prompt that it began with; they may be lent if nothing approximate is among them. */
+  promptTokens: number
+  isExact: boolean
+  next: Offer['next']
+  audited: readonly DonorTokens[]
+}
+
+export function openSession(policy: ReusePolicy, sequence: SequenceContext): PolicySession {
+  return sessionOf(policy, sequence, { promptTokens: 0, isExact: true, next: undefined, audited: [] })
+}
+
+function sessionOf(policy: ReusePolicy, sequence: SequenceContext, state: State): PolicySession {
+  return {
+    reuse: (prompt) => reuse(policy, sequence, state, prompt),
+    ...(policy.narrows && { recompute: (report: LayerReport) => recompute(policy, state, report) }),
+    publish: (done) => publish(sequence, state, done),
+    audit: (audit) => takeAudit(policy, sequence, state, audit),
+    fork: (fork) => sessionOf(policy, fork, { ...state, audited: [] }),
+    rewind(numTokens) {
+      state.promptTokens = Math.min(state.promptTokens, numTokens)
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+async function reuse(
+  policy: ReusePolicy,
+  sequence: SequenceContext,
+  state: State,
+  prompt: PromptView,
+): Promise<ReusePlan | Decline> {
+  const { ledger } = policy
+  Object.assign(state, { promptTokens: prompt.tokens.length, isExact: true, next: undefined, audited: [] })
+  ledger.count('asked')
+  const workload = workloadOf(policy, sequence)
+  const offer = ledger.breakers.isOpen(workload) ? openBreaker : await offerOf(policy, sequence, prompt)
+  prompt.signal?.throwIfAborted()
+  const passed = 'kind' in offer ? 'open' : ledger.breakers.pass(workload)
+  if ('kind' in offer || passed === 'open') {
+    ledger.count('declined')
+    return 'kind' in offer ? offer : openBreaker
+  }
+  const { plan, donors, next } = offer
+  const audit = passed === 'trial' || ledger.wantsAudit(donors)
+  ledger.count('offered')
+  if (isExact(plan.provenance)) ledger.count('exact')
+  Object.assign(state, { isExact: isExact(plan.provenance), next, audited: audit ? donors : [] })
+  return { ...plan, audit }
+}
+
+const openBreaker = decline('recent audits found that borrowed rows change the answer too much')
+
+async function offerOf(policy: ReusePolicy, sequence: SequenceContext, prompt: PromptView): Promise<Offer | Decline> {
+  const { library, ledger, offer, minPromptTokens, maxCandidates } = policy
+  const { scope, profile } = sequence
+  if (isPrivateScope(scope)) return decline('its scope is private: nothing is shared')
+  const open = prompt.tokens.length - (prompt.standingTokens ?? 0)
+  if (open < minPromptTokens) return decline(`${open} tokens are to be read, and ${minPromptTokens} are worth a search`)
+  prompt.signal?.throwIfAborted()
+  const query = { tokens: prompt.tokens, scope, format: profile.format!, limit: maxCandidates }
+  const { donors, refused } = await library.find(query)
+  prompt.signal?.throwIfAborted()
+  const trusted = donors.filter((donor) => ledger.trusts(donor))
+  if (trusted.length > 0) return await offer(prompt, trusted, sequence)
+  if (donors.length > 0) return decline('the audit of the only similar prompt was bad')
+  return decline(refused[0]?.reason ?? 'no stored prompt resembles it')
+}
+
+function recompute({ ledger }: ReusePolicy, state: State, report: LayerReport): RowSet | Decline {
+  const next = state.next?.(report) ?? report.rows
+  if ('kind' in next) {
+    ledger.count('givenUp')
+    Object.assign(state, { isExact: true, next: undefined, audited: [] })
+  }
+  return next
+}
+
+/** The prompt's rows, as far as nothing of them was borrowed from elsewhere or dropped. */
+function publish({ scope, profile }: SequenceContext, state: State, { tokens, kv }: SequenceView): PublishPlan {
+  let end = state.isExact && !isPrivateScope(scope) ? Math.min(state.promptTokens, tokens.length) : 0
+  profile.shape.layers.forEach(({ numKvHeads }, layer) => {
+    for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
+      end = Math.min(end, droppedSpans(kv, layer, kvHead)[0]?.start ?? end)
+    }
+  })
+  return { spans: end > 0 ? [{ start: 0, end }] : [], scope, provenance: exact }
+}
+
+function takeAudit(policy: ReusePolicy, sequence: SequenceContext, state: State, { klNats }: ReuseAudit): void {
+  policy.ledger.takeAudit(workloadOf(policy, sequence), state.audited, klNats)
+  state.audited = []
+}
+
+/** Who shares a breaker: a scope and what its sequences are for. */
+function workloadOf({ workload }: ReusePolicy, { scope }: SequenceContext): string {
+  return `${String.fromCharCode(...encodeScope(scope))}${workload}`
+}
