@@ -48,7 +48,7 @@ export function commitBatch(slices: readonly BatchSlice[], exact: boolean): void
 }
 
 /** Evicts unused cached prefixes until the rows fit, as far as that goes. */
-function makeRoom({ pool, prefixCache }: EngineParts, state: SequenceState, count: number): void {
+export function makeRoom({ pool, prefixCache }: EngineParts, state: SequenceState, count: number): void {
   // One more than the rows need: the last page may have to be copied out of a shared one.
   const wanted = Math.ceil((state.tokens.length + count) / pageTokens) - state.pages.length + 1
   while (pool.freePages < wanted && prefixCache.evictOne()) {}

@@ -1,5 +1,5 @@
 import type { QuarantineEvent } from '@kvasir/core'
-import { type EngineUnderTest, engineSuite, type SequenceUnderTest } from '@kvasir/core/testing'
+import { type EngineUnderTest, engineSuite, memoryDonors, type SequenceUnderTest } from '@kvasir/core/testing'
 import { loadKernels } from '@kvasir/kernels'
 import { describe, test } from 'vitest'
 import { fixturePath } from '../test-fixtures/fixtures.ts'
@@ -18,6 +18,7 @@ async function makeEngine(backend: 'cpu' | 'reference'): Promise<EngineUnderTest
     model: fixturePath('gguf/llama-Q4_1.gguf'),
     kernels: await loadKernels({ backend }),
     kvCapacityTokens: 16_384,
+    donors: memoryDonors(),
     onQuarantine: (event) => listeners.get(event.sequence)?.(event),
   })
   const adapt = (sequence: Sequence, onQuarantine?: (event: QuarantineEvent) => void): SequenceUnderTest => {
@@ -30,6 +31,7 @@ async function makeEngine(backend: 'cpu' | 'reference'): Promise<EngineUnderTest
       decode: (token, options) => sequence.decode(token, options),
       fork: async () => adapt(await sequence.fork(), onQuarantine),
       rewind: (numTokens) => sequence.rewind(numTokens),
+      publish: () => sequence.publish(),
       [Symbol.asyncDispose]: () => sequence.dispose(),
     }
   }

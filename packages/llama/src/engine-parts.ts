@@ -1,9 +1,10 @@
-import type { EngineProfile } from '@kvasir/core'
-import type { Kernels, KvArena, Program, RunLists } from '@kvasir/kernels'
+import type { DonorStore, EngineProfile } from '@kvasir/core'
+import type { Kernels, KvArena, Program, RunLists, Weight } from '@kvasir/kernels'
 import type { LlamaConfig } from './config.ts'
 import type { RowWriter } from './moved-rows.ts'
 import type { Observer } from './observer.ts'
 import type { PagePool } from './page-pool.ts'
+import type { PartialPrograms } from './partial-programs.ts'
 import type { PrefixCache } from './prefix-cache.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -18,6 +19,8 @@ export interface Programs {
   readonly observer: () => Observer
   /** Writes rows that were changed outside the kernels; compiled when a policy first moves rows. */
   readonly rowWriter: () => RowWriter
+  /** Layers of partial prefills; compiled when a prompt first borrows rows. */
+  readonly partial: () => PartialPrograms
   readonly dispose: () => void
 }
 
@@ -27,6 +30,10 @@ export interface EngineParts {
   readonly profile: EngineProfile
   readonly kernels: Kernels
   readonly arena: KvArena
+  /** Token embeddings, a row a token. */
+  readonly embedding: Weight
+  /** Where rows are published and borrowed; null where neither is possible. */
+  readonly donors: DonorStore | null
   readonly lists: RunLists
   readonly pool: PagePool
   readonly prefixCache: PrefixCache

@@ -20,14 +20,27 @@ export interface GeneratedToken {
 }
 
 /**
- * Prefills `prompt` densely, then yields tokens one by one under the sequence's policy, until an end-of-text token, a
- * stop text or maxTokens. Leaving the loop early is fine: the sequence then holds what was decoded.
+ * Prefills `prompt` densely, or borrows rows for it where the policy does, then yields tokens one by one under the
+ * sequence's policy, until an end-of-text token, a stop text or maxTokens. After the last it publishes and audits what the
+ * policy says. Leaving the loop early is fine: the sequence then holds what was decoded.
  */
 export async function* generate(
   model: LlamaModel,
   sequence: Sequence,
   prompt: ArrayLike<number>,
   options: GenerateOptions = {},
+): AsyncGenerator<GeneratedToken> {
+  yield* reply(model, sequence, prompt, options)
+  const abort = options.signal && { signal: options.signal }
+  await sequence.publish(abort)
+  await sequence.audit(abort)
+}
+
+async function* reply(
+  model: LlamaModel,
+  sequence: Sequence,
+  prompt: ArrayLike<number>,
+  options: GenerateOptions,
 ): AsyncGenerator<GeneratedToken> {
   const { signal, stop = [] } = options
   const sampler = createSampler(options.sampler ?? {})

@@ -24,9 +24,17 @@ function embed({ weights, workspace: { ids, hidden } }: GraphParts, path: Path):
 
 /** Norm, q, k, v, (head norms,) rotation; the new KV rows are stored before attention reads them. */
 function projectHeads(graph: GraphParts, layer: number, path: Path): Op[] {
-  const { config, arena, workspace } = graph
+  return [...rotatedHeads(graph, layer, path), storeKv(graph, layer, path)]
+}
+
+function storeKv({ arena, workspace: { k, v, slots } }: GraphParts, layer: number, path: Path): Op {
+  return { kind: 'writeKv', arena, layer, keys: k, values: v, slots, rows: rowsOf(path) }
+}
+
+function rotatedHeads(graph: GraphParts, layer: number, path: Path): Op[] {
+  const { config, workspace } = graph
   const { numHeads, numKvHeads, headDim, rmsEps: eps } = config
-  const { hidden, normed, q, k, v, cos, sin, slots } = workspace
+  const { hidden, normed, q, k, v, cos, sin } = workspace
   const weights = graph.weights.layers[layer] as LayerWeights
   const rows = rowsOf(path)
   const { pairing, rotaryDim } = config.rope
@@ -63,17 +71,24 @@ function projectHeads(graph: GraphParts, layer: number, path: Path): Op[] {
     ...headNorm(k, weights.kNorm, numKvHeads),
     rotate(q, numHeads),
     rotate(k, numKvHeads),
-    { kind: 'writeKv', arena, layer, keys: k, values: v, slots, rows },
   ]
 }
 
+interface PrefillAttention {
+  /** [tokens][numHeads]: takes the logarithms of the softmax denominators. */
+  readonly lse?: Float32Array
+  /** [tokens]: index of each row; absent: the last rows. */
+  readonly positions?: Int32Array
+}
+
 /** Softmax attention: every earlier row in prefill, the rows of the run lists in decode. */
-function attend({ config, arena, lists, workspace }: GraphParts, layer: number, path: Path, lse?: Float32Array): Op[] {
+function attend(graph: GraphParts, layer: number, path: Path, prefill: PrefillAttention = {}): Op[] {
+  const { config, arena, lists, workspace } = graph
   const { q, attended: out, batch } = workspace
   const { numHeads } = config
   const windowTokens = config.slidingWindow ?? 0
   const shared = { arena, layer, q, numHeads, scale: 1 / Math.sqrt(config.headDim), batch }
-  if (path === 'prefill') return [{ kind: 'attendPrefill', ...shared, windowTokens, out, ...(lse && { lse }) }]
+  if (path === 'prefill') return [{ kind: 'attendPrefill', ...shared, windowTokens, out, ...prefill }]
   return [
     { kind: 'selectRuns', ...shared, windowTokens, lists },
     { kind: 'attendRuns', ...shared, lists, out },
@@ -136,11 +151,38 @@ export interface LayerWatch {
 export function trunk(graph: GraphParts, path: Path, watch: LayerWatch = { after: () => [] }): Op[] {
   const layers = Array.from({ length: graph.config.numLayers }, (_, layer) => [
     ...projectHeads(graph, layer, path),
-    ...attend(graph, layer, path, watch.lse),
+    ...attend(graph, layer, path, watch.lse ? { lse: watch.lse } : {}),
     ...watch.after(layer),
     ...feedForward(graph, layer, path),
   ])
   return [...embed(graph, path), ...layers.flat()]
+}
+
+/** What a layer of a partial prefill leaves beside its result. */
+export interface PartialWatch extends PrefillAttention {
+  /** [tokens]: index of each row. */
+  readonly positions: Int32Array
+  /** [tokens][2]: takes how far the rows are from those that stand in their place, and how long they are. */
+  readonly distances?: Float32Array
+  /** Once the layer has attended. */
+  readonly after?: Op
+}
+
+/** One layer for rows that need not be neighbours; layer 0 embeds them first. */
+export function partialLayer(graph: GraphParts, layer: number, watch: PartialWatch): Op[] {
+  const { arena, workspace } = graph
+  const { k: keys, v: values, slots } = workspace
+  const { positions, lse, distances: out, after } = watch
+  const compare: Op[] = out ? [{ kind: 'compareKv', arena, layer, keys, values, slots, out, rows: 'tokens' }] : []
+  return [
+    ...(layer === 0 ? embed(graph, 'prefill') : []),
+    ...rotatedHeads(graph, layer, 'prefill'),
+    ...compare,
+    storeKv(graph, layer, 'prefill'),
+    ...attend(graph, layer, 'prefill', { positions, ...(lse && { lse }) }),
+    ...(after ? [after] : []),
+    ...feedForward(graph, layer, 'prefill'),
+  ]
 }
 
 /**

@@ -1,9 +1,10 @@
-import { pageTokens } from '@kvasir/core'
+import { type KvFormat, pageTokens } from '@kvasir/core'
 import { type Kernels, type KvArena, loadKernels, type Program } from '@kvasir/kernels'
 import { readChatTemplate } from './chat.ts'
 import { type LlamaConfig, readConfig } from './config.ts'
 import type { EngineParts, Programs } from './engine-parts.ts'
 import { checkTensors } from './expected-tensors.ts'
+import { fingerprint } from './fingerprint.ts'
 import { openGguf } from './gguf/gguf-file.ts'
 import { decodeCuts, type GraphParts, head, trunk } from './graph.ts'
 import { LlamaModel } from './model.ts'
@@ -11,8 +12,9 @@ import { createRowWriter, type RowWriter } from './moved-rows.ts'
 import { createObserver, type Observer } from './observer.ts'
 import { checkOptionKeys, type LlamaOptions, type ResolvedOptions, resolveOptions } from './options.ts'
 import { PagePool } from './page-pool.ts'
+import { createPartialPrograms, type PartialPrograms } from './partial-programs.ts'
 import { PrefixCache } from './prefix-cache.ts'
-import { engineProfile } from './profile.ts'
+import { engineProfile, kvShape } from './profile.ts'
 import { readTokenizer } from './tokenizer/read-tokenizer.ts'
 import { disposeWeights, type LlamaWeights, loadWeights } from './weights.ts'
 import { createWorkspace } from './workspace.ts'
@@ -34,7 +36,8 @@ export async function loadLlama(options: LlamaOptions): Promise<LlamaModel> {
     made.push({ dispose: () => disposeWeights(weights) })
     const arena = createArena(config, resolved, kernels)
     made.push(arena)
-    const parts = buildParts(config, resolved, kernels, weights, arena)
+    const format = resolved.donors && { model: await fingerprint(file), type: resolved.kvType, shape: kvShape(config) }
+    const parts = buildParts(config, resolved, kernels, weights, arena, format)
     return new LlamaModel({ parts, weights, tokenizer, chatTemplate, resolved, ownsKernels })
   } catch (error) {
     for (const one of made.reverse()) one.dispose()
@@ -69,6 +72,7 @@ function buildParts(
   kernels: Kernels,
   weights: LlamaWeights,
   arena: KvArena,
+  format: KvFormat | null,
 ): EngineParts {
   const { numHeads, numKvHeads } = config
   const { contextTokens, maxBatch, chunkTokens, mode } = options
@@ -78,9 +82,11 @@ function buildParts(
   const pool = new PagePool(pagesOf(options.kvCapacityTokens))
   return {
     config,
-    profile: engineProfile(config, kernels, contextTokens),
+    profile: engineProfile(config, kernels, contextTokens, format),
     kernels,
     arena,
+    embedding: weights.embedding,
+    donors: options.donors,
     lists,
     pool,
     prefixCache: new PrefixCache(pool),
@@ -98,6 +104,7 @@ function compile(graph: GraphParts, kernels: Kernels): Programs {
   let cuts: readonly Program[] = []
   let observer: Observer | undefined
   let rowWriter: RowWriter | undefined
+  let partial: PartialPrograms | undefined
   return {
     prefill,
     decode,
@@ -108,10 +115,12 @@ function compile(graph: GraphParts, kernels: Kernels): Programs {
     },
     observer: () => (observer ??= createObserver(graph, kernels)),
     rowWriter: () => (rowWriter ??= createRowWriter(graph, kernels)),
+    partial: () => (partial ??= createPartialPrograms(graph, kernels)),
     dispose: () => {
       for (const program of [prefill, decode, logits, ...cuts]) program.dispose()
       observer?.dispose()
       rowWriter?.program.dispose()
+      partial?.dispose()
     },
   }
 }

@@ -17,6 +17,7 @@ import type { EngineParts } from './engine-parts.ts'
 import { checkObserved, type ObservedPrompt, openObserved } from './observed-prompt.ts'
 import type { ResolvedOptions } from './options.ts'
 import { askRetain, type PrefillRequest, type PrefillRun, prefill } from './prefill.ts'
+import { publishRows } from './publish.ts'
 import { Sequence, type SequenceHost } from './sequence.ts'
 import { newState, type SequenceState, shareRows } from './sequence-state.ts'
 import { TextStream } from './text-stream.ts'
@@ -52,7 +53,12 @@ export class LlamaModel implements AsyncDisposable {
   constructor(loaded: LoadedModel) {
     this.#loaded = loaded
     const turnstile = new Turnstile()
-    this.#host = { parts: loaded.parts, turnstile, fork: this.#fork.bind(this) }
+    this.#host = {
+      parts: loaded.parts,
+      turnstile,
+      fork: this.#fork.bind(this),
+      publishAtEnd: this.#publishAtEnd.bind(this),
+    }
   }
 
   get config(): LlamaConfig {
@@ -143,7 +149,16 @@ export class LlamaModel implements AsyncDisposable {
     const session =
       resumed ?? (policy ? openGuarded(policy, { id, profile, scope }, { onQuarantine: resolved.onQuarantine }) : null)
     const text = tokenizer ? new TextStream(tokenizer) : null
-    return newState({ id, scope, session, text, observed, selectScope: policy?.effects.selectScope ?? 'step' })
+    return newState({ id, scope, session, text, observed, policy: policy ?? null })
+  }
+
+  async #publishAtEnd(state: SequenceState): Promise<void> {
+    const { parts, resolved } = this.#loaded
+    try {
+      await publishRows(parts, state)
+    } catch (error) {
+      resolved.onQuarantine({ policy: state.policyName, sequence: state.id, hook: 'publish', error })
+    }
   }
 
   async #fork(

@@ -1,4 +1,4 @@
-import { checkInteger, checkKeys, checkOneOf, pageTokens, type QuarantineEvent } from '@kvasir/core'
+import { checkInteger, checkKeys, checkOneOf, type DonorStore, pageTokens, type QuarantineEvent } from '@kvasir/core'
 import type { Kernels, TierOptions } from '@kvasir/kernels'
 
 export interface LlamaOptions {
@@ -12,6 +12,8 @@ export interface LlamaOptions {
   readonly kvType?: 'f16' | 'f32'
   /** Keeps KV rows in a lower tier and a bounded part of them hot; see `tieredKv` of @kvasir/tier. @default all rows in memory */
   readonly kvTier?: TierOptions
+  /** Where policies publish KV rows and borrow them, such as `hostDonors()` of @kvasir/tier. @default nothing is lent */
+  readonly donors?: DonorStore
   /** Most tokens of a sequence. @default the model's own context, at most 8,192 */
   readonly contextTokens?: number
   /** Tokens of KV memory that all sequences share; taken from the system as it fills. @default twice contextTokens */
@@ -30,6 +32,7 @@ const optionNames = [
   'mode',
   'kvType',
   'kvTier',
+  'donors',
   'contextTokens',
   'kvCapacityTokens',
   'maxBatch',
@@ -41,6 +44,7 @@ export interface ResolvedOptions {
   readonly mode: 'exact' | 'fast'
   readonly kvType: 'f16' | 'f32'
   readonly kvTier: TierOptions | undefined
+  readonly donors: DonorStore | null
   readonly contextTokens: number
   readonly kvCapacityTokens: number
   readonly maxBatch: number
@@ -60,6 +64,7 @@ export function resolveOptions(options: LlamaOptions, trainedTokens: number): Re
   return {
     mode: checkOneOf('mode', options.mode ?? 'fast', ['exact', 'fast']),
     kvTier: options.kvTier,
+    donors: options.donors ?? null,
     kvType: checkOneOf('kvType', options.kvType ?? 'f16', ['f16', 'f32']),
     contextTokens,
     kvCapacityTokens: checkInteger('kvCapacityTokens', options.kvCapacityTokens ?? 2 * contextTokens, pageTokens),

@@ -5,6 +5,7 @@ import type { EngineParts } from './engine-parts.ts'
 import { keepRows } from './kept-rows.ts'
 import { beginPrompt } from './observed-prompt.ts'
 import { checkRequest } from './request-checks.ts'
+import { borrowPrompts } from './reuse.ts'
 import { readerOf, type SequenceState } from './sequence-state.ts'
 import { readForgotten, runWatched, runWatchedRow } from './watched-rows.ts'
 
@@ -50,6 +51,7 @@ export async function prefill(
     if (state.observed) state.observed = beginPrompt(state.observed, state.tokens.length, !state.kept)
     await reusePrefix(parts, request, signal)
   }
+  await borrowRows(parts, pending, signal)
   for (;;) {
     signal?.throwIfAborted()
     const chunk = nextChunk(pending, chunkTokens, parts.workspace.maxSequences)
@@ -76,6 +78,20 @@ async function reusePrefix(parts: EngineParts, request: Pending, signal?: AbortS
   const reused = tokens.subarray(0, request.done)
   commitBatch([{ state, tokens: reused }], true)
   await askRetain(parts, state, reused, false, signal)
+}
+
+/** Lets the policies of fresh sequences borrow rows, where nobody needs what computing all of them shows. */
+async function borrowRows(parts: EngineParts, pending: readonly Pending[], signal?: AbortSignal): Promise<void> {
+  const fresh = pending.filter(({ state, done, onLogits }) => state.tokens.length === done && !onLogits)
+  const all = await borrowPrompts(parts, fresh, signal)
+  for (const [at, request] of fresh.entries()) {
+    const logits = all[at]
+    if (!logits) continue
+    const rest = request.tokens.subarray(request.done)
+    request.done = request.tokens.length
+    request.logits = logits
+    await askRetain(parts, request.state, rest, true, signal)
+  }
 }
 
 interface ChunkSlice extends BatchSlice {

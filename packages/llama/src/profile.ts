@@ -1,29 +1,42 @@
-import type { EngineProfile } from '@kvasir/core'
+import type { EngineProfile, KvFormat, KvShape } from '@kvasir/core'
 import type { Kernels } from '@kvasir/kernels'
 import type { LlamaConfig } from './config.ts'
 
-/** What policies may ask of this engine. */
-export function engineProfile(config: LlamaConfig, kernels: Kernels, contextTokens: number): EngineProfile {
-  const { numHeads, numKvHeads, headDim, rope, slidingWindow } = config
-  const layer = { numHeads, numKvHeads, headDim, rope, ...(slidingWindow !== null && { windowTokens: slidingWindow }) }
+const capabilities = [
+  'select.runs',
+  'select.native:segment-codes',
+  'select.native:exact-scores',
+  'select.per-query-head',
+  'select.moved',
+  'retain.per-head',
+  'observe.query',
+  'observe.keys',
+  'observe.attention-mass',
+  'observe.attention-weights',
+  'observe.embeddings',
+  'prefill.partial-rows',
+  'kv.fork',
+  'kv.rewind',
+]
+
+/** What policies may ask of this engine; `format` of one that has a donor store. */
+export function engineProfile(
+  config: LlamaConfig,
+  kernels: Kernels,
+  contextTokens: number,
+  format: KvFormat | null,
+): EngineProfile {
   return {
     name: 'llama',
-    shape: { layers: Array.from({ length: config.numLayers }, () => layer) },
-    capabilities: new Set([
-      'select.runs',
-      'select.native:segment-codes',
-      'select.native:exact-scores',
-      'select.per-query-head',
-      'select.moved',
-      'retain.per-head',
-      'observe.query',
-      'observe.keys',
-      'observe.attention-mass',
-      'observe.attention-weights',
-      'kv.fork',
-      'kv.rewind',
-    ]),
+    shape: kvShape(config),
+    capabilities: new Set(format ? [...capabilities, 'kv.adopt', 'kv.export'] : capabilities),
     contextTokens,
+    ...(format && { format }),
     kernels,
   }
+}
+
+export function kvShape({ numLayers, numHeads, numKvHeads, headDim, rope, slidingWindow }: LlamaConfig): KvShape {
+  const layer = { numHeads, numKvHeads, headDim, rope, ...(slidingWindow !== null && { windowTokens: slidingWindow }) }
+  return { layers: Array.from({ length: numLayers }, () => layer) }
 }

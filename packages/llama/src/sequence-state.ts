@@ -1,9 +1,10 @@
-import { type GuardedSession, type KvReader, pageTokens, type Scope } from '@kvasir/core'
+import { type CachePolicy, type GuardedSession, type KvReader, pageTokens, type Scope, type Slot } from '@kvasir/core'
 import type { CountingSelector, KvArena } from '@kvasir/kernels'
 import type { EngineParts } from './engine-parts.ts'
 import { forkKept, type KeptPrompt } from './kept-rows.ts'
 import type { ObservedPrompt } from './observed-prompt.ts'
 import type { PagePool } from './page-pool.ts'
+import type { AuditRequest, ReuseReport } from './reuse.ts'
 import type { TextStream } from './text-stream.ts'
 
 /** Totals since the sequence began; peaks are of one decode step. Tokens are summed over layers and KV heads. */
@@ -27,7 +28,12 @@ export interface SequenceState {
   exactTokens: number
   /** null without a policy: the full cache. */
   readonly session: GuardedSession | null
+  readonly policyName: string
   readonly selectScope: 'step' | 'layer'
+  /** Hooks that the policy has. */
+  readonly slots: ReadonlySet<Slot>
+  /** The policy wants to see what computed rows of a partial prefill attend to. */
+  readonly watchesRecomputed: boolean
   /** null where nobody asked to see the attention of prompts. */
   observed: ObservedPrompt | null
   /** null while the policy keeps every row. */
@@ -37,15 +43,28 @@ export interface SequenceState {
   /** Text that each token adds; null for models without a tokenizer. */
   text: TextStream | null
   readonly counts: SequenceCounts
+  /** What became of borrowing rows for the prompt; null where nobody offered. */
+  reuse: ReuseReport | null
+  /** A borrowed prompt that waits to be compared with a full prefill. */
+  audit: AuditRequest | null
+  /** The last answer to what becomes a donor: its id, and how many rows were exact then. */
+  published: { readonly id: string | null; readonly exactTokens: number } | null
   disposed: boolean
 }
 
 /** A state that holds no rows yet. */
-export function newState(
-  fields: Pick<SequenceState, 'id' | 'scope' | 'session' | 'selectScope' | 'text' | 'observed'>,
-): SequenceState {
+export function newState({
+  policy,
+  ...fields
+}: Pick<SequenceState, 'id' | 'scope' | 'session' | 'text' | 'observed'> & {
+  readonly policy: CachePolicy | null
+}): SequenceState {
   return {
     ...fields,
+    policyName: policy?.name ?? 'none',
+    selectScope: policy?.effects.selectScope ?? 'step',
+    slots: new Set(policy?.effects.slots),
+    watchesRecomputed: policy?.effects.observes?.recomputed ?? false,
     tokens: [],
     pages: [],
     exactTokens: 0,
@@ -59,6 +78,9 @@ export function newState(
       peakAttendedTokens: 0,
       peakPooledTokens: 0,
     },
+    reuse: null,
+    audit: null,
+    published: null,
     disposed: false,
   }
 }

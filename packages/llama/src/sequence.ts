@@ -1,9 +1,12 @@
-import { type CachePolicy, checkInteger, DisposedError } from '@kvasir/core'
+import { type CachePolicy, checkInteger, DisposedError, type ReuseAudit } from '@kvasir/core'
+import { auditReuse } from './audit.ts'
 import { type DecodeStep, decode, type SelectedView } from './decode.ts'
 import type { EngineParts } from './engine-parts.ts'
 import { countHeld, cutKept } from './kept-rows.ts'
 import { cutObserved } from './observed-prompt.ts'
 import { type PrefillRequest, prefill } from './prefill.ts'
+import { publishRows } from './publish.ts'
+import type { ReuseReport } from './reuse.ts'
 import { releasePagesAfter, type SequenceState } from './sequence-state.ts'
 import { totalsOf } from './sequence-totals.ts'
 import type { Turnstile } from './turnstile.ts'
@@ -49,12 +52,16 @@ export interface SequenceReport {
   readonly kvBytes: number
   /** Memory of the policy's indexes beside the KV. */
   readonly indexBytes: number
+  /** What became of borrowing rows for the prompt; null where no policy offered. */
+  readonly reuse: ReuseReport | null
 }
 
 /** What sequences of one model share. */
 export interface SequenceHost {
   readonly parts: EngineParts
   readonly turnstile: Turnstile
+  /** Publishes what the policy says; a failure is told to `onQuarantine`. */
+  publishAtEnd(state: SequenceState): Promise<void>
   /** `current` is the policy of `from`; `fresh`, if given, takes its place and starts anew. */
   fork(from: SequenceState, current: CachePolicy | undefined, fresh: CachePolicy | undefined): Promise<Sequence>
 }
@@ -137,6 +144,22 @@ export class Sequence implements AsyncDisposable {
     })
   }
 
+  /**
+   * Asks the policy which of the rows become a donor for other sequences of the scope and stores those. Returns the
+   * donor's id, or null; rows that were published stay so. `dispose` does it too. Throws a ProvenanceError for rows that are not exact.
+   */
+  publish(options: { readonly signal?: AbortSignal } = {}): Promise<string | null> {
+    return this.#host.turnstile.pass(() => publishRows(this.#host.parts, this.#alive(), options.signal))
+  }
+
+  /**
+   * Where the plan by which the prompt borrowed rows asked for it: computes the prompt in full on the side, which takes as
+   * long as a full prefill, tells the policy how far off the borrowed one was, and returns that; else null.
+   */
+  audit(options: { readonly signal?: AbortSignal } = {}): Promise<ReuseAudit | null> {
+    return this.#host.turnstile.pass(() => auditReuse(this.#host.parts, this.#alive(), options.signal))
+  }
+
   /** Totals so far; after dispose, those at its end. */
   report(): SequenceReport {
     return this.#finalReport ?? reportOf(this.#state, this.#host.parts)
@@ -148,6 +171,7 @@ export class Sequence implements AsyncDisposable {
       const state = this.#state
       if (state.disposed) return
       this.#finalReport = reportOf(state, this.#host.parts)
+      await this.#host.publishAtEnd(state)
       state.disposed = true
       releasePagesAfter(state, 0, this.#host.parts.pool)
       state.kept?.native.dispose()
@@ -185,5 +209,6 @@ function reportOf(state: SequenceState, { arena, config }: EngineParts): Sequenc
     reusedTokens,
     kvBytes: tokens.length * (arena.pageBytes / 16),
     indexBytes: policy?.indexBytes ?? 0,
+    reuse: state.reuse,
   }
 }

@@ -1,4 +1,4 @@
-import { IntegrityError, ProvenanceError, ScopeError } from '../errors.ts'
+import { ProvenanceError, ScopeError } from '../errors.ts'
 import type { ReusePlan } from '../plans.ts'
 import type { CachePolicy, PolicySession } from '../policy.ts'
 import { exact, withLoss } from '../provenance.ts'
@@ -10,34 +10,39 @@ import type { EngineUnderTest, SequenceUnderTest } from './engine-under-test.ts'
 import { probePolicy } from './probe-policy.ts'
 import { check, whereCan } from './suite-run.ts'
 
-const scope: Scope = { tenant: 'suite', group: 'reuse', model: 'any', layout: 'any', policy: 'suite' }
+/** One of its own for each test: prefixes that an engine keeps must not help the next one. */
+const newScope = (): Scope => {
+  return { tenant: 'suite', group: `reuse-${crypto.randomUUID()}`, model: 'any', layout: 'any', policy: 'suite' }
+}
 
 /** What engines with `kv.adopt` and `kv.export` do with plans that borrow; skipped for the others. */
 export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, prompt }: EngineSuiteOptions): void {
   const needs = whereCan(engineOf)
-  const whole = (engine: EngineUnderTest, tokens = prompt) => prefillUnder(engine, undefined, tokens)
+  const whole = (engine: EngineUnderTest, tokens = prompt) => prefillUnder(engine, tokens)
   const last = prompt.length - 1
 
   test(
     'borrows an exact prefix to the bit',
     needs('kv.adopt', async (engine) => {
-      const donor = await publish(engine, prompt)
+      const scope = newScope()
+      const donor = await publish(engine, prompt, scope)
       const head = prompt.length - 7
       const plan = planOf([{ start: 0, end: head, donor, donorStart: 0 }], rowsFrom(head, prompt.length), exact)
-      assertSameBits(await prefillUnder(engine, borrowing(plan), prompt), await whole(engine), 'borrowed prefix')
+      assertSameBits(await prefillUnder(engine, prompt, borrowing(plan), scope), await whole(engine), 'borrowed prefix')
     }),
   )
 
   test(
     'gives the bits of a full prefill when every borrowed row is computed again',
     needs('kv.adopt', async (engine) => {
-      const donor = await publish(engine, prompt)
+      const scope = newScope()
+      const donor = await publish(engine, prompt, scope)
       const moved = Int32Array.from([...prompt.subarray(9), ...prompt.subarray(0, 9)])
       const end = prompt.length - 9
       const pieces = [{ start: 0, end, donor, donorStart: 9 }]
       const plan = planOf(pieces, rowsFrom(0, prompt.length), withLoss(exact, 'moved'))
       for (const policy of [borrowing(plan), borrowing(plan, ({ rows }) => rows)]) {
-        assertSameBits(await prefillUnder(engine, policy, moved), await whole(engine, moved), 'all computed')
+        assertSameBits(await prefillUnder(engine, moved, policy, scope), await whole(engine, moved), 'all computed')
       }
     }),
   )
@@ -45,13 +50,14 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
   test(
     'turns moved keys to their positions, unless they are to stay as stored',
     needs('kv.adopt', async (engine) => {
-      const donor = await publish(engine, prompt)
+      const scope = newScope()
+      const donor = await publish(engine, prompt, scope)
       const tokens = prompt.subarray(9)
       const pieces = [{ start: 0, end: tokens.length, donor, donorStart: 9 }]
       const plan = planOf(pieces, rowsFrom(tokens.length - 1, tokens.length), withLoss(exact, 'moved'))
-      const full = await keysOfFirstLayer(engine, tokens, undefined)
-      const moved = await keysOfFirstLayer(engine, tokens, plan)
-      const stored = await keysOfFirstLayer(engine, tokens, { ...plan, keys: 'stored' })
+      const full = await keysOfFirstLayer(engine, tokens, newScope())
+      const moved = await keysOfFirstLayer(engine, tokens, scope, plan)
+      const stored = await keysOfFirstLayer(engine, tokens, scope, { ...plan, keys: 'stored' })
       const rows = full.length - engine.profile.shape.layers[0].headDim
       // Keys of the first layer depend on token and position alone.
       check(nmse(moved.subarray(0, rows), full.subarray(0, rows)) < 1e-6, 'moved keys are those of a full prefill')
@@ -62,14 +68,15 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
   test(
     'tells how far borrowed rows were off, and computes nested rows only',
     needs('prefill.partial-rows', async (engine) => {
-      const donor = await publish(engine, prompt)
+      const scope = newScope()
+      const donor = await publish(engine, prompt, scope)
       const pieces = [{ start: 0, end: last, donor, donorStart: 0 }]
       const reports: LayerReport[] = []
       const policy = borrowing(planOf(pieces, rowsFrom(3, prompt.length), exact), (report) => {
         reports.push(report)
         return { rows: report.rows.rows.slice(-Math.max(1, report.rows.rows.length >> 1)) }
       })
-      await prefillUnder(engine, policy, prompt)
+      await prefillUnder(engine, prompt, policy, scope)
       check(reports.length === engine.profile.shape.layers.length - 1, 'one report a layer but the last')
       reports.forEach(({ layer, rows: { rows }, distances, deviations }, at) => {
         check(layer === at && rows.at(-1) === last, 'reports come in order and end with the last row')
@@ -88,38 +95,45 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
   test(
     'computes the prompt in full where the donor is gone or the session gives up',
     needs('kv.adopt', async (engine) => {
-      const donor = await publish(engine, prompt)
+      const scope = newScope()
+      const donor = await publish(engine, prompt, scope)
       const full = await whole(engine)
       const rows = rowsFrom(last, prompt.length)
       const gone = planOf([{ start: 0, end: last, donor: 'nobody', donorStart: 0 }], rows, exact)
-      assertSameBits(await prefillUnder(engine, borrowing(gone), prompt), full, 'donor gone')
+      assertSameBits(await prefillUnder(engine, prompt, borrowing(gone), scope), full, 'donor gone')
       const long = planOf([{ start: 0, end: last, donor, donorStart: 5 }], rows, withLoss(exact, 'moved'))
-      assertSameBits(await prefillUnder(engine, borrowing(long), prompt), full, 'more rows than the donor has')
+      assertSameBits(await prefillUnder(engine, prompt, borrowing(long), scope), full, 'more rows than the donor has')
       const there = planOf([{ start: 0, end: last, donor, donorStart: 0 }], rows, exact)
       const givingUp = borrowing(there, () => ({ kind: 'decline', reason: 'too far off' }))
-      assertSameBits(await prefillUnder(engine, givingUp, prompt), full, 'given up')
+      assertSameBits(await prefillUnder(engine, prompt, givingUp, scope), full, 'given up')
     }),
   )
 
   test(
     'calls nothing exact that was lent under other tokens',
     needs('kv.adopt', async (engine) => {
-      const donor = await publish(engine, prompt)
+      const scope = newScope()
+      const donor = await publish(engine, prompt, scope)
       const other = prompt.slice()
       other[4] = other[4] === 1 ? 2 : 1
       const plan = planOf([{ start: 0, end: last, donor, donorStart: 0 }], rowsFrom(last, prompt.length), exact)
-      assertSameBits(await prefillUnder(engine, borrowing(plan), other), await whole(engine, other), 'other tokens')
+      assertSameBits(
+        await prefillUnder(engine, other, borrowing(plan), scope),
+        await whole(engine, other),
+        'other tokens',
+      )
     }),
   )
 
   test(
     'never lends to another scope',
     needs('kv.adopt', async (engine) => {
-      const donor = await publish(engine, prompt)
+      const scope = newScope()
+      const donor = await publish(engine, prompt, scope)
       const plan = planOf([{ start: 0, end: last, donor, donorStart: 0 }], rowsFrom(last, prompt.length), exact)
-      const strangers = [{ ...scope, tenant: 'other' }, { ...scope, group: 'other' }, null]
+      const strangers = [{ ...scope, tenant: 'other' }, { ...scope, group: 'other' }, undefined]
       for (const stranger of strangers) {
-        const error = await failureOf(prefillUnder(engine, borrowing(plan), prompt, stranger))
+        const error = await failureOf(prefillUnder(engine, prompt, borrowing(plan), stranger))
         check(error instanceof ScopeError, 'a ScopeError', error)
       }
     }),
@@ -128,11 +142,17 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
   test(
     'publishes no row that is not exact',
     needs('kv.export', async (engine) => {
-      const donor = await publish(engine, prompt)
+      const scope = newScope()
+      const donor = await publish(engine, prompt, scope)
       const tokens = prompt.subarray(9)
       const pieces = [{ start: 0, end: tokens.length - 1, donor, donorStart: 9 }]
       const plan = planOf(pieces, rowsFrom(tokens.length - 1, tokens.length), withLoss(exact, 'moved'))
-      const sequence = await engine.createSequence({ policy: borrowing(plan), scope })
+      const { reuse } = borrowing(plan).open({} as never)
+      const policy = probePolicy({ slots: ['reuse', 'publish'] }, () => ({
+        ...(reuse && { reuse }),
+        ...publishing(scope),
+      }))
+      const sequence = await engine.createSequence({ policy, scope })
       try {
         await sequence.prefill(tokens)
         const error = await failureOf(Promise.resolve(sequence.publish?.()))
@@ -146,19 +166,21 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
   test(
     'stops a borrowing prefill when it is aborted, and starts anew after it',
     needs('kv.adopt', async (engine) => {
-      const donor = await publish(engine, prompt)
-      const pieces = [{ start: 0, end: last, donor, donorStart: 0 }]
+      const scope = newScope()
+      const donor = await publish(engine, prompt, scope)
+      const tokens = prompt.slice(9)
+      const pieces = [{ start: 0, end: tokens.length - 1, donor, donorStart: 9 }]
       const abort = new AbortController()
-      const policy = borrowing(planOf(pieces, rowsFrom(0, prompt.length), exact), ({ rows }) => {
-        abort.abort(new IntegrityError({ parameter: 'test', expected: 'an abort', got: 'none' }))
+      const policy = borrowing(planOf(pieces, rowsFrom(0, tokens.length), withLoss(exact, 'moved')), ({ rows }) => {
+        abort.abort(new Error('enough'))
         return rows
       })
       const sequence = await engine.createSequence({ policy, scope })
       try {
-        const error = await failureOf(sequence.prefill(prompt, { signal: abort.signal }))
+        const error = await failureOf(sequence.prefill(tokens, { signal: abort.signal }))
         check(error === abort.signal.reason, 'the reason of the abort', error)
         check(sequence.numTokens === 0, 'no row stands')
-        assertSameBits(await sequence.prefill(prompt), await whole(engine), 'after the abort')
+        assertSameBits(await sequence.prefill(tokens), await whole(engine, tokens), 'after the abort')
       } finally {
         await sequence[Symbol.asyncDispose]()
       }
@@ -174,19 +196,24 @@ function rowsFrom(start: number, end: number): Int32Array {
   return Int32Array.from({ length: end - start }, (_, i) => start + i)
 }
 
-/** Carries one plan out, whatever the prompt, and publishes what was prefilled. */
+/** Carries one plan out, whatever the prompt; rows that stand need no computing. */
 function borrowing(plan: ReusePlan, recompute?: PolicySession['recompute']): CachePolicy {
-  return probePolicy({ slots: ['reuse', 'publish', ...(recompute ? (['recompute'] as const) : [])] }, () => ({
-    reuse: async () => plan,
+  return probePolicy({ slots: recompute ? ['reuse', 'recompute'] : ['reuse'] }, () => ({
+    reuse: async ({ standingTokens = 0 }) => {
+      const rows = plan.recompute.rows.filter((row) => row >= standingTokens)
+      return { ...plan, recompute: { rows } }
+    },
     ...(recompute && { recompute }),
-    publish: ({ tokens }) => ({ spans: [{ start: 0, end: tokens.length }], scope, provenance: exact }),
   }))
 }
 
-async function publish(engine: EngineUnderTest, tokens: Int32Array): Promise<string> {
-  const policy = probePolicy({ slots: ['publish'] }, () => ({
-    publish: () => ({ spans: [{ start: 0, end: tokens.length }], scope, provenance: exact }),
-  }))
+/** Everything that stands. */
+function publishing(scope: Scope): Pick<PolicySession, 'publish'> {
+  return { publish: ({ tokens }) => ({ spans: [{ start: 0, end: tokens.length }], scope, provenance: exact }) }
+}
+
+async function publish(engine: EngineUnderTest, tokens: Int32Array, scope: Scope): Promise<string> {
+  const policy = probePolicy({ slots: ['publish'] }, () => publishing(scope))
   const sequence = await engine.createSequence({ policy, scope })
   try {
     await sequence.prefill(tokens)
@@ -198,16 +225,16 @@ async function publish(engine: EngineUnderTest, tokens: Int32Array): Promise<str
   }
 }
 
-/** No scope: one private to the sequence, so that no prefix is shared with the full prefills either. */
+/** Without a scope: in one that is private to the sequence. */
 async function prefillUnder(
   engine: EngineUnderTest,
-  policy: CachePolicy | undefined,
   tokens: Int32Array,
-  under: Scope | null = policy ? scope : null,
+  policy?: CachePolicy,
+  scope?: Scope,
 ): Promise<Float32Array> {
   const sequence: SequenceUnderTest = await engine.createSequence({
     ...(policy && { policy }),
-    ...(under && { scope: under }),
+    ...(scope && { scope }),
   })
   try {
     return await sequence.prefill(tokens)
@@ -220,7 +247,8 @@ async function prefillUnder(
 async function keysOfFirstLayer(
   engine: EngineUnderTest,
   tokens: Int32Array,
-  plan: ReusePlan | undefined,
+  scope: Scope,
+  plan?: ReusePlan,
 ): Promise<Float32Array> {
   let keys = new Float32Array(0)
   const policy = probePolicy({ slots: plan ? ['reuse', 'retain'] : ['retain'] }, () => ({
@@ -230,7 +258,7 @@ async function keysOfFirstLayer(
       return {}
     },
   }))
-  await prefillUnder(engine, policy, tokens)
+  await prefillUnder(engine, tokens, policy, scope)
   return keys
 }
 

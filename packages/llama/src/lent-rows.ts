@@ -1,0 +1,174 @@
+import {
+  type BorrowedPiece,
+  type DonorKv,
+  formatDifference,
+  IntegrityError,
+  type ReusePlan,
+  type RowSet,
+} from '@kvasir/core'
+import type { KeyTurns } from '@kvasir/kernels'
+import { turnTable } from '@kvasir/rope'
+import type { EngineParts } from './engine-parts.ts'
+import { type SequenceState, slotOf } from './sequence-state.ts'
+
+/** The donors of a plan, held open, and which of their rows go where. */
+export interface LentRows {
+  readonly donors: readonly LentDonor[]
+  /** [numTokens]: 1 for rows of the prompt that somebody lends. */
+  readonly lent: Uint8Array
+  close(): void
+}
+
+interface LentDonor {
+  readonly kv: DonorKv
+  readonly sourceRows: Int32Array
+  /** Where they go: physical page * 16 + offset. */
+  readonly slots: Int32Array
+  readonly turns: KeyTurns
+}
+
+/** Rows cannot be lent: the prompt is computed in full, and the reason is told. */
+export class LendingFailure {
+  readonly reason: string
+
+  constructor(reason: string) {
+    this.reason = reason
+  }
+}
+
+/**
+ * Opens the donors of a plan for a sequence that has room for the prompt, and checks that they fit this engine. Rows of `skip` are not taken over: they are computed
+ * at every layer.
+ */
+export async function openLent(
+  parts: EngineParts,
+  state: SequenceState,
+  { plan, tokens, skip }: { readonly plan: ReusePlan; readonly tokens: Int32Array; readonly skip: RowSet | null },
+  signal?: AbortSignal,
+): Promise<LentRows | LendingFailure> {
+  const open = new Map<string, DonorKv>()
+  const close = () => {
+    for (const donor of open.values()) donor.close()
+  }
+  try {
+    for (const { donor: id } of plan.pieces) {
+      if (open.has(id)) continue
+      const donor = await openDonor(parts, state, id, signal)
+      if (donor instanceof LendingFailure) return closed(close, donor)
+      open.set(id, donor)
+    }
+    const failure = checkPieces(plan, tokens, open)
+    if (failure) return closed(close, failure)
+    const lent = lentMask(plan.pieces, tokens.length, state.tokens.length, skip)
+    const donors = [...open].map(([id, kv]) => rowsOfDonor(parts, state, plan, { id, kv, lent }))
+    return { donors, lent, close }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+async function openDonor(
+  { donors, profile }: EngineParts,
+  state: SequenceState,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<DonorKv | LendingFailure> {
+  try {
+    const donor = (await donors?.open(id, state.scope, signal)) ?? null
+    if (donor === null) return new LendingFailure(`donor ${id} is gone`)
+    const difference = profile.format && formatDifference(profile.format, donor.format)
+    if (difference === null) return donor
+    donor.close()
+    return new LendingFailure(`donor ${id} is of another kind: ${difference}`)
+  } catch (error) {
+    if (error instanceof IntegrityError) return new LendingFailure(`donor ${id} is damaged: ${error.message}`)
+    throw error
+  }
+}
+
+function closed(close: () => void, failure: LendingFailure): LendingFailure {
+  close()
+  return failure
+}
+
+/** Rows that the donors do not have; tokens that are others where the plan calls itself exact. */
+function checkPieces(
+  { pieces, provenance }: ReusePlan,
+  tokens: Int32Array,
+  open: ReadonlyMap<string, DonorKv>,
+): LendingFailure | null {
+  for (const { donor, donorStart, start, end } of pieces) {
+    const lent = (open.get(donor) as DonorKv).tokens
+    const last = donorStart + end - start
+    if (last > lent.length) return new LendingFailure(`donor ${donor} has ${lent.length} rows, not ${last}`)
+    if (provenance.kind !== 'exact') continue
+    for (let i = start; i < end; i++) {
+      if (tokens[i] !== lent[donorStart + i - start]) return new LendingFailure(`donor ${donor} has other tokens`)
+    }
+  }
+  return null
+}
+
+/** Which rows are taken over: those of the pieces that do not stand yet and that `skip` does not hold. */
+function lentMask(
+  pieces: readonly BorrowedPiece[],
+  numTokens: number,
+  standingTokens: number,
+  skip: RowSet | null,
+): Uint8Array {
+  const lent = new Uint8Array(numTokens)
+  for (const piece of pieces) lent.fill(1, piece.start, piece.end)
+  lent.fill(0, 0, standingTokens)
+  for (const row of skip?.rows ?? []) lent[row] = 0
+  return lent
+}
+
+function rowsOfDonor(
+  { config }: EngineParts,
+  state: SequenceState,
+  { pieces, keys }: ReusePlan,
+  { id, kv, lent }: { readonly id: string; readonly kv: DonorKv; readonly lent: Uint8Array },
+): LentDonor {
+  const [sourceRows, slots, rowTurns]: [number[], number[], number[]] = [[], [], []]
+  const turnOf = new Map<number, number>()
+  for (const piece of pieces) {
+    if (piece.donor !== id) continue
+    const by = piece.start - piece.donorStart
+    if (by !== 0 && keys !== 'stored' && !turnOf.has(by)) turnOf.set(by, turnOf.size)
+    const turn = keys === 'stored' ? -1 : (turnOf.get(by) ?? -1)
+    for (let row = piece.start; row < piece.end; row++) {
+      if (!lent[row]) continue
+      sourceRows.push(row - by)
+      slots.push(slotOf(state, row))
+      rowTurns.push(turn)
+    }
+  }
+  const { rope } = config
+  const { cos, sin } = turnTable(
+    rope,
+    [...turnOf.keys()].map((by) => ({ from: Math.max(0, -by), to: Math.max(0, by) })),
+  )
+  return {
+    kv,
+    sourceRows: Int32Array.from(sourceRows),
+    slots: Int32Array.from(slots),
+    turns: { cos, sin, pairing: rope.pairing, rotaryDim: rope.rotaryDim, rowTurns: Int32Array.from(rowTurns) },
+  }
+}
+
+/** Starts taking over the rows of one layer; the promises settle once they stand. Throws IntegrityError for damaged bytes. */
+export async function adoptLayer(
+  { kernels, arena }: EngineParts,
+  { donors }: LentRows,
+  layer: number,
+  signal?: AbortSignal,
+): Promise<Promise<void>[]> {
+  const started: Promise<void>[] = []
+  for (const { kv, ...rows } of donors) {
+    if (rows.slots.length === 0) continue
+    const from = { source: await kv.layer(layer, signal), sourceTokens: kv.tokens.length }
+    started.push(kernels.adoptRows({ arena, layer, ...from, ...rows, ...(signal && { signal }) }))
+  }
+  return started
+}
