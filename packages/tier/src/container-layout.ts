@@ -12,7 +12,7 @@ import { kvBytes, layerBytes } from './donor-format.ts'
  *
  * Where a layer lies and how long it is follows from the header; the file ends with the last one.
  */
-export const version = 1
+const version = 1
 export const preambleBytes = 64
 
 const magic = Buffer.from('KVASIRKV', 'latin1')
