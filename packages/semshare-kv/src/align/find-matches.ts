@@ -13,8 +13,9 @@ export interface Match {
 
 /** Rows of one bucket that are looked at, a donor and target row. */
 const chainRows = 32
-/** Looks and compared tokens at most, times the length of target and donors together. */
-const comparesPerToken = 32
+/** Looks and compared tokens at most: so many, and so many times the length of target and donors together. */
+const freeCompares = 50_000
+const comparesPerToken = 12
 const contextTokens = 32
 
 /**
@@ -28,7 +29,8 @@ export function findMatches(
   gramTokens: number,
 ): Match[] {
   const search: Search = { target, tables, gramTokens, left: 0 }
-  search.left = comparesPerToken * tables.reduce((sum, { tokens }) => sum + tokens.length, target.length)
+  const texts = tables.reduce((sum, { tokens }) => sum + tokens.length, target.length)
+  search.left = freeCompares + comparesPerToken * texts
   const found: Match[] = []
   let reach = 0
   for (let row = 0; row < hashes.length && search.left > 0; row++) {
