@@ -13,4 +13,5 @@ export {
   type FoundDonors,
   type LibraryCounts,
 } from './library/donor-library.ts'
+export type { PaperOptions } from './paper/options.ts'
 export { type SemShareKv, type SemShareKvOptions, semShareKv } from './semshare-kv.ts'

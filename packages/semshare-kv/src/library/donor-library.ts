@@ -53,6 +53,8 @@ export interface DonorQuery {
   /** Of the engine that would borrow. */
   readonly format: KvFormat
   readonly limit: number
+  /** Every donor of the scope, in the order in which they came, and not those that the index names. @default false */
+  readonly all?: boolean
 }
 
 /** A donor store that can be asked who resembles a prompt. It is what an engine gets as its `donors`. */
@@ -164,11 +166,12 @@ class Library implements DonorLibrary {
     return null
   }
 
-  async find({ tokens, scope, format, limit }: DonorQuery): Promise<FoundDonors> {
+  async find({ tokens, scope, format, limit, all = false }: DonorQuery): Promise<FoundDonors> {
     const donors: DonorTokens[] = []
     const refused: { id: string; reason: string }[] = []
     if (isPrivateScope(scope)) return { donors, refused }
-    for (const { id } of this.#index.query(tokens, scope, { limit })) {
+    const proposed = all ? [...this.#entries.values()] : this.#index.query(tokens, scope, { limit })
+    for (const { id } of proposed) {
       const entry = this.#lendable(id, scope)
       if (entry === null) continue
       const difference = formatDifference(format, entry.format)
