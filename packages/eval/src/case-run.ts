@@ -5,8 +5,8 @@ import { type Arm, makePolicy } from './policy-spec.ts'
 import type { RecallFields } from './recall.ts'
 import type { CaseKey } from './results-file.ts'
 
-/** One case under one policy and budget: its key, what it held and read, and the fields of its suite. */
-export interface CaseResult extends CaseKey, MemoryFields, Partial<RecallFields> {
+/** One case under one policy and budget: its key, the fields of its suite, and mostly what it held and read. */
+export interface CaseResult extends CaseKey, Partial<MemoryFields>, Partial<RecallFields> {
   readonly [field: string]: unknown
 }
 

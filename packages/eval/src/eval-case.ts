@@ -1,4 +1,5 @@
 import type { Span } from '@kvasir/core'
+import type { PairCase, PairKind } from './pairs/pair-case.ts'
 
 /**
  * Where the policy begins. A: the user's turn, question included, is prefilled densely. B: only the text before the
@@ -49,7 +50,7 @@ export interface QuestionCase {
   readonly rule: ScoreRule
 }
 
-export type EvalCase = WindowCase | QuestionCase
+export type EvalCase = WindowCase | QuestionCase | PairCase
 
 export type SuiteName = EvalCase['suite']
 
@@ -63,8 +64,10 @@ export interface CaseList {
 export interface CaseFilter {
   /** Lengths wanted; for suites that have them. @default all */
   readonly lengths?: readonly number[]
-  /** First cases of each length. @default all */
+  /** First cases of each length, of `pairs` of each kind and length. @default all */
   readonly limit?: number
   /** Each case runs once a mode; for suites that have modes. @default A */
   readonly modes?: readonly Mode[]
+  /** Kinds wanted of `pairs`. @default all */
+  readonly kinds?: readonly PairKind[]
 }

@@ -1,5 +1,6 @@
+import { OptionError } from '@kvasir/core'
 import { type CaseResult, keyOf } from './case-run.ts'
-import { CaseRunner, type CaseTask, type RunnerSetup } from './case-runner.ts'
+import { type Activations, CaseRunner, type CaseTask, type RunnerSetup } from './case-runner.ts'
 import type { EvalCase } from './eval-case.ts'
 import { groupBy } from './group-by.ts'
 import { type EvalTier, withTierFolder } from './lower-tier.ts'
@@ -20,6 +21,10 @@ export interface EvaluateOptions {
    * @default all rows in memory
    */
   readonly kvTier?: EvalTier
+  /** @default 'exact': what differs between two rows is the policy alone */
+  readonly activations?: Activations
+  /** Rounds of a case of `pairs`, of which times are medians. @default 1 */
+  readonly rounds?: number
   /** Processes that share the cases; 0: this one runs them. @default 0 */
   readonly numWorkers?: number
   /** Kernel threads of all workers together. @default one a worker */
@@ -54,10 +59,15 @@ export function evaluate(options: EvaluateOptions): Promise<void> {
 
 async function evaluateOver(kvTier: EvalTier | undefined, options: EvaluateOptions): Promise<void> {
   const { cases, arms, model, recallEvery = 16, numWorkers = 0, numThreads = numWorkers, onProgress, signal } = options
+  const { activations = 'exact', rounds = 1 } = options
+  const lends = cases.some(({ suite }) => suite === 'pairs')
+  if (lends && kvTier) {
+    throw new OptionError({ parameter: 'kvTier', expected: 'no lower tier for pairs', got: kvTier.kind })
+  }
   const tasks = tasksOf(options)
   if (tasks.length === 0) return
   const room = modelRoom(cases, kvTier ? 1 : arms.length)
-  const setup: RunnerSetup = { model, recallEvery, room, ...(kvTier && { kvTier }) }
+  const setup: RunnerSetup = { model, recallEvery, room, activations, rounds, lends, ...(kvTier && { kvTier }) }
   const shares = new Map<CaseTask, number>()
   const tasksPerCase = groupBy(tasks, (task) => task.case)
   const before = cases.length - tasksPerCase.size

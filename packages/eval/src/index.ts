@@ -1,5 +1,6 @@
 export { type BootstrapOptions, meanInterval95 } from './bootstrap.ts'
 export type { CaseResult } from './case-run.ts'
+export type { Activations } from './case-runner.ts'
 export { type ArmComparison, compareArms } from './comparisons.ts'
 export {
   type CaseFilter,
@@ -28,7 +29,14 @@ export {
   quantile,
 } from './metrics.ts'
 export { holmAdjusted, type PairedDifference, pairedDifference, signFlipP } from './paired.ts'
-export { type PolicyName, policyNames } from './policies.ts'
+export {
+  type PairCase,
+  type PairKind,
+  type PairPrompt,
+  pairKinds,
+  type SwappedFact,
+} from './pairs/pair-case.ts'
+export { type PolicyName, type PolicyResources, policyNames } from './policies.ts'
 export { type Arm, makePolicy, type PolicySpec, parsePolicySpec, planArms } from './policy-spec.ts'
 export { type LayerRecall, layerRecall, type RecallFields, RecallMeter } from './recall.ts'
 export { type CaseKey, openResults, type ResultsFile, type RunIdentity } from './results-file.ts'

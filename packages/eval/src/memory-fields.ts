@@ -29,7 +29,7 @@ export interface MemoryFields {
  * moved up from a lower tier, null without one.
  */
 export function memoryOf(
-  report: Omit<SequenceReport, 'reusedTokens' | 'selectMs'>,
+  report: Omit<SequenceReport, 'reusedTokens' | 'selectMs' | 'reuse'>,
   { numLayers, numKvHeads }: Pick<LlamaConfig, 'numLayers' | 'numKvHeads'>,
   movedBytes: number | null = null,
 ): MemoryFields {

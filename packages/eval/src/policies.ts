@@ -14,22 +14,31 @@ import { snapKv } from '@kvasir/baselines/snapkv'
 import { tova } from '@kvasir/baselines/tova'
 import { sinkWindow } from '@kvasir/baselines/window'
 import { type CachePolicy, checkOneOf } from '@kvasir/core'
+import { type DonorLibrary, type SemShareKvOptions, semShareKv } from '@kvasir/semshare-kv'
 import { sentenceKv } from '@kvasir/sentence-kv'
+import { noDonors } from './pairs/no-donors.ts'
+import { type ControlOptions, withControls } from './pairs/reuse-controls.ts'
 
 /** A policy that can be named on a command line: the options that may be set there, and how it is made from them. */
 export interface PolicyEntry {
   readonly keys: readonly string[]
-  readonly make: (options: Readonly<Record<string, unknown>>) => CachePolicy
+  readonly make: (options: Readonly<Record<string, unknown>>, resources?: PolicyResources) => CachePolicy
+}
+
+/** What a policy needs beside its options. */
+export interface PolicyResources {
+  /** Who lends KV of other prompts. @default nobody */
+  readonly donors?: DonorLibrary
 }
 
 type KeyOf<Options> = Options extends unknown ? keyof Options & string : never
 
 /** Ties the keys to the options of the policy; the policy itself checks the values. */
 function entry<Options extends object>(
-  make: (options: Options) => CachePolicy,
+  make: (options: Options, resources: PolicyResources) => CachePolicy,
   keys: readonly KeyOf<Options>[],
 ): PolicyEntry {
-  return { keys, make: (options) => make(options as Options) }
+  return { keys, make: (options, resources = {}) => make(options as Options, resources) }
 }
 
 type OracleOptions =
@@ -41,6 +50,14 @@ function oracle({ unit = 'token', ...options }: OracleOptions): CachePolicy {
   const make = { token: oracleTokens, sentence: oracleSentences }
   return make[checkOneOf('unit', unit, ['token', 'sentence'])](options)
 }
+
+/** With a control the rows that it lends are spoilt, to see what they are worth. */
+function reuse({ control, recompute, ...options }: ReuseOptions, { donors = noDonors }: PolicyResources): CachePolicy {
+  const spoilt = { ...(control !== undefined && { control }), ...(recompute !== undefined && { recompute }) }
+  return withControls(semShareKv({ ...options, donors }), spoilt)
+}
+
+type ReuseOptions = Omit<SemShareKvOptions, 'donors'> & ControlOptions
 
 const ranked = ['budgetTokens', 'generated', 'sinkTokens'] as const
 
@@ -79,6 +96,30 @@ export const policies = {
     'minSegmentTokens',
     'maxSegmentTokens',
     'pieceTokens',
+  ]),
+  'semshare-kv': entry(reuse, [
+    'mode',
+    'fidelity',
+    'minRunTokens',
+    'startShare',
+    'startMinTokens',
+    'startMaxTokens',
+    'tailTokens',
+    'factReachTokens',
+    'deviationShare',
+    'probeRows',
+    'raiseDeviation',
+    'maxDeviation',
+    'minCoverage',
+    'maxConflicts',
+    'probeLayers',
+    'minPromptTokens',
+    'minSaving',
+    'maxCandidates',
+    'maxDonors',
+    'minDonorTokens',
+    'control',
+    'recompute',
   ]),
   snapkv: entry(snapKv, [...ranked, 'windowTokens', 'poolTokens']),
   pyramidkv: entry(pyramidKv, [...ranked, 'windowTokens', 'poolTokens', 'beta']),

@@ -1,5 +1,5 @@
 import { type CachePolicy, OptionError } from '@kvasir/core'
-import { type PolicyEntry, type PolicyName, policies, policyNames } from './policies.ts'
+import { type PolicyEntry, type PolicyName, type PolicyResources, policies, policyNames } from './policies.ts'
 
 /** A policy as written on a command line: `name[:key=value[,key=value...]]`. */
 export interface PolicySpec {
@@ -37,9 +37,9 @@ export function parsePolicySpec(text: string): PolicySpec {
 }
 
 /** The policy of an arm, each time afresh. Throws OptionError for values that the policy refuses. */
-export function makePolicy({ spec, budget }: Arm): CachePolicy {
+export function makePolicy({ spec, budget }: Arm, resources: PolicyResources = {}): CachePolicy {
   const given = budget === null ? {} : { budgetTokens: budget }
-  return policies[spec.name].make({ ...given, ...spec.options })
+  return policies[spec.name].make({ ...given, ...spec.options }, resources)
 }
 
 /**

@@ -6,3 +6,10 @@ export function congruential(seed: number): () => number {
     return state / 2 ** 32
   }
 }
+
+/** The same, begun further on: seeds next to each other then give numbers that have nothing in common. */
+export function scattered(seed: number): () => number {
+  const next = congruential(Math.imul(seed + 1, 2654435761))
+  for (let i = 0; i < 8; i++) next()
+  return next
+}

@@ -1,6 +1,6 @@
 // Every pair of policies that can be named, on a tiny model of random weights: it runs, or says why not and what to do.
 import { type CachePolicy, ComposeError, compose, type QuarantineEvent } from '@kvasir/core'
-import { assertSameBits, seededRandom } from '@kvasir/core/testing'
+import { assertSameBits, memoryDonors, seededRandom } from '@kvasir/core/testing'
 import { loadLlama } from '@kvasir/llama'
 import { describe, expect, test } from 'vitest'
 import { type PolicyName, policies, policyNames } from './policies.ts'
@@ -9,22 +9,26 @@ import { tinyModelPath } from './testing/test-engine.ts'
 const budgetTokens = 48
 const ranked: readonly PolicyName[] = ['snapkv', 'pyramidkv', 'adakv', 'keydiff', 'knorm']
 
+const takesBudget = (name: PolicyName) => name === 'full' || policies[name].keys.includes('budgetTokens')
+
 type Part = readonly [title: string, make: () => CachePolicy]
 
 const parts: readonly Part[] = [
-  ...policyNames.map((name): Part => [name, () => policies[name].make({ budgetTokens })]),
+  ...policyNames.map((name): Part => [name, () => policies[name].make(takesBudget(name) ? { budgetTokens } : {})]),
   ...ranked.map((name): Part => [`${name} beside`, () => policies[name].make({ budgetTokens, generated: 'beside' })]),
 ]
 const pairs = parts.flatMap((one) => parts.map((two) => ({ title: `${one[0]}, then ${two[0]}`, one, two })))
 const selects = ([, make]: Part) => make().effects.slots.includes('select')
+const reuses = ([, make]: Part) => make().effects.slots.includes('reuse')
 const [clashing, matching] = [true, false].map((both) =>
-  pairs.filter(({ one, two }) => (selects(one) && selects(two)) === both),
+  pairs.filter(({ one, two }) => !(reuses(one) && reuses(two)) && (selects(one) && selects(two)) === both),
 )
 
 const events: QuarantineEvent[] = []
 const model = await loadLlama({
   model: tinyModelPath,
   kvCapacityTokens: 4096,
+  donors: memoryDonors(),
   onQuarantine: (event) => events.push(event),
 })
 const random = seededRandom(3)

@@ -2,6 +2,7 @@ import { type BootstrapOptions, meanInterval95 } from './bootstrap.ts'
 import { groupBy } from './group-by.ts'
 import { mean } from './metrics.ts'
 import { type PairedDifference, pairedDifference } from './paired.ts'
+import { factEstimates, pairGroup } from './pairs/pair-summary.ts'
 import type { CaseKey } from './results-file.ts'
 
 /** A mean over cases with its 95 % bootstrap interval, null where one case alone was measured. */
@@ -20,8 +21,11 @@ export interface SummaryCell {
   readonly counted: boolean
 }
 
-/** All cases of one suite, length, policy, budget and mode. Beside these an estimate for every measured field. */
+/** All cases of one suite, length, policy, budget and mode, of `pairs` also of one kind and variant. Beside these an estimate for every measured field. */
 export interface SummaryRow extends Omit<CaseKey, 'id'> {
+  /** Of `pairs`: how the two prompts are alike. */
+  readonly kind?: string
+  readonly variant?: string
   /** Cases. */
   readonly n: number
   readonly estimates: Readonly<Record<string, Estimate>>
@@ -50,9 +54,10 @@ function fullNameOf(name: string): string {
  * the order of the rows.
  */
 export function summarise(rows: readonly CaseKey[], options: BootstrapOptions = {}): SummaryRow[] {
-  const groups = groupBy(rows, ({ suite, length, policy, budget, mode }) =>
-    JSON.stringify([suite, length, policy, budget, mode]),
-  )
+  const groups = groupBy(rows, (row) => {
+    const { suite, length, policy, budget, mode } = row
+    return JSON.stringify([suite, length, policy, budget, mode, pairGroup({ ...row })])
+  })
   const summary = [...groups.values()].map((cases) => rowOf(inOrder(cases), options))
   return summary.sort((a, b) => compare(a.suite, b.suite) || compare(a.mode ?? '', b.mode ?? '') || a.length - b.length)
 }
@@ -77,6 +82,7 @@ function rowOf(cases: readonly CaseKey[], options: BootstrapOptions): SummaryRow
     policy,
     budget,
     mode,
+    ...pairGroup(records[0]),
     n: cases.length,
     estimates: estimatesOf(records, cells, options),
     pairedToFull: pairsOf(records, options),
@@ -97,10 +103,11 @@ function scoreName(record: CaseRecord): string {
   return 'correct' in record ? 'correct' : 'score'
 }
 
-/** The numbers of one field; null where some case has none. */
+/** The numbers of one field, booleans as 0 and 1; null where some case has none. */
 function columnOf(records: readonly CaseRecord[], name: string): number[] | null {
   const values = records.map((record) => record[name])
-  return values.every((value) => typeof value === 'number') ? values : null
+  const isFigure = (value: unknown) => typeof value === 'number' || typeof value === 'boolean'
+  return values.every(isFigure) ? values.map(Number) : null
 }
 
 function estimatesOf(records: readonly CaseRecord[], cells: readonly SummaryCell[], options: BootstrapOptions) {
@@ -125,7 +132,7 @@ function estimatesOf(records: readonly CaseRecord[], cells: readonly SummaryCell
     score,
   )
   if (cells.length > 0 && some?.length) estimates[`${score}Counted`] = estimate(some)
-  return estimates
+  return { ...estimates, ...factEstimates(records, estimate) }
 }
 
 function pairsOf(records: readonly CaseRecord[], options: BootstrapOptions): Record<string, PairedDifference> {

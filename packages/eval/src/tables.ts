@@ -74,6 +74,21 @@ const windowFigures = [
   figure('top-1 %', 'top1', 100, 1),
 ]
 
+const pairFigures = [
+  figure('KL nats', 'klNats', 1, 4),
+  figure('self-PPL', 'selfPplRatio', 1, 3),
+  figure('top-1 %', 'top1', 100, 1),
+  plain('exact %', 'exactShare', (share) => (100 * share).toFixed(1)),
+  figure('accepted %', 'accepted', 100, 0),
+  figure('recomputed %', 'recomputedShare', 100, 1),
+  figure('TTFT x', 'ttftRatio', 1, 2),
+  plain('TTFT ms', 'ttftMs', (ms) => ms.toFixed(0)),
+  plain('full ms', 'ttftFullMs', (ms) => ms.toFixed(0)),
+  plain('counted', 'countedCases', (count) => count.toFixed(0)),
+  figure('donor fact %', 'donorFact', 100, 1),
+  figure('donor likelier %', 'donorPreferred', 100, 1),
+]
+
 const answerFigures = [
   figure('correct %', 'correct', 100, 1),
   paired('to full', 'correct', 100, 1),
@@ -99,6 +114,11 @@ const costFigures = [
   rare('reused %', 'reusedStepsShare', (share) => (100 * share).toFixed(1)),
 ]
 
+const pairColumns: readonly Column[] = [
+  { head: 'kind', cell: ({ kind }) => kind ?? '-' },
+  { head: 'variant', cell: ({ variant }) => variant ?? '-' },
+]
+
 const countedColumn: Column = { head: 'counted', cell: ({ counted }) => (counted === false ? 'no' : 'yes') }
 
 export interface TableOptions {
@@ -108,14 +128,17 @@ export interface TableOptions {
 
 /** The figures of one suite, a line a row of its summary; columns that no row has a value for are left out. */
 export function summaryTable(summary: readonly SummaryRow[], { intervals = true }: TableOptions = {}): TextTable {
-  const isWindows = summary[0]?.suite === 'windows'
+  const suite = summary[0]?.suite
+  const hasModes = suite !== 'windows' && suite !== 'pairs'
+  const figuresOfSuite = suite === 'windows' ? windowFigures : suite === 'pairs' ? pairFigures : answerFigures
   const isThere = ({ field, leftOutAtZero }: Column) =>
     field && summary.some(({ estimates }) => estimates[field] && !(leftOutAtZero && estimates[field].mean === 0))
-  const figures = [...(isWindows ? windowFigures : answerFigures), ...costFigures].filter(isThere)
+  const figures = [...figuresOfSuite, ...costFigures].filter(isThere)
   const columns: readonly Column[] = [
-    ...keyColumns.filter(({ head }) => head !== 'mode' || !isWindows),
+    ...keyColumns.filter(({ head }) => head !== 'mode' || hasModes),
+    ...(suite === 'pairs' ? pairColumns : []),
     ...figures,
-    ...(isWindows ? [] : [countedColumn]),
+    ...(hasModes ? [countedColumn] : []),
   ]
   const lineOf = (row: SummaryRow) => columns.map((column) => column.cell(row, intervals || column === figures[0]))
   return { head: columns.map(({ head }) => head), rows: summary.map(lineOf) }

@@ -10,9 +10,6 @@ test('exports these values and no others', () => {
     'hostDonors',
     'hostTier',
     'hotBytesFor',
-    'isDonorFile',
-    'listDonorFiles',
-    'openDonorFile',
     'tieredKv',
   ])
 })

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { checkOneOf, KvasirError, OptionError } from '@kvasir/core'
 import {
+  type Activations,
   type Arm,
   type CaseResult,
   compareArms,
@@ -13,6 +14,8 @@ import {
   markdownTables,
   modes,
   openResults,
+  type PairKind,
+  pairKinds,
   parsePolicySpec,
   planArms,
   type ResultsFile,
@@ -40,6 +43,9 @@ interface EvalFlags extends TierFlags {
   readonly length?: readonly number[]
   readonly limit?: number
   readonly mode?: readonly string[]
+  readonly kind?: readonly string[]
+  readonly pairs: number
+  readonly activations?: string
   readonly workers?: number
   readonly recallEvery: number
   readonly out?: string
@@ -56,11 +62,17 @@ export function addEvalCommand(program: Command): void {
     .requiredOption('--policy <spec>', 'policy to measure; may be given more than once', repeated)
     .option('--budget <n,...>', 'tokens a KV head', integerList('--budget', 1), [defaultBudget])
     .option('--length <n,...>', 'tokens of context (default: 2048)', integerList('--length', 1))
-    .option('--limit <n>', 'first n cases a length', integer('--limit', 1))
+    .option('--limit <n>', 'first n cases a length, of pairs a kind and length', integer('--limit', 1))
     .option('--mode <mode>', `where the policy begins: ${modes.join(', ')}; may be given more than once`, repeated)
+    .option('--kind <kind>', `kind of pairs: ${pairKinds.join(', ')}; may be given more than once`, repeated)
+    .option('--pairs <n>', 'rounds of a case of pairs, of which times are medians', integer('--pairs', 1), 1)
+    .option(
+      '--activations <type>',
+      'exact: float32; fast: rounded to 8 bits where it pays (default: exact, of pairs fast)',
+    )
     .option(
       '--workers <n>',
-      'processes that share the cases, 0: none (default: one a core)',
+      'processes that share the cases, 0: none (default: one a core; of pairs, which are timed, none)',
       integer('--workers', 0, 256),
     )
     .option('--recall-every <n>', 'attention-mass recall every n steps, 0: never', integer('--recall-every', 0), 16)
@@ -80,7 +92,7 @@ async function runEval(name: string, flags: EvalFlags): Promise<void> {
   const cases = findCases(suite, flags)
   const budgets = arms.map(({ budget }) => budget)
   using placed = await openTier(flags, flags.model, budgets)
-  const identity = identityOf(flags, placed.tier)
+  const identity = identityOf(suite, flags, placed.tier)
   const results = flags.out === undefined ? null : openResults(flags.out, identity)
   const rows = [...((results?.rows ?? []) as readonly CaseResult[])]
   const keep = (some: readonly CaseResult[]) => {
@@ -111,13 +123,14 @@ async function writePage(folder: string, data: string): Promise<void> {
   writeReport(folder, { data, command: commandLine() })
 }
 
-function findCases(suite: SuiteName, { data, length, limit, mode }: EvalFlags): readonly EvalCase[] {
+function findCases(suite: SuiteName, { data, length, limit, mode, kind }: EvalFlags): readonly EvalCase[] {
   // What a suite without lengths is not asked for it cannot refuse.
   const lengths = length ?? (suite === 'longbench' ? undefined : [2048])
   const { cases, missing } = listCases(suite, data, {
     ...(lengths && { lengths }),
     ...(limit !== undefined && { limit }),
     ...(mode && { modes: checkModes(mode) }),
+    ...(kind && { kinds: kind.map((name): PairKind => checkOneOf('--kind', name as PairKind, pairKinds)) }),
   })
   for (const path of missing) note(`${path} is not there, skipped`)
   if (cases.length > 0) return cases
@@ -143,7 +156,7 @@ async function runCases(
   { suite, flags, cases, arms, kvTier, results }: Run,
   onResults: (results: readonly CaseResult[]) => void,
 ): Promise<void> {
-  const { model, workers, recallEvery } = flags
+  const { model, workers, recallEvery, pairs } = flags
   const isDone = results?.has ?? (() => false)
   const numThreads = await countCores()
   const bar = startProgress(cases.length, suite)
@@ -153,9 +166,11 @@ async function runCases(
       arms,
       model,
       recallEvery,
+      activations: activationsOf(suite, flags),
+      rounds: pairs,
       ...(kvTier && { kvTier }),
       numThreads,
-      numWorkers: workers ?? (cases.length === 1 ? 0 : numThreads),
+      numWorkers: workers ?? (cases.length === 1 || suite === 'pairs' ? 0 : numThreads),
       isDone,
       onResults,
       onProgress: ({ done, case: { id, length } }) => bar.update(done, `${id} at ${length}`),
@@ -172,7 +187,14 @@ async function countCores(): Promise<number> {
   return kernels.numThreads
 }
 
-function identityOf({ model }: EvalFlags, tier: EvalTier | undefined): RunIdentity {
-  // Float32 activations: what differs between two rows of a table is then the policy alone.
-  return { model: basename(model), modelBytes: statSync(model).size, activations: 'exact', ...describeTier(tier) }
+/** Float32: what differs between two rows of a table is then the policy alone. Pairs are timed as they are run. */
+function activationsOf(suite: SuiteName, { activations }: EvalFlags): Activations {
+  const given = activations ?? (suite === 'pairs' ? 'fast' : 'exact')
+  return checkOneOf('--activations', given as Activations, ['exact', 'fast'])
+}
+
+function identityOf(suite: SuiteName, flags: EvalFlags, tier: EvalTier | undefined): RunIdentity {
+  const { model } = flags
+  const activations = activationsOf(suite, flags)
+  return { model: basename(model), modelBytes: statSync(model).size, activations, ...describeTier(tier) }
 }
