@@ -56,6 +56,8 @@ export interface ReusePlan {
   readonly keys?: 'moved' | 'stored'
   /** Rows computed at the first layer; everything that no piece covers and that does not stand is among them, and the last row. */
   readonly recompute: RowSet
+  /** After how many of the first layers the session is asked for the rows of the next one. @default all of them */
+  readonly watchLayers?: number
   readonly provenance: Provenance
   readonly reason: string
   /** Once the reply is there, compute the prompt in full as well and tell the session (`audit`). @default false */

@@ -148,6 +148,9 @@ export function validateReusePlan(
   if (plan.keys !== undefined && plan.keys !== 'moved' && plan.keys !== 'stored') {
     throw new PlanError({ parameter: 'plan.keys', expected: "'moved' or 'stored'", got: plan.keys })
   }
+  if (plan.watchLayers !== undefined && !(Number.isSafeInteger(plan.watchLayers) && plan.watchLayers >= 0)) {
+    throw new PlanError({ parameter: 'plan.watchLayers', expected: 'an integer >= 0', got: plan.watchLayers })
+  }
   const { numTokens, standingTokens = 0 } = rules
   validateRowSet(plan.recompute, { numTokens, mustHold: uncoveredRows(plan.pieces, numTokens, standingTokens) })
   if (plan.recompute.rows[0] < standingTokens) {

@@ -40,7 +40,6 @@ interface Computing extends PartialRows {
 interface PartialRun {
   readonly parts: EngineParts
   readonly all: readonly Computing[]
-  readonly watching: PartialWatching
   /** Native jobs that were started and not yet waited for. */
   readonly work: PendingWork
   readonly signal: AbortSignal | undefined
@@ -61,12 +60,13 @@ export async function partialPrefill(
     const { state, tokens, plan } = request
     return { ...partialRows(parts, state, tokens, plan.recompute.rows), request, computedPairs: 0, outcome: null }
   })
-  const run: PartialRun = { parts, all, watching, work: new PendingWork(), signal }
+  const run: PartialRun = { parts, all, work: new PendingWork(), signal }
+  const watchedLayers = watching === 'nothing' ? 0 : Math.max(...requests.map((one) => watchedOf(one, parts)))
   try {
-    const chunks = cutChunks(run)
-    if (watching === 'nothing' && chunks.length === 1) await runResident(run, chunks[0] as PartialSlice[])
-    else await runLayerwise(run)
-    await run.work.drain()
+    for (let layer = 0; layer < watchedLayers; layer++) await runLayer(run, layer, watching)
+    const chunks = cutChunks(run, 'nothing')
+    if (chunks.length === 1) await runResident(run, watchedLayers, chunks[0] as PartialSlice[])
+    else for (let layer = watchedLayers; layer < parts.config.numLayers; layer++) await runLayer(run, layer, 'nothing')
   } finally {
     await run.work.settle()
     for (const { lent } of requests) lent.close()
@@ -74,46 +74,49 @@ export async function partialPrefill(
   return all.map(({ outcome, computedPairs }) => ({ outcome: outcome as PartialResult['outcome'], computedPairs }))
 }
 
-/** All rows stay in the workspace: nothing is waited for but the donors' bytes. */
-async function runResident(run: PartialRun, chunk: readonly PartialSlice[]): Promise<void> {
-  const { parts, all } = run
+/** Layers after which the session is asked; it has nothing to say of the rows behind the last one. */
+function watchedOf({ plan }: PartialRequest, { config }: EngineParts): number {
+  return Math.min(plan.watchLayers ?? config.numLayers, config.numLayers - 1)
+}
+
+/** From `firstLayer` on, all rows stay in the workspace: nothing is waited for but the donors' bytes. */
+async function runResident(run: PartialRun, firstLayer: number, chunk: readonly PartialSlice[]): Promise<void> {
+  const { parts, work } = run
   loadRows(parts, chunk)
-  for (let layer = 0; layer < parts.config.numLayers; layer++) {
+  for (let layer = firstLayer; layer < parts.config.numLayers; layer++) {
     await lend(run, layer)
-    runChunk(run, layer, chunk)
+    runChunk(run, { layer, chunk, watching: 'nothing' })
+    for (const { of } of chunk) (of as Computing).computedPairs += of.rows.length
   }
-  await run.work.drain()
+  await work.drain()
   await readLastRows(run, chunk)
-  for (const one of all) one.computedPairs = one.rows.length * parts.config.numLayers
 }
 
 /** The rows of a layer go through the workspace in chunks; then sessions say which of them the next layer needs. */
-async function runLayerwise(run: PartialRun): Promise<void> {
-  const { parts, watching, work } = run
-  const last = parts.config.numLayers - 1
-  for (let layer = 0; layer <= last; layer++) {
-    await lend(run, layer)
-    const reports = new LayerReports(parts, layer, watching)
-    for (const chunk of cutChunks(run)) {
-      run.signal?.throwIfAborted()
-      loadRows(parts, chunk)
-      reports.begin(chunk)
-      runChunk(run, layer, chunk)
-      await work.drain()
-      storeRows(parts, chunk)
-      reports.take(chunk)
-      if (layer === last) await readLastRows(run, chunk)
-    }
-    for (const one of run.all) {
-      if (one.outcome instanceof LendingFailure) continue
-      one.computedPairs += one.rows.length
-      if (layer < last && watching !== 'nothing') askNext(one, reports.of(one, one.request.lent.lent))
-    }
+async function runLayer(run: PartialRun, layer: number, watching: PartialWatching): Promise<void> {
+  const { parts, all, work } = run
+  await lend(run, layer)
+  const reports = new LayerReports(parts, layer, watching)
+  for (const chunk of cutChunks(run, watching)) {
+    run.signal?.throwIfAborted()
+    loadRows(parts, chunk)
+    reports.begin(chunk)
+    runChunk(run, { layer, chunk, watching })
+    await work.drain()
+    storeRows(parts, chunk)
+    reports.take(chunk)
+    if (layer === parts.config.numLayers - 1) await readLastRows(run, chunk)
+  }
+  for (const one of all) {
+    if (one.outcome !== null && !(one.outcome instanceof Float32Array)) continue
+    one.computedPairs += one.rows.length
+    const asked = watching !== 'nothing' && layer < watchedOf(one.request, parts)
+    if (asked) askNext(one, reports.of(one, one.request.lent.lent))
   }
 }
 
 /** Rows of the prompts that are still under way. */
-function cutChunks({ parts: { workspace }, all, watching }: PartialRun): PartialSlice[][] {
+function cutChunks({ parts: { workspace }, all }: PartialRun, watching: PartialWatching): PartialSlice[][] {
   const going = all.filter(({ outcome }) => outcome === null)
   return cutRows(going, workspace.maxRows, watching === 'attention' ? 1 : workspace.maxSequences)
 }
@@ -131,7 +134,10 @@ async function lend({ parts, all, work, signal }: PartialRun, layer: number): Pr
   }
 }
 
-function runChunk({ parts, watching, work, signal }: PartialRun, layer: number, chunk: readonly PartialSlice[]): void {
+function runChunk(
+  { parts, work, signal }: PartialRun,
+  { layer, chunk, watching }: { layer: number; chunk: readonly PartialSlice[]; watching: PartialWatching },
+): void {
   const tokens = chunk.reduce((sum, { from, to }) => sum + to - from, 0)
   const counts = { tokens, sequences: chunk.length, ...(signal && { signal }) }
   work.add(parts.programs.partial().layer(layer, watching).run(counts))

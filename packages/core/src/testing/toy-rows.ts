@@ -104,7 +104,8 @@ export function adoptRows(
       const held = heldRows(state, layer, index + 1)
       hidden[index] = finishLayer(weights.layers[layer], hidden[index], attend(queries, rows, held))
     }
-    if (declined !== null || layer + 1 === numLayers || state.session === null) return
+    const asked = layer + 1 < numLayers && layer < (plan.watchLayers ?? numLayers)
+    if (declined !== null || !asked || state.session === null) return
     const next = state.session.recompute({ layer, rows: set, ...distancesOf(set, lentRows, rows) })
     signal?.throwIfAborted()
     if ('kind' in next) declined = next
