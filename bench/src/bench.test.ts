@@ -11,6 +11,7 @@ test.each([
   [{ what: ['decode'], against: 'nobody' }, /llama.cpp/],
   [{ what: ['decode'], lengths: [0] }, /lengths/],
   [{ what: ['decode'], pairs: 0 }, /pairs/],
+  [{ what: ['donors'], donors: 0 }, /donors/],
   [{ what: ['decode'], rounds: 3 }, /rounds/],
 ])('%j is refused before anything is loaded', async (options, message) => {
   const run = runBench({ model: '/nowhere/none.gguf', text: 'x', ...options } as never)
@@ -27,6 +28,16 @@ test('cuts text in turns with sentencex, and needs no model for it', async () =>
   })
   expect(rows).toMatchObject([{ name: 'segment', unit: 'MB/s', against: 'sentencex', pairs: 2 }])
   for (const rate of [rows[0].ours, rows[0].theirs]) expect(rate).toBeGreaterThan(0.1)
+})
+
+test('looks donors up, and needs no model for it', async () => {
+  const { rows } = await runBench({ what: ['donors'], model: '/nowhere/none.gguf', text: 'x', donors: 1000, pairs: 1 })
+  const figure = (name: string, shape: string) =>
+    rows.find((row) => row.name === name && row.shape.includes(shape))!.ours
+  expect(rows).toHaveLength(13)
+  expect(figure('donor bytes', '')).toBeGreaterThan(100)
+  for (const share of [0.9, 0.6, 0.3]) expect(figure('donor recall', `share=${share}`)).toBeGreaterThan(0.98)
+  expect(figure('donor lookup p99, flooded', 'copies=1000')).toBeGreaterThan(0)
 })
 
 test('roofs are rates of this machine', async () => {

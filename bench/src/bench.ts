@@ -4,6 +4,7 @@ import { type Kernels, loadKernels } from '@kvasir/kernels'
 import { type LlamaModel, loadLlama } from '@kvasir/llama'
 import { benchBoundedMemory } from './bounded-memory.ts'
 import { benchDecode, turnTokens } from './decode.ts'
+import { benchDonors } from './donors.ts'
 import { openPeer, type Peer } from './llama-cpp.ts'
 import { type Contestant, pairedRow, takeTurns, timeRow } from './pairs.ts'
 import { measurePeakMemory } from './peak-memory.ts'
@@ -12,7 +13,7 @@ import { measureRoofs } from './roofs.ts'
 import { benchSegment } from './segment.ts'
 import { type TierName, tierNames } from './tiers.ts'
 
-export const benchNames = ['prefill', 'decode', 'tiers', 'segment'] as const
+export const benchNames = ['prefill', 'decode', 'tiers', 'segment', 'donors'] as const
 export type BenchName = (typeof benchNames)[number]
 
 export const peerNames = ['llama.cpp'] as const
@@ -21,7 +22,7 @@ export type PeerName = (typeof peerNames)[number]
 export interface BenchOptions {
   /** What to measure. Required. */
   readonly what: readonly BenchName[]
-  /** GGUF file. Required, but not read where nothing but `segment` is measured. */
+  /** GGUF file. Required, but not read where nothing but `segment` and `donors` is measured. */
   readonly model: string
   /** Text to run on, repeated where it is too short. Required. */
   readonly text: string
@@ -35,6 +36,8 @@ export interface BenchOptions {
   readonly budgets?: readonly number[]
   /** Lower tiers to decode from as well, under each policy that has a budget. @default none */
   readonly tiers?: readonly TierName[]
+  /** Donors to look up among, for `donors`. @default 100,000 */
+  readonly donors?: number
   /** Of both engines. @default the physical cores that the process may use */
   readonly threads?: number
   /** Rounds in which each contestant runs once. @default 5 */
@@ -52,6 +55,7 @@ const optionNames = [
   'policies',
   'budgets',
   'tiers',
+  'donors',
   'threads',
   'pairs',
   'onProgress',
@@ -93,6 +97,9 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   try {
     const rows = options.what.some(isEngineBench) ? await benchEngine(options, kernels, pairs, progress) : []
     if (options.what.includes('segment')) rows.push(...(await benchSegment(text, pairs, () => progress('segment'))))
+    if (options.what.includes('donors')) {
+      rows.push(...benchDonors({ numDonors: options.donors ?? 100_000, rounds: pairs, progress }))
+    }
     return { machine: describeMachine(kernels), threads: kernels.numThreads, rows }
   } finally {
     await kernels.dispose()
@@ -153,6 +160,7 @@ function checkOptions(options: BenchOptions): void {
   for (const length of options.lengths ?? []) checkInteger('lengths', length, 1)
   if (options.against !== undefined) checkOneOf('against', options.against, peerNames)
   checkInteger('pairs', options.pairs ?? 1, 1)
+  checkInteger('donors', options.donors ?? 1, 1)
 }
 
 /** Throws OptionError before anything is loaded. */

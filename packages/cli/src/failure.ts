@@ -21,11 +21,11 @@ export function describeFailure(
 
 function withAllowed({ message }: CommanderError, program: Command, [name]: readonly string[]): string {
   const text = message.replace(/^error: /, '')
-  const command = program.commands.find((candidate) => candidate.name() === name)
-  const allowed = command
-    ? command.options.map(({ long }) => long)
-    : program.commands.map((candidate) => candidate.name())
-  return `${text}: expected ${command ? `options out of` : 'one of'} ${allowed.join(', ')}`
+  const named = program.commands.find((candidate) => candidate.name() === name)
+  const command = named ?? program
+  const isGroup = command.commands.length > 0
+  const allowed = isGroup ? command.commands.map((each) => each.name()) : command.options.map(({ long }) => long)
+  return `${text}: expected ${isGroup ? 'one of' : 'options out of'} ${allowed.join(', ')}`
 }
 
 /** A failure of the operating system, such as a file that is not there. */

@@ -26,7 +26,7 @@ afterEach(() => vi.restoreAllMocks())
 describe('what cannot be run is one line on stderr and exit code', () => {
   const broken = join(fixtures, 'broken/truncated-data.gguf')
   test.each([
-    [2, 'fly', /unknown command 'fly': expected one of demo, generate, chat, eval, bench, inspect/],
+    [2, 'fly', /unknown command 'fly': expected one of demo, generate, chat, eval, bench, inspect, cache/],
     [2, 'generate', /either --prompt or --prompt-file, got "neither"/],
     [2, 'generate --prompt a --prompt-file b', /got "both"/],
     [2, 'generate --prompt=', /at least one character/],
@@ -60,6 +60,11 @@ describe('what cannot be run is one line on stderr and exit code', () => {
     [2, 'bench decode --against time', /llama.cpp/],
     [1, 'inspect /nowhere/none.gguf', /\/nowhere\/none.gguf/],
     [2, 'inspect', /missing required argument 'file'/],
+    [2, 'cache fly', /unknown command 'fly': expected one of ls, verify, rm/],
+    [2, 'cache ls', /missing required argument 'dir'/],
+    [1, 'cache verify /nowhere', /ENOENT.*\/nowhere/],
+    [1, 'cache ls /tmp --key-file /nowhere/key', /ENOENT.*\/nowhere\/key/],
+    [2, `cache ls /tmp --key-file ${broken}`, /--key-file: expected a file of 32 bytes/],
   ])('%d: kvasir %s', async (code, line, message) => {
     expect(await main(line.split(' '))).toBe(code)
     expect(err).toMatch(message)
@@ -198,13 +203,13 @@ test('eval with nothing left to do shows the suite that was asked for, and keeps
 
 test('help says what there is; no command at all is wrong', async () => {
   expect(await main(['--help'])).toBe(0)
-  expect(out).toMatch(/demo.*generate.*chat.*eval.*bench.*inspect/s)
+  expect(out).toMatch(/demo.*generate.*chat.*eval.*bench.*inspect.*cache/s)
   expect(await main([])).toBe(2)
 })
 
 test('the command has no options that its README does not name', async () => {
   const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
-  for (const name of ['demo', 'generate', 'chat', 'eval', 'bench', 'inspect']) {
+  for (const name of ['demo', 'generate', 'chat', 'eval', 'bench', 'inspect', 'cache']) {
     out = ''
     expect(await main([name, '--help'])).toBe(0)
     for (const [flag] of out.matchAll(/--[a-z-]+/g)) expect(readme, `${name} ${flag}`).toContain(flag)

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { addBenchCommand } from './commands/bench.ts'
+import { addCacheCommand } from './commands/cache.ts'
 import { addChatCommand } from './commands/chat.ts'
 import { addDemoCommand } from './commands/demo.ts'
 import { addEvalCommand } from './commands/eval.ts'
@@ -40,5 +41,6 @@ function buildProgram(): Command {
   addEvalCommand(program)
   addBenchCommand(program)
   addInspectCommand(program)
+  addCacheCommand(program)
   return program
 }

@@ -22,7 +22,7 @@ export interface DonorIndexOptions {
   readonly shingleTokens?: number
   /** One shingle in so many is kept. More find shorter overlaps, and take more room. @default 8 */
   readonly sampleEvery?: number
-  /** Donors listed under one hash, the newest. @default 32 */
+  /** Donors listed under one hash, the newest. @default 64 */
   readonly maxListed?: number
   /** 32-bit words of each signature; 0: donors have none. @default 0 */
   readonly signatureWords?: number
@@ -184,7 +184,7 @@ function resolve(options: DonorIndexOptions) {
   checkSecret(secret)
   const shingleTokens = checkInteger('shingleTokens', options.shingleTokens ?? 8, 1, 64)
   const sampleEvery = checkInteger('sampleEvery', options.sampleEvery ?? 8, 1, 1024)
-  const maxListed = checkInteger('maxListed', options.maxListed ?? 32, 1, 1024)
+  const maxListed = checkInteger('maxListed', options.maxListed ?? 64, 1, 1024)
   const bandBits = checkInteger('bandBits', options.bandBits ?? 16, 1, 64)
   return {
     secret,

@@ -70,17 +70,16 @@ export function createDonorShard({ rule, maxListed, bandBits }: ShardOptions): D
   const slots = createSlotList()
   const slotOf = new Map<string, number>()
   const entries: (Entry | undefined)[] = []
-  const ages: number[] = []
   const pool = createWordPool()
-  const table = createPostingTable({ maxListed, ageOf: (slot) => ages[slot] })
+  const table = createPostingTable(maxListed)
   const listed = new Int32Array(maxListed)
   const scores: number[] = []
-  let [age, sweepAt] = [0, 0]
+  let sweepAt = 0
 
   const entryAt = (slot: number) => entries[slot] as Entry
-  const shinglesOf = ({ place, numShingles }: Entry) => pool.get(place, numShingles)
+  const shinglesOf = ({ place, numShingles }: Entry) => pool.words.subarray(place, place + numShingles)
   const signatureOf = ({ place, numShingles, signatureWords }: Entry) =>
-    signatureWords === 0 ? null : pool.get(place + numShingles, signatureWords)
+    signatureWords === 0 ? null : pool.words.subarray(place + numShingles, place + numShingles + signatureWords)
   const bandsOf = (signature: Uint32Array | null) =>
     signature === null ? new Uint32Array(0) : bandTags(signature, rule.key, bandBits)
 
@@ -130,20 +129,14 @@ export function createDonorShard({ rule, maxListed, bandBits }: ShardOptions): D
       const known = slotOf.get(id)
       if (known !== undefined) removeSlot(known)
       const shingles = sampleShingles(tokens, rule)
-      const words = new Uint32Array(shingles.length + (signature?.length ?? 0))
-      words.set(shingles)
-      if (signature !== null) words.set(signature, shingles.length)
+      const signatureWords = signature?.length ?? 0
+      const place = pool.take(shingles.length + signatureWords)
+      pool.words.set(shingles, place)
+      if (signature !== null) pool.words.set(signature, place + shingles.length)
       const slot = slots.take()
       slotOf.set(id, slot)
-      ages[slot] = age++
       scores[slot] = 0
-      entries[slot] = {
-        id,
-        expiresMs,
-        place: pool.put(words),
-        numShingles: shingles.length,
-        signatureWords: signature?.length ?? 0,
-      }
+      entries[slot] = { id, expiresMs, place, numShingles: shingles.length, signatureWords }
       for (const tag of shingles) table.add(tag, slot)
       for (const tag of bandsOf(signature)) table.add(tag, slot)
     },
@@ -187,7 +180,7 @@ export function createDonorShard({ rule, maxListed, bandBits }: ShardOptions): D
       return slots.size
     },
     get numBytes() {
-      return pool.numBytes + table.numBytes
+      return pool.words.byteLength + table.numBytes
     },
   }
 }

@@ -5,18 +5,20 @@ import { mix } from './shingle-samples.ts'
  * whole band meet under its tag (Indyk and Motwani 1998). Bits that do not fill a band are left out.
  */
 export function bandTags(signature: Uint32Array, key: Uint32Array, bandBits: number): Uint32Array {
-  const tags = new Uint32Array(Math.floor((32 * signature.length) / bandBits))
-  for (let band = 0; band < tags.length; band++) {
-    let tag = mix(key[6] ^ band)
-    for (let bit = band * bandBits; bit < (band + 1) * bandBits; ) {
-      const taken = Math.min(32 - (bit % 32), (band + 1) * bandBits - bit)
-      const bits = (signature[bit >>> 5] >>> (bit % 32)) & (2 ** taken - 1)
-      tag = mix(tag ^ mix(bits ^ key[7]))
-      bit += taken
-    }
-    tags[band] = tag
+  const numBands = Math.floor((32 * signature.length) / bandBits)
+  return Uint32Array.from({ length: numBands }, (_, band) => bandTag(signature, key, bandBits, band))
+}
+
+/** The tag of one band. */
+export function bandTag(signature: Uint32Array, key: Uint32Array, bandBits: number, band: number): number {
+  let tag = mix(key[6] ^ band)
+  for (let bit = band * bandBits; bit < (band + 1) * bandBits; ) {
+    const taken = Math.min(32 - (bit % 32), (band + 1) * bandBits - bit)
+    const bits = (signature[bit >>> 5] >>> (bit % 32)) & (2 ** taken - 1)
+    tag = mix(tag ^ mix(bits ^ key[7]))
+    bit += taken
   }
-  return tags
+  return tag >>> 0
 }
 
 /** Bits in which two signatures of one length agree, over all. */

@@ -5,7 +5,7 @@ import { createSlotList } from './slot-list.ts'
 test('gives places again and knows the order of use, as a plain list does', () => {
   const change = fc.record({ kind: fc.constantFrom('take', 'release', 'touch'), pick: fc.nat(1000) })
   fc.assert(
-    fc.property(fc.array(change, { maxLength: 100 }), (changes) => {
+    fc.property(fc.array(change, { maxLength: 100, size: 'max' }), (changes) => {
       const slots = createSlotList()
       const order: number[] = []
       for (const { kind, pick } of changes) {

@@ -6,12 +6,12 @@ export type { ReuseCounts } from './ledger.ts'
 export {
   type DonorLibrary,
   type DonorLibraryOptions,
+  type DonorProposer,
   type DonorQuery,
-  type DonorRecord,
   type DonorShelf,
   donorLibrary,
   type FoundDonors,
   type LibraryCounts,
 } from './library/donor-library.ts'
-export type { DonorIndex } from './library/gram-index.ts'
+export type { PaperOptions } from './paper/options.ts'
 export { type SemShareKv, type SemShareKvOptions, semShareKv } from './semshare-kv.ts'

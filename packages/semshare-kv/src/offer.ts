@@ -1,4 +1,4 @@
-import type { Decline, LayerReport, PromptView, ReusePlan, RowSet, SequenceContext } from '@kvasir/core'
+import type { Decline, LayerReport, PromptView, RetainPlan, ReusePlan, RowSet, SequenceContext } from '@kvasir/core'
 import type { DonorTokens } from './align/align-runs.ts'
 
 /** What a mode would borrow for a prompt. */
@@ -8,6 +8,8 @@ export interface Offer {
   readonly donors: readonly DonorTokens[]
   /** The rows of the next layer. @default those of the last one */
   readonly next?: (report: LayerReport) => RowSet | Decline
+  /** What stays of the prompt once it stands. @default everything */
+  readonly retain?: () => RetainPlan
 }
 
 /** Decides over donors that may be lent to the prompt, the most alike first; at least one. */

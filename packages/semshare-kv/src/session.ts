@@ -7,8 +7,10 @@ import {
   isPrivateScope,
   type LayerReport,
   type PolicySession,
+  type PrefillView,
   type PromptView,
   type PublishPlan,
+  type RetainPlan,
   type ReuseAudit,
   type ReusePlan,
   type RowSet,
@@ -26,10 +28,13 @@ export interface ReusePolicy {
   readonly ledger: Ledger
   readonly offer: OfferReuse
   readonly minPromptTokens: number
-  readonly maxCandidates: number
+  /** Donors that are offered, by likeness; 'all': every one of the scope. */
+  readonly maxCandidates: number | 'all'
   readonly workload: string
   /** Sessions have the hook `recompute`. */
   readonly narrows: boolean
+  /** Sessions have the hook `retain`. */
+  readonly retains: boolean
 }
 
 /** What one sequence knows. */
@@ -38,16 +43,24 @@ interface State {
   promptTokens: number
   isExact: boolean
   next: Offer['next']
+  retain: Offer['retain']
   audited: readonly DonorTokens[]
 }
 
 export function openSession(policy: ReusePolicy, sequence: SequenceContext): PolicySession {
-  return sessionOf(policy, sequence, { promptTokens: 0, isExact: true, next: undefined, audited: [] })
+  return sessionOf(policy, sequence, {
+    promptTokens: 0,
+    isExact: true,
+    next: undefined,
+    retain: undefined,
+    audited: [],
+  })
 }
 
 function sessionOf(policy: ReusePolicy, sequence: SequenceContext, state: State): PolicySession {
   return {
     reuse: (prompt) => reuse(policy, sequence, state, prompt),
+    ...(policy.retains && { retain: async (view: PrefillView) => retain(state, view) }),
     ...(policy.narrows && { recompute: (report: LayerReport) => recompute(policy, state, report) }),
     publish: (done) => publish(sequence, state, done),
     audit: (audit) => takeAudit(policy, sequence, state, audit),
@@ -66,7 +79,13 @@ async function reuse(
   prompt: PromptView,
 ): Promise<ReusePlan | Decline> {
   const { ledger } = policy
-  Object.assign(state, { promptTokens: prompt.tokens.length, isExact: true, next: undefined, audited: [] })
+  Object.assign(state, {
+    promptTokens: prompt.tokens.length,
+    isExact: true,
+    next: undefined,
+    retain: undefined,
+    audited: [],
+  })
   ledger.count('asked')
   const workload = workloadOf(policy, sequence)
   const offer = ledger.breakers.isOpen(workload) ? openBreaker : await offerOf(policy, sequence, prompt)
@@ -76,11 +95,12 @@ async function reuse(
     ledger.count('declined')
     return 'kind' in offer ? offer : openBreaker
   }
-  const { plan, donors, next } = offer
+  const { plan, donors } = offer
   const audit = passed === 'trial' || ledger.wantsAudit(donors)
   ledger.count('offered')
   if (isExact(plan.provenance)) ledger.count('exact')
-  Object.assign(state, { isExact: isExact(plan.provenance), next, audited: audit ? donors : [] })
+  const { next, retain } = offer
+  Object.assign(state, { isExact: isExact(plan.provenance), next, retain, audited: audit ? donors : [] })
   return { ...plan, audit }
 }
 
@@ -93,7 +113,8 @@ async function offerOf(policy: ReusePolicy, sequence: SequenceContext, prompt: P
   const open = prompt.tokens.length - (prompt.standingTokens ?? 0)
   if (open < minPromptTokens) return decline(`${open} tokens are to be read, and ${minPromptTokens} are worth a search`)
   prompt.signal?.throwIfAborted()
-  const query = { tokens: prompt.tokens, scope, format: profile.format!, limit: maxCandidates }
+  const limit = maxCandidates === 'all' ? library.size : maxCandidates
+  const query = { tokens: prompt.tokens, scope, format: profile.format!, limit, all: maxCandidates === 'all' }
   const { donors, refused } = await library.find(query)
   prompt.signal?.throwIfAborted()
   const trusted = donors.filter((donor) => ledger.trusts(donor))
@@ -106,9 +127,16 @@ function recompute({ ledger }: ReusePolicy, state: State, report: LayerReport): 
   const next = state.next?.(report) ?? report.rows
   if ('kind' in next) {
     ledger.count('givenUp')
-    Object.assign(state, { isExact: true, next: undefined, audited: [] })
+    Object.assign(state, { isExact: true, next: undefined, retain: undefined, audited: [] })
   }
   return next
+}
+
+/** Applies when the prompt that was borrowed for stands. */
+function retain(state: State, { start, tokens, last }: PrefillView): RetainPlan {
+  const plan = last && start + tokens.length === state.promptTokens ? state.retain?.() : undefined
+  state.retain = undefined
+  return plan ?? {}
 }
 
 /** The prompt's rows, as far as nothing of them was borrowed from elsewhere or dropped. */

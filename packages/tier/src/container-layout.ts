@@ -15,7 +15,7 @@ import { kvBytes, layerBytes } from './donor-format.ts'
 const version = 1
 export const preambleBytes = 64
 
-const magic = Buffer.from('KVASIRKV', 'latin1')
+export const magic = Buffer.from('KVASIRKV', 'latin1')
 
 /** A file is refused where it claims more; each is far above what a model has. */
 const most = { headerBytes: 4 << 20, numTokens: 1 << 24, numLayers: 1 << 12, layerBytes: 2 ** 31 - 1 } as const

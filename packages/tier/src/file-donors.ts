@@ -8,7 +8,7 @@ import { DonorLedger, type LedgerEntry } from './donor-ledger.ts'
 import type { KvDonors } from './kv-donors.ts'
 import { lendDonor } from './lent-donor.ts'
 import { type DonorReader, readDonorFile } from './read-donor-file.ts'
-import { type ScannedFile, scanFolder } from './scan-folder.ts'
+import { type ListedDonorFile, scanFolder } from './scan-folder.ts'
 import { onDisk, StorageFailure, writeDonorFile } from './write-donor-file.ts'
 
 export interface FileDonorsOptions {
@@ -58,15 +58,12 @@ export async function openFileDonors(options: FileDonorsOptions, files: FileCall
   return new FileDonors({ folder, files, cipher, ledger, prefetchLayers })
 }
 
-/** Donors that were there before, the longest unused first; what is more than the budget goes. */
-async function takeIn(ledger: DonorLedger<StoredFile>, files: FileCalls, found: ScannedFile): Promise<void> {
-  const { path, head } = found
-  if (head === null) ledger.count('damaged')
-  else if (await ledger.reserve(head.bytes)) {
-    ledger.commit({ ...head, payload: { path } })
-    return
-  }
-  await removeAll(files, [path])
+/** Takes a donor that was there before; what is damaged, unfinished or more than the budget goes. */
+async function takeIn(ledger: DonorLedger<StoredFile>, files: FileCalls, file: ListedDonorFile): Promise<void> {
+  const { path, donor, refusal } = file
+  if (refusal !== null) ledger.count('damaged')
+  if (donor !== null && (await ledger.reserve(donor.bytes))) ledger.commit({ ...donor, payload: { path } })
+  else await removeAll(files, [path])
 }
 
 interface FileDonorsParts {

@@ -10,6 +10,9 @@ test('exports these values and no others', () => {
     'hostDonors',
     'hostTier',
     'hotBytesFor',
+    'isDonorFile',
+    'listDonorFiles',
+    'openDonorFile',
     'tieredKv',
   ])
 })

@@ -19,8 +19,9 @@ export interface WriteTarget {
 }
 
 /**
- * Writes one container and waits until the disk has it. Layers come first, one at a time; the preamble comes last, so that an
- * unfinished file is not even one by name. Throws a StorageFailure where the disk fails, and what `donor` throws.
+ * Writes one container and waits until the disk has it. Layers come first, one being written while the next is asked for; the
+ * preamble comes last, so that an unfinished file does not even begin like one. Throws a StorageFailure where the disk fails,
+ * and what `donor` throws.
  */
 export async function writeDonorFile(target: WriteTarget, donor: DonorKv, signal?: AbortSignal): Promise<void> {
   const { files, cipher, path, header } = target
@@ -38,13 +39,18 @@ export async function writeDonorFile(target: WriteTarget, donor: DonorKv, signal
     const own = cipher.forFile(salt)
     const marks = new Uint8Array(numLayers * markBytes)
     let at = headBytesOf(preamble)
+    let writing: Promise<void> = Promise.resolve()
     for (let layer = 0; layer < numLayers; layer++) {
       const part = { number: layer + 1, binding: header }
       const { stored, mark } = await own.seal(part, await readDonorLayer(donor, layer, signal), signal)
       marks.set(mark, layer * markBytes)
-      await writeAll(file, stored, at)
+      await writing
+      writing = writeAll(file, stored, at)
+      // Where the next layer fails first, that is what is told.
+      writing.catch(() => {})
       at += stored.length
     }
+    await writing
     const start = encodePreamble(preamble)
     const body = Buffer.concat([header, bytesOf(donor.tokens), marks])
     const head = await own.seal({ number: 0, binding: start }, body, signal)

@@ -22,6 +22,7 @@ interface BenchFlags {
   readonly policy?: readonly string[]
   readonly budget?: readonly number[]
   readonly tier?: readonly string[]
+  readonly donors?: number
   readonly threads?: number
   readonly pairs: number
   readonly json?: true
@@ -42,6 +43,7 @@ export function addBenchCommand(program: Command): void {
       `decode from a lower tier as well: ${tierNames.join(', ')}; may be given more than once`,
       repeated,
     )
+    .option('--donors <n>', 'donors to look up among (default: 100,000)', integer('--donors', 1))
     .option('--threads <n>', 'threads of each engine (default: the physical cores)', integer('--threads', 1, 256))
     .option('--pairs <n>', 'rounds in which each takes its turn', integer('--pairs', 1), 5)
     .option('--json', 'print one JSON object')
@@ -50,7 +52,7 @@ export function addBenchCommand(program: Command): void {
 
 async function measure(
   what: string[],
-  { model, against, length, policy, budget, tier, threads, pairs, json }: BenchFlags,
+  { model, against, length, policy, budget, tier, donors, threads, pairs, json }: BenchFlags,
 ): Promise<void> {
   const report = await runBench({
     what: what.map((name) => checkOneOf('what', name as BenchName, benchNames)),
@@ -62,6 +64,7 @@ async function measure(
     ...(policy && { policies: policy }),
     ...(budget && { budgets: budget }),
     ...(tier && { tiers: tier.map((name) => checkOneOf('--tier', name as TierName, tierNames)) }),
+    ...(donors && { donors }),
     ...(threads && { threads }),
     onProgress: changes(note),
   })

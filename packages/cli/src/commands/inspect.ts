@@ -1,21 +1,43 @@
 import { type GgufFile, openGguf } from '@kvasir/llama'
+import { isDonorFile, openDonorFile } from '@kvasir/tier'
 import type { Command } from 'commander'
+import { donorFileJson, donorFileText } from '../donor-file-text.ts'
+import { addDonorKeyOption, type DonorKeyOption, readDonorKey } from '../donor-key.ts'
 import { formatBytes, printJson, tableText } from '../output.ts'
 
 /** Strings of the metadata are shown as far as this: chat templates fill pages. */
 const shownChars = 60
 
+interface InspectOptions extends DonorKeyOption {
+  readonly json?: true
+}
+
 export function addInspectCommand(program: Command): void {
-  program
+  const command = program
     .command('inspect')
-    .description('show the header of a GGUF file, or why it is refused')
-    .argument('<file>', 'GGUF file')
+    .description('show the header of a GGUF file or of stored KV, or why it is refused')
+    .argument('<file>', 'GGUF file, or a file of a KV cache folder')
     .option('--json', 'print one JSON object')
-    .action(async (path: string, { json }: { json?: true }) => {
-      await using file = await openGguf(path)
-      if (json) printJson(headerJson(file))
-      else process.stdout.write(`${headerText(file)}\n`)
-    })
+  addDonorKeyOption(command).action(async (path: string, options: InspectOptions) => {
+    if (await isDonorFile(path)) await inspectDonor(path, options)
+    else await inspectGguf(path, options)
+  })
+}
+
+async function inspectDonor(path: string, options: InspectOptions): Promise<void> {
+  const file = await openDonorFile(path, await readDonorKey(options))
+  try {
+    if (options.json) printJson(donorFileJson(path, file))
+    else process.stdout.write(`${donorFileText(file)}\n`)
+  } finally {
+    await file.close()
+  }
+}
+
+async function inspectGguf(path: string, { json }: InspectOptions): Promise<void> {
+  await using file = await openGguf(path)
+  if (json) printJson(headerJson(file))
+  else process.stdout.write(`${headerText(file)}\n`)
 }
 
 function headerJson(file: GgufFile) {

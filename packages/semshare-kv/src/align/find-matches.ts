@@ -13,8 +13,9 @@ export interface Match {
 
 /** Rows of one bucket that are looked at, a donor and target row. */
 const chainRows = 32
-/** Tokens that are compared at most, times the length of target and donors together. */
-const comparesPerToken = 48
+/** Looks and compared tokens at most: so many, and so many times the length of target and donors together. */
+const freeCompares = 50_000
+const comparesPerToken = 12
 const contextTokens = 32
 
 /**
@@ -28,7 +29,8 @@ export function findMatches(
   gramTokens: number,
 ): Match[] {
   const search: Search = { target, tables, gramTokens, left: 0 }
-  search.left = comparesPerToken * tables.reduce((sum, { tokens }) => sum + tokens.length, target.length)
+  const texts = tables.reduce((sum, { tokens }) => sum + tokens.length, target.length)
+  search.left = freeCompares + comparesPerToken * texts
   const found: Match[] = []
   let reach = 0
   for (let row = 0; row < hashes.length && search.left > 0; row++) {
@@ -44,7 +46,7 @@ interface Search {
   readonly target: Int32Array
   readonly tables: readonly GramTable[]
   readonly gramTokens: number
-  /** Compares that may still be made. */
+  /** Looks and compares that may still be made. */
   left: number
 }
 
@@ -58,28 +60,40 @@ function bestMatch(search: Search, row: number, hash: number, reach: number): Ma
     const { tokens, hashes, first, next } = tables[donor]
     let at = first[hash & (first.length - 1)]
     for (let looks = chainRows; at >= 0 && looks > 0; looks--, at = next[at]) {
+      search.left--
       if (hashes[at] !== hash || at + ahead >= tokens.length) continue
       if (target[row + ahead] !== tokens[at + ahead]) continue
-      const match = extend(search, row, donor, at)
-      if (match && match.end > reach && (best === null || isBetter(match, best))) best = match
+      const match = extend(search, row, donor, at, reach, best)
+      if (match !== null && (best === null || isBetter(match, best))) best = match
     }
   }
   return best
 }
 
-/** The longest match that runs through `row` of the target and `at` of the donor; null if it is shorter than a gram. */
-function extend(search: Search, row: number, donor: number, at: number): Match | null {
+/**
+ * The longest match that runs through `row` of the target and `at` of the donor; null if it is shorter than a gram or than
+ * `best`, or does not go beyond `reach`.
+ */
+function extend(
+  search: Search,
+  row: number,
+  donor: number,
+  at: number,
+  reach: number,
+  best: Match | null,
+): Match | null {
   const { target, gramTokens } = search
   const { tokens } = search.tables[donor]
   const most = Math.min(target.length - row, tokens.length - at)
   let ahead = 0
   while (ahead < most && target[row + ahead] === tokens[at + ahead]) ahead++
-  search.left -= ahead + 1
-  if (ahead < gramTokens) return null
+  search.left -= ahead
+  if (ahead < gramTokens || row + ahead <= reach) return null
   const least = Math.min(row, at)
   let back = 0
   while (back < least && target[row - back - 1] === tokens[at - back - 1]) back++
-  search.left -= back + 1
+  search.left -= back
+  if (best !== null && ahead + back < best.end - best.start) return null
   const [start, donorStart] = [row - back, at - back]
   return { start, end: row + ahead, donor, donorStart, sameContext: countContext(target, tokens, start, donorStart) }
 }

@@ -1,4 +1,4 @@
-import { checkFlag, checkInteger, checkKeys, checkNumber, checkOneOf } from '@kvasir/core'
+import { checkFlag, checkInteger, checkKeys, checkNumber, checkOneOf, OptionError } from '@kvasir/core'
 import type { DonorLibrary } from '../library/donor-library.ts'
 import { type Dials, type Fidelity, fidelities } from './fidelities.ts'
 
@@ -68,10 +68,13 @@ const optionNames = [
 export function resolveKvasir(options: KvasirOptions): ResolvedKvasir {
   checkKeys('SemShareKvOptions of mode kvasir', options, optionNames)
   const fidelity = checkOneOf('fidelity', options.fidelity ?? 'balanced', ['strict', 'balanced', 'fast'])
-  const { workload = '', now = () => performance.now() } = options
+  const { donors, workload = '', now = () => performance.now() } = options
+  checkLibrary(donors)
+  if (typeof workload !== 'string')
+    throw new OptionError({ parameter: 'workload', expected: 'a string', got: workload })
   return {
     mode: 'kvasir',
-    donors: options.donors,
+    donors,
     ...resolveDials({ ...fidelities[fidelity], ...definedOf(options) }),
     probeLayers: checkInteger('probeLayers', options.probeLayers ?? 3, 1),
     minPromptTokens: checkInteger('minPromptTokens', options.minPromptTokens ?? 64, 1),
@@ -88,6 +91,17 @@ export function resolveKvasir(options: KvasirOptions): ResolvedKvasir {
     seed: checkInteger('seed', options.seed ?? 1, 0),
     now,
   }
+}
+
+/** Throws an OptionError for what is no donor library, such as a bare store. */
+export function checkLibrary(donors: unknown): void {
+  if (typeof (donors as DonorLibrary | undefined)?.find === 'function') return
+  throw new OptionError({
+    parameter: 'donors',
+    expected: 'a donor library',
+    got: donors,
+    remedy: 'Make one over your store: await donorLibrary({ store }).',
+  })
 }
 
 function resolveDials(dials: Dials): Dials {

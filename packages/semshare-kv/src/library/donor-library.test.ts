@@ -1,8 +1,8 @@
-import { type DonorKv, IntegrityError } from '@kvasir/core'
+import { type DonorKv, IntegrityError, privateScope } from '@kvasir/core'
 import { memoryDonors, toyEngine, toyTokens } from '@kvasir/core/testing'
 import { describe, expect, test } from 'vitest'
 import { proseOf, scope, tokenDonor } from '../testing/world.ts'
-import { type DonorRecord, type DonorShelf, donorLibrary } from './donor-library.ts'
+import { type DonorShelf, donorLibrary } from './donor-library.ts'
 
 const format = toyEngine().profile.format!
 const text = proseOf(1, 300)
@@ -20,7 +20,8 @@ function shelf(records: DonorKv[] = []) {
       return true
     },
     open: async (id: string) => held.get(id) ?? null,
-    list: () => [...held.values()] as DonorRecord[],
+    ids: () => [...held.keys()],
+    entry: (id: string) => held.get(id) ?? null,
     remove(id: string) {
       held.delete(id)
       for (const listener of listeners) listener(id)
@@ -59,7 +60,8 @@ describe('finding', () => {
 
   test('nothing of another scope, whichever field differs, even if the index names it', async () => {
     const donor = tokenDonor('a', text)
-    const index = { insert() {}, remove() {}, query: () => ['a'] }
+    const named = { id: 'a', estimatedShare: 1, addedShare: 1, agreement: null }
+    const index = { insert() {}, remove: () => true, query: () => [named] }
     for (const options of [{}, { index }]) {
       const library = await donorLibrary({ store: memoryDonors(), ...options })
       await library.put(donor)
@@ -103,7 +105,6 @@ describe('keeping', () => {
 
   test('nothing of a private scope', async () => {
     const library = await donorLibrary({ store: memoryDonors() })
-    const { privateScope } = await import('@kvasir/core')
     expect(await library.put(tokenDonor('a', text, { scope: privateScope() }))).toBe(false)
     expect(library.size).toBe(0)
   })

@@ -10,26 +10,31 @@ import {
   type Scope,
   sameScope,
 } from '@kvasir/core'
+import { createDonorIndex, type DonorIndex } from '@kvasir/lsh'
 import { commonPrefixTokens, type DonorTokens } from '../align/align-runs.ts'
-import { type DonorIndex, gramIndex } from './gram-index.ts'
 
-/** A store of donors that a library can stand before; all but `put` and `open` may be absent. */
+/** A store of donors that a library can stand before, such as those of @kvasir/tier. */
 export interface DonorShelf extends DonorStore {
-  /** What the store holds. @default nothing that the library did not put there */
-  list?(): Iterable<DonorRecord> | Promise<Iterable<DonorRecord>>
+  /** What `open` would find, the longest unused first. @default what the library put there */
+  ids?(): readonly string[]
+  /** What is known of a donor without reading it. */
+  entry?(id: string): { readonly scope: Scope } | null
   /** Deletes a donor; readers that have it open keep it. */
   remove?(id: string): unknown
   /** Calls back with the id of each donor that goes; returns how to stop that. */
   onRemove?(listener: (id: string) => void): () => void
 }
 
-export type DonorRecord = Pick<DonorKv, 'id' | 'scope' | 'tokens' | 'format'>
+type DonorRecord = Pick<DonorKv, 'id' | 'scope' | 'tokens' | 'format'>
+
+/** What the library asks of an index. */
+export type DonorProposer = Pick<DonorIndex, 'insert' | 'remove' | 'query'>
 
 export interface DonorLibraryOptions {
   /** Where the KV itself is. Required. */
   readonly store: DonorShelf
-  /** What proposes donors for a prompt. @default an index of sampled grams, in memory */
-  readonly index?: DonorIndex
+  /** What proposes donors for a prompt; tokens and scopes are compared whatever it says. @default `createDonorIndex()` of @kvasir/lsh */
+  readonly index?: DonorProposer
   /** Donors are no longer lent, and deleted, so long after they were put or found. @default they stay while the store has them */
   readonly ttlMs?: number
   /** Clock, in milliseconds. @default performance.now */
@@ -48,6 +53,8 @@ export interface DonorQuery {
   /** Of the engine that would borrow. */
   readonly format: KvFormat
   readonly limit: number
+  /** Every donor of the scope, in the order in which they came, and not those that the index names. @default false */
+  readonly all?: boolean
 }
 
 /** A donor store that can be asked who resembles a prompt. It is what an engine gets as its `donors`. */
@@ -82,16 +89,16 @@ interface Entry extends DonorRecord {
  */
 export async function donorLibrary(options: DonorLibraryOptions): Promise<DonorLibrary> {
   checkKeys('donorLibrary', options, ['store', 'index', 'ttlMs', 'now'])
-  const { store, index = gramIndex(), now = () => performance.now() } = options
+  const { store, index = createDonorIndex(), now = () => performance.now() } = options
   const ttlMs = options.ttlMs === undefined ? Number.POSITIVE_INFINITY : checkInteger('ttlMs', options.ttlMs, 1)
   const library = new Library(store, index, ttlMs, now)
-  for (const record of (await store.list?.()) ?? []) library.take(record)
+  await library.takeStored()
   return library
 }
 
 class Library implements DonorLibrary {
   readonly #store: DonorShelf
-  readonly #index: DonorIndex
+  readonly #index: DonorProposer
   readonly #ttlMs: number
   readonly #now: () => number
   readonly #entries = new Map<string, Entry>()
@@ -100,7 +107,7 @@ class Library implements DonorLibrary {
   #missing = 0
   #expired = 0
 
-  constructor(store: DonorShelf, index: DonorIndex, ttlMs: number, now: () => number) {
+  constructor(store: DonorShelf, index: DonorProposer, ttlMs: number, now: () => number) {
     this.#store = store
     this.#index = index
     this.#ttlMs = ttlMs
@@ -112,22 +119,33 @@ class Library implements DonorLibrary {
     return this.#entries.size
   }
 
-  take({ id, scope, tokens, format }: DonorRecord): void {
+  /** Takes in what the store holds. */
+  async takeStored(): Promise<void> {
+    for (const id of this.#store.ids?.() ?? []) {
+      const entry = this.#store.entry?.(id)
+      const donor = entry ? await openWhole(this.#store, id, entry.scope) : null
+      if (donor === null) continue
+      this.#take(donor)
+      donor.close()
+    }
+  }
+
+  #take({ id, scope, tokens, format }: DonorRecord): void {
     this.#forget(id)
     const entry = { id, scope, tokens: tokens.slice(), format, sinceMs: this.#now() }
     this.#entries.set(id, entry)
-    this.#index.insert(entry)
+    this.#index.insert({ id, scope, tokens: entry.tokens })
   }
 
   async put(donor: DonorKv, signal?: AbortSignal): Promise<boolean> {
     if (isPrivateScope(donor.scope)) return false
-    const alike = await this.#alike(donor)
+    const alike = this.#alike(donor)
     if (alike.some(({ tokens }) => tokens.length >= donor.tokens.length)) {
       this.#repeated++
       return false
     }
     if (!(await this.#store.put(donor, signal))) return false
-    this.take(donor)
+    this.#take(donor)
     for (const { id } of alike) if (id !== donor.id) this.remove(id)
     return true
   }
@@ -148,10 +166,12 @@ class Library implements DonorLibrary {
     return null
   }
 
-  async find({ tokens, scope, format, limit }: DonorQuery): Promise<FoundDonors> {
+  async find({ tokens, scope, format, limit, all = false }: DonorQuery): Promise<FoundDonors> {
     const donors: DonorTokens[] = []
     const refused: { id: string; reason: string }[] = []
-    for (const id of await this.#index.query(tokens, scope, limit)) {
+    if (isPrivateScope(scope)) return { donors, refused }
+    const proposed = all ? [...this.#entries.values()] : this.#index.query(tokens, scope, { limit })
+    for (const { id } of proposed) {
       const entry = this.#lendable(id, scope)
       if (entry === null) continue
       const difference = formatDifference(format, entry.format)
@@ -178,9 +198,9 @@ class Library implements DonorLibrary {
   }
 
   /** Donors of the same kind of which one begins with all tokens of the other. */
-  async #alike({ tokens, scope, format }: DonorRecord): Promise<Entry[]> {
+  #alike({ tokens, scope, format }: DonorRecord): Entry[] {
     const alike: Entry[] = []
-    for (const id of await this.#index.query(tokens, scope, 8)) {
+    for (const { id } of this.#index.query(tokens, scope, { limit: 8 })) {
       const entry = this.#lendable(id, scope)
       if (entry === null) continue
       const same = commonPrefixTokens(tokens, entry.tokens) === Math.min(tokens.length, entry.tokens.length)
@@ -209,7 +229,20 @@ class Library implements DonorLibrary {
   }
 
   #forget(id: string): void {
-    if (this.#entries.delete(id)) this.#index.remove(id)
+    const entry = this.#entries.get(id)
+    if (entry === undefined) return
+    this.#entries.delete(id)
+    this.#index.remove(id, entry.scope)
+  }
+}
+
+/** The donor; null where it is gone or damaged. */
+async function openWhole(store: DonorShelf, id: string, scope: Scope): Promise<DonorKv | null> {
+  try {
+    return await store.open(id, scope)
+  } catch (error) {
+    if (error instanceof IntegrityError) return null
+    throw error
   }
 }
 
