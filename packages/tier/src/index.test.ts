@@ -13,6 +13,7 @@ test('exports these values and no others', () => {
     'isDonorFile',
     'listDonorFiles',
     'openDonorFile',
+    'tieredDonors',
     'tieredKv',
   ])
 })
