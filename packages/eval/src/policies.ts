@@ -54,10 +54,13 @@ function oracle({ unit = 'token', ...options }: OracleOptions): CachePolicy {
 /** With a control the rows that it lends are spoilt, to see what they are worth. */
 function reuse({ control, recompute, ...options }: ReuseOptions, { donors = noDonors }: PolicyResources): CachePolicy {
   const spoilt = { ...(control !== undefined && { control }), ...(recompute !== undefined && { recompute }) }
-  return withControls(semShareKv({ ...options, donors }), spoilt)
+  return withControls(semShareKv({ ...options, donors } as SemShareKvOptions), spoilt)
 }
 
-type ReuseOptions = Omit<SemShareKvOptions, 'donors'> & ControlOptions
+type ReuseOptions = WithoutDonors<SemShareKvOptions> & ControlOptions
+
+/** Of each mode by itself, so that no key is lost. */
+type WithoutDonors<Options> = Options extends unknown ? Omit<Options, 'donors'> : never
 
 const ranked = ['budgetTokens', 'generated', 'sinkTokens'] as const
 
@@ -118,6 +121,22 @@ export const policies = {
     'maxCandidates',
     'maxDonors',
     'minDonorTokens',
+    'minSimilarity',
+    'minDistance',
+    'maxDistance',
+    'codeBits',
+    'turnEmbeddings',
+    'embeddingTheta',
+    'keys',
+    'highShare',
+    'hotAttention',
+    'hotWeight',
+    'coldWeight',
+    'recomputeDecay',
+    'recomputeFloor',
+    'retention',
+    'retainShare',
+    'retainDecay',
     'control',
     'recompute',
   ]),
