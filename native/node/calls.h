@@ -53,4 +53,10 @@ Napi::Value createSegmentSelector(const Napi::CallbackInfo& info);
 Napi::Value createExactSelector(const Napi::CallbackInfo& info);
 Napi::Value selectorCounts(const Napi::CallbackInfo& info);
 
+Napi::Value createHashPlanes(const Napi::CallbackInfo& info);
+Napi::Value hashRows(const Napi::CallbackInfo& info);
+Napi::Value createCodeTable(const Napi::CallbackInfo& info);
+Napi::Value nearestCodes(const Napi::CallbackInfo& info);
+Napi::Value rankRows(const Napi::CallbackInfo& info);
+
 }  // namespace kvasir::node

@@ -54,6 +54,11 @@ constexpr Export exported[] = {
     {"createSegmentSelector", 13, createSegmentSelector},
     {"createExactSelector", 4, createExactSelector},
     {"selectorCounts", 1, selectorCounts},
+    {"createHashPlanes", 5, createHashPlanes},
+    {"hashRows", 6, hashRows},
+    {"createCodeTable", 3, createCodeTable},
+    {"nearestCodes", 8, nearestCodes},
+    {"rankRows", 10, rankRows},
 };
 
 // No C++ exception crosses into JavaScript's engine.

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "../runtime/arena.h"
+#include "../runtime/hashing.h"
 #include "../runtime/kept_rows.h"
 #include "../runtime/packed_weight.h"
 #include "../runtime/program.h"
@@ -15,7 +16,7 @@
 
 namespace kvasir::node {
 
-enum class HandleKind : int { runtime, weight, arena, runLists, keptRows, program, segmentIndex, selector };
+enum class HandleKind : int { runtime, weight, arena, runLists, keptRows, program, segmentIndex, selector, hashPlanes, codeTable };
 
 template <class T>
 struct HandleKindOf;
@@ -27,6 +28,8 @@ template <> struct HandleKindOf<KeptRows> { static constexpr HandleKind value = 
 template <> struct HandleKindOf<Program> { static constexpr HandleKind value = HandleKind::program; };
 template <> struct HandleKindOf<SegmentIndex> { static constexpr HandleKind value = HandleKind::segmentIndex; };
 template <> struct HandleKindOf<Selector> { static constexpr HandleKind value = HandleKind::selector; };
+template <> struct HandleKindOf<PackedPlanes> { static constexpr HandleKind value = HandleKind::hashPlanes; };
+template <> struct HandleKindOf<PackedCodes> { static constexpr HandleKind value = HandleKind::codeTable; };
 
 struct Held {
   HandleKind kind;

@@ -1,5 +1,15 @@
 export { availableBackends, type Backend, type LoadOptions, loadKernels } from './backends.ts'
 export { BackendError, KernelError, TierError } from './errors.ts'
+export type {
+  CodeTable,
+  CodeTableOptions,
+  HashPlanes,
+  HashPlanesOptions,
+  NearestCodes,
+  NearestOptions,
+  RankedRows,
+  RankOptions,
+} from './hashing.ts'
 export { type EstimateRule, estimateNames, resolveEstimates } from './kernel-selector.ts'
 export type {
   AdoptOptions,

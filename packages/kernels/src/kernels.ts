@@ -1,4 +1,5 @@
 import type { NativeSelector, RunList } from '@kvasir/core'
+import type { CodeTable, CodeTableOptions, HashPlanes, HashPlanesOptions, RankedRows, RankOptions } from './hashing.ts'
 import type { Op } from './ops.ts'
 import type {
   ExactSelectorOptions,
@@ -218,6 +219,12 @@ export interface Kernels {
   createSegmentSelector(options: SegmentSelectorOptions): CountingSelector & { readonly kind: 'segment-codes' }
   /** Chooses by true scores of every row: the oracle of comparisons. */
   createExactSelector(options: ExactSelectorOptions): CountingSelector & { readonly kind: 'exact-scores' }
+  /** Hashes vectors by planes. */
+  createHashPlanes(options: HashPlanesOptions): HashPlanes
+  /** Codes to search in; packed on the calling thread. */
+  createCodeTable(options: CodeTableOptions): CodeTable
+  /** The best of some candidates for each query, by their vectors. Off the calling thread. */
+  rankRows(options: RankOptions): Promise<RankedRows>
   /** Waits for queued runs, then frees threads and memory. */
   dispose(): Promise<void>
 }

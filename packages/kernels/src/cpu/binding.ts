@@ -164,4 +164,35 @@ export interface NativeBinding {
   ): Handle
   createExactSelector(budgetTokens: number, sinkTokens: number, recentTokens: number, jointHeads: boolean): Handle
   selectorCounts(selector: Handle): SelectorCounts
+
+  /** Without offsets (length 0) codes are signs. */
+  createHashPlanes(planes: Float32Array, numHashes: number, dim: number, offsets: Float32Array, width: number): Handle
+  /** The caller keeps x and out until the job has settled. */
+  hashRows(runtime: Handle, job: number, planes: Handle, products: boolean, x: Float32Array, out: Uint8Array): void
+  /** Copies the codes. distance: 0 hamming, 1 l1. */
+  createCodeTable(distance: number, codes: Uint8Array, codeBytes: number): Handle
+  /** The caller keeps all arrays until the job has settled. */
+  nearestCodes(
+    runtime: Handle,
+    job: number,
+    table: Handle,
+    queries: Uint8Array,
+    count: number,
+    maxDistance: number,
+    indices: Int32Array,
+    distances: Int32Array,
+  ): void
+  /** Copies the candidates in the call; the caller keeps the other arrays. metric: 0 cosine, 1 l2. */
+  rankRows(
+    runtime: Handle,
+    job: number,
+    metric: number,
+    dim: number,
+    queries: Float32Array,
+    rows: Float32Array,
+    candidates: Int32Array,
+    threshold: number,
+    indices: Int32Array,
+    values: Float32Array,
+  ): void
 }

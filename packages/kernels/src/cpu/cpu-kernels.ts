@@ -1,6 +1,8 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
 import { checkAdopt, checkExport } from '../check-transfer.ts'
 import { checkWeights } from '../check-weights.ts'
+import { checkRanking } from '../checked-hashing.ts'
+import type { CodeTable, CodeTableOptions, HashPlanes, HashPlanesOptions, RankedRows, RankOptions } from '../hashing.ts'
 import type {
   AdoptOptions,
   ExportOptions,
@@ -24,6 +26,7 @@ import type {
 } from '../selection.ts'
 import type { NativeBinding } from './binding.ts'
 import { CpuArena } from './cpu-arena.ts'
+import { CpuCodeTable, CpuHashPlanes, rankRows } from './cpu-hashing.ts'
 import { CpuKeptRows } from './cpu-kept-rows.ts'
 import { CpuProgram } from './cpu-program.ts'
 import { CpuRunLists } from './cpu-run-lists.ts'
@@ -153,6 +156,21 @@ export class CpuKernels implements ResourceOwner {
   createExactSelector(options: ExactSelectorOptions): CpuExactSelector {
     this.assertAlive()
     return this.resources.keep(new CpuExactSelector(this, options))
+  }
+
+  createHashPlanes(options: HashPlanesOptions): HashPlanes {
+    this.assertAlive()
+    return this.resources.keep(new CpuHashPlanes(this, options))
+  }
+
+  createCodeTable(options: CodeTableOptions): CodeTable {
+    this.assertAlive()
+    return this.resources.keep(new CpuCodeTable(this, options))
+  }
+
+  async rankRows(options: RankOptions): Promise<RankedRows> {
+    this.assertAlive()
+    return rankRows(this, checkRanking(options))
   }
 
   dispose(): Promise<void> {

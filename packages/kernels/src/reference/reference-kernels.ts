@@ -1,6 +1,8 @@
 import { checkInteger, DisposedError } from '@kvasir/core'
 import { checkAdopt, checkExport } from '../check-transfer.ts'
 import { checkWeights } from '../check-weights.ts'
+import { checkRanking } from '../checked-hashing.ts'
+import type { CodeTable, CodeTableOptions, HashPlanes, HashPlanesOptions, RankedRows, RankOptions } from '../hashing.ts'
 import type {
   AdoptOptions,
   ExportOptions,
@@ -25,6 +27,7 @@ import type {
 import { attentionWeights } from './attention-weights.ts'
 import { decodeRows } from './formats/weight-formats.ts'
 import { PlainArena } from './plain-arena.ts'
+import { PlainCodeTable, PlainHashPlanes, rankRows } from './plain-hashing.ts'
 import { PlainKeptRows } from './plain-kept-rows.ts'
 import { PlainRunLists } from './plain-run-lists.ts'
 import { PlainExactSelector, PlainSegmentIndex, PlainSegmentSelector } from './plain-selection.ts'
@@ -122,6 +125,21 @@ export class ReferenceKernels implements ResourceOwner {
   createExactSelector(options: ExactSelectorOptions): PlainExactSelector {
     this.assertAlive()
     return this.resources.keep(new PlainExactSelector(this, options))
+  }
+
+  createHashPlanes(options: HashPlanesOptions): HashPlanes {
+    this.assertAlive()
+    return this.resources.keep(new PlainHashPlanes(this, options))
+  }
+
+  createCodeTable(options: CodeTableOptions): CodeTable {
+    this.assertAlive()
+    return this.resources.keep(new PlainCodeTable(this, options))
+  }
+
+  async rankRows(options: RankOptions): Promise<RankedRows> {
+    this.assertAlive()
+    return rankRows(this, checkRanking(options))
   }
 
   /** Does `job` once all earlier ones have ended. */
