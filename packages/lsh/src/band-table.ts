@@ -63,7 +63,7 @@ export function createBandTable(options: BandTableOptions): BandTable {
   let filled = new Float64Array(64)
   let seen = new Uint32Array(64)
   let [insertions, queries] = [0, 0]
-  const postings = createPostingTable({ maxListed, ageOf: (slot) => filled[slot] as number })
+  const postings = createPostingTable(maxListed)
   const listed = new Int32Array(maxListed)
 
   const wordsOf = (slot: number) => words.subarray(slot * codeWords, (slot + 1) * codeWords)
