@@ -67,6 +67,7 @@ function offerOf(draft: Draft, found: readonly DonorTokens[], options: ResolvedK
     kind: 'reuse' as const,
     pieces,
     recompute,
+    watchLayers: probed.length === 0 ? 0 : probeLayers,
     provenance: provenanceOf(pieces, exactTokens),
     reason: `borrows ${borrowed} of ${numTokens} tokens: ${runs} of ${from}`,
   }

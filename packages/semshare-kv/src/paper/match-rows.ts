@@ -1,3 +1,28 @@
+import { randomBytes } from 'node:crypto'
+import type { Scope } from '@kvasir/core'
+import type { Kernels } from '@kvasir/kernels'
+import { createHasher, nearestVectors } from '@kvasir/lsh'
+
+/** For each row of `queries` the index of the row of `rows` that is nearest to it by cosine; both [n][dim]. */
+export type NearestRows = (
+  queries: Float32Array,
+  rows: Float32Array,
+  dim: number,
+  signal?: AbortSignal,
+) => Int32Array | Promise<Int32Array>
+
+/** The nearest by cosine among those of the nearest hyperplane codes; off the calling thread. */
+export function nearestByCodes(kernels: Kernels, scope: Scope): NearestRows {
+  return async (queries, rows, dim, signal) => {
+    const hasher = createHasher({ kernels, secret: randomBytes(32), scope, dim })
+    try {
+      return (await nearestVectors({ hasher, queries, rows, ...(signal && { signal }) })).indices
+    } finally {
+      hasher.dispose()
+    }
+  }
+}
+
 /**
  * Turns each row of x [rows][dim], in place, by its index: values k and k + dim / 2 by index * theta^(-2k / dim), over the
  * whole vector.

@@ -1,8 +1,9 @@
 import { type BorrowedPiece, exact, type LayerReport, type PromptView, withLoss } from '@kvasir/core'
+import { kernelsOf } from '@kvasir/kernels'
 import type { DonorTokens } from '../align/align-runs.ts'
 import { decline, type OfferReuse } from '../offer.ts'
 import { chooseRows, countNext, hotRows } from './choose-rows.ts'
-import { nearestRows, turnByIndex } from './match-rows.ts'
+import { type NearestRows, nearestByCodes, nearestRows, turnByIndex } from './match-rows.ts'
 import type { ResolvedPaper } from './options.ts'
 import { keepByAttention, retainedShare } from './retention.ts'
 import { type Embeddings, meanNearestDistance, similarityOf, TokenCodes } from './similarity.ts'
@@ -13,7 +14,7 @@ import { type Embeddings, meanNearestDistance, similarityOf, TokenCodes } from '
  */
 export function offerMatched(options: ResolvedPaper): OfferReuse {
   const codes = new TokenCodes(options.codeBits, options.seed)
-  return (prompt, donors, { profile }) => {
+  return async (prompt, donors, { profile, scope }) => {
     const embeddings = prompt.embeddings!
     const { similarity, donor } = mostSimilar(prompt.tokens, donors, codes, embeddings, options)
     if (similarity <= options.minSimilarity) {
@@ -22,8 +23,9 @@ export function offerMatched(options: ResolvedPaper): OfferReuse {
       )
     }
     const { tokens, standingTokens = 0 } = prompt
+    const nearest = profile.kernels === undefined ? nearestRows : nearestByCodes(kernelsOf(profile), scope)
     const numRows = tokens.length - standingTokens
-    const pieces = piecesOf(matchTokens(prompt, donor, embeddings, options), standingTokens, donor.id)
+    const pieces = piecesOf(await matchTokens(prompt, donor, options, nearest), standingTokens, donor.id)
     const attention: Float32Array[] = []
     const next = (report: LayerReport) => {
       if (report.attention) attention.push(report.attention.slice())
@@ -68,16 +70,16 @@ function mostSimilar(
 }
 
 /** [tokens.length]: the donor's row for each token of the prompt. */
-function matchTokens(
-  { tokens }: PromptView,
+async function matchTokens(
+  { tokens, embeddings, signal }: PromptView,
   donor: DonorTokens,
-  embeddings: Embeddings,
   { turnEmbeddings, embeddingTheta }: ResolvedPaper,
-): Int32Array {
-  const [own, lent] = [embeddings(tokens), embeddings(donor.tokens)]
+  nearest: NearestRows,
+): Promise<Int32Array> {
+  const [own, lent] = [embeddings!(tokens), embeddings!(donor.tokens)]
   const dim = own.length / tokens.length
   if (turnEmbeddings) for (const rows of [own, lent]) turnByIndex(rows, dim, embeddingTheta)
-  return nearestRows(own, lent, dim)
+  return await nearest(own, lent, dim, signal)
 }
 
 /** Neighbours that are matched with neighbours make one piece. */

@@ -8,12 +8,13 @@ import {
   toyTokens,
   watchPolicy,
 } from '@kvasir/core/testing'
+import { loadKernels } from '@kvasir/kernels'
 import { describe, expect, test } from 'vitest'
 import { donorLibrary } from '../library/donor-library.ts'
 import { semShareKv } from '../semshare-kv.ts'
 import { proseOf, scope, toyWorld } from '../testing/world.ts'
 import { chooseRows, countNext, hotRows } from './choose-rows.ts'
-import { nearestRows, turnByIndex } from './match-rows.ts'
+import { nearestByCodes, nearestRows, turnByIndex } from './match-rows.ts'
 import { type PaperOptions, resolvePaper } from './options.ts'
 import { keepByAttention, retainedShare } from './retention.ts'
 import { meanNearestDistance, similarityOf, TokenCodes } from './similarity.ts'
@@ -45,6 +46,17 @@ describe('matching', () => {
   test('the nearest row is that of the largest cosine, whatever the lengths, the first of equal ones', () => {
     const rows = Float32Array.of(1, 0, 0, 5, 0, 1, 3, 3)
     expect([...nearestRows(Float32Array.of(2, 0.1, 0.1, 9, 1, 0.9), rows, 2)]).toEqual([0, 1, 3])
+  })
+
+  test('by codes nearly all rows are matched as they are exactly', async () => {
+    const kernels = await loadKernels({ backend: 'reference' })
+    const dim = 64
+    const rows = random.normals(80 * dim)
+    const queries = Float32Array.from(rows, (value) => value + random.normal() * 0.3)
+    const exactly = nearestRows(queries, rows, dim)
+    const byCodes = await nearestByCodes(kernels, scope)(queries, rows, dim)
+    expect(exactly.filter((row, at) => row === byCodes[at]).length).toBeGreaterThanOrEqual(78)
+    await kernels.dispose()
   })
 
   test('turned vectors prefer the occurrence at the same place, plain ones the first', () => {
