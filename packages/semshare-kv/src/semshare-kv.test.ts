@@ -171,3 +171,15 @@ describe('the suite of policies', () => {
 test('it may stand in a stack', async () => {
   expect(compose(semShareKv({ donors: library })).effects.slots).toEqual(['reuse', 'recompute', 'publish'])
 })
+
+test('with a fuzzy share, single rows of near tokens are borrowed and nothing is computed for them', async () => {
+  const world = await toyWorld()
+  await teach(world, document)
+  const text = `#${document.slice(0, 200)}${document.slice(200, 204).replace(/./g, 'q')}${document.slice(204)}`
+  const options = { ...bare, minRunTokens: 12, fuzzyCosine: -1 }
+  const without = await read(world, text, options)
+  const { plan } = await read(world, text, { ...options, fuzzyShare: 1 })
+  const computed = (plan as ReusePlan).recompute.rows
+  expect(computed.length).toBeLessThan((without.plan as ReusePlan).recompute.rows.length)
+  validateReusePlan(plan as ReusePlan, { numTokens: text.length })
+})

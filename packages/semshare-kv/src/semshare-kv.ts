@@ -33,7 +33,8 @@ function kvasirPolicy(options: ResolvedKvasir): SemShareKv {
   const narrows = options.deviationShare > 0 || options.probeRows > 0
   const shared = { library, ledger, minPromptTokens, maxCandidates, workload, narrows, retains: false }
   const slots: Effects['slots'] = narrows ? ['reuse', 'recompute', 'publish'] : ['reuse', 'publish']
-  return policyOf('semshare-kv:kvasir', { slots, fidelity: 'lossy' }, lending, { ...shared, offer: offerRuns(options) })
+  const needed = options.fuzzyShare > 0 ? [...lending, 'observe.embeddings'] : lending
+  return policyOf('semshare-kv:kvasir', { slots, fidelity: 'lossy' }, needed, { ...shared, offer: offerRuns(options) })
 }
 
 /** The paper has no guard but its threshold: nothing is audited. */

@@ -11,6 +11,8 @@ export interface Draft {
   readonly computed: Int32Array
   /** Further rows computed at the probe layers, ascending. */
   readonly probed: Int32Array
+  /** Rows that are borrowed from other tokens. */
+  readonly numFuzzy: number
   /** How many of `probed` go on after the probe layers, by deviation. */
   readonly numChosen: number
 }
@@ -22,6 +24,8 @@ export interface DraftRequest {
   readonly runs: readonly BorrowedPiece[]
   /** [numTokens]: 1 for tokens that carry facts. */
   readonly facts: Uint8Array
+  /** Single rows between the runs, of other tokens. @default none */
+  readonly fuzzy?: readonly BorrowedPiece[]
 }
 
 /** Borrows the exact prefix alone. */
@@ -29,7 +33,7 @@ export function draftPrefix({ numTokens, standingTokens, runs }: DraftRequest): 
   const prefix = runs.filter((run) => isPrefix(run) && run.end > standingTokens)
   const computed = uncoveredRows(prefix, numTokens, standingTokens).rows
   const exactTokens = Math.max(standingTokens, prefix[0]?.end ?? 0)
-  return { numTokens, exactTokens, pieces: prefix, computed, probed: none, numChosen: 0 }
+  return { numTokens, exactTokens, pieces: prefix, computed, probed: none, numFuzzy: 0, numChosen: 0 }
 }
 
 /**
@@ -44,7 +48,8 @@ export function draftRuns(request: DraftRequest, dials: Dials): Draft {
   const moved = request.runs
     .flatMap((run) => behind(run, exactTokens))
     .filter(({ start, end }) => Math.min(end, tailStart) - start > startTokens(end - start, dials))
-  const pieces = [...prefix.pieces, ...moved]
+  const fuzzy = (request.fuzzy ?? []).filter(({ start }) => start >= exactTokens && start < tailStart)
+  const pieces = [...prefix.pieces, ...moved, ...fuzzy].sort((a, b) => a.start - b.start)
   const must = new Uint8Array(numTokens)
   for (const row of uncoveredRows(pieces, numTokens, standingTokens).rows) must[row] = 1
   must.fill(1, tailStart)
@@ -53,17 +58,17 @@ export function draftRuns(request: DraftRequest, dials: Dials): Draft {
     const reach = dials.factReachTokens === 'all' ? end : Math.min(end, start + dials.factReachTokens)
     for (let row = start; row < reach; row++) must[row] |= facts[row]
   }
-  const lent = moved.flatMap(({ start, end }) => rowsWhere(must, 0, start, end))
-  const numBorrowed = moved.reduce((sum, { start, end }) => sum + end - start, 0)
+  const lent = [...moved, ...fuzzy].flatMap(({ start, end }) => rowsWhere(must, 0, start, end)).sort((a, b) => a - b)
+  const numBorrowed = moved.reduce((sum, { start, end }) => sum + end - start, fuzzy.length)
   const numChosen = Math.round(dials.deviationShare * numBorrowed) - (numBorrowed - lent.length)
   const probed = numChosen > 0 ? Int32Array.from(lent) : spread(lent, dials.probeRows)
   const computed = Int32Array.from(rowsWhere(must, 1, 0, numTokens))
-  return { numTokens, exactTokens, pieces, computed, probed, numChosen: Math.max(0, numChosen) }
+  return { numTokens, exactTokens, pieces, computed, probed, numFuzzy: fuzzy.length, numChosen: Math.max(0, numChosen) }
 }
 
-/** Rows that are borrowed where their context differs from the donor's. */
-export function countMoved({ pieces, exactTokens }: Draft): number {
-  return pieces.reduce((sum, { start, end }) => (start < exactTokens ? sum : sum + end - start), 0)
+/** Rows that are borrowed from the same tokens in another context. */
+export function countMoved({ pieces, exactTokens, numFuzzy }: Draft): number {
+  return pieces.reduce((sum, { start, end }) => (start < exactTokens ? sum : sum + end - start), -numFuzzy)
 }
 
 /** Rows that are computed at the probe layers. */

@@ -102,6 +102,7 @@ describe('after the probe layers', () => {
     pieces: [piece(0, 9, 5)],
     computed: Int32Array.of(0, 9),
     probed: Int32Array.of(2, 3, 5, 7),
+    numFuzzy: 0,
     numChosen: 1,
   }
   const report = (deviations: number[]) => ({

@@ -5,6 +5,7 @@ import {
   type PromptView,
   type Provenance,
   type RowSet,
+  uncoveredRows,
   withLoss,
 } from '@kvasir/core'
 import { alignRuns, type DonorTokens } from '../align/align-runs.ts'
@@ -13,6 +14,7 @@ import { countConflicts } from './conflicts.ts'
 import { costModel } from './costs.ts'
 import { type Draft, draftPrefix, draftRuns, probedRows } from './draft.ts'
 import { factMask } from './facts.ts'
+import { fuzzyRows } from './fuzzy-rows.ts'
 import { judgeLayer, objectionToPrefix, objectionToRuns, priced } from './guard.ts'
 import type { ResolvedKvasir } from './options.ts'
 
@@ -24,7 +26,8 @@ export function offerRuns(options: ResolvedKvasir): OfferReuse {
     const facts = factMask(prompt.pieces)
     const model = costModel(profile.shape)
     const probeLayers = Math.min(options.probeLayers, model.numLayers - 1)
-    const request = { numTokens: tokens.length, standingTokens, runs, facts }
+    const fuzzy = fuzzyOf(prompt, runs, found, facts, options)
+    const request = { numTokens: tokens.length, standingTokens, runs, facts, fuzzy }
     const price = (draft: Draft) =>
       priced(draft, { model, standingTokens, donorTokens: countTokens(donorsOf(draft.pieces, found)), probeLayers })
     const [prefix, whole] = [price(draftPrefix(request)), price(draftRuns(request, options))]
@@ -55,11 +58,24 @@ function alignWithFew(
   }
 }
 
+/** Rows of other tokens, up to their share of what no run covers. */
+function fuzzyOf(
+  { tokens, standingTokens = 0, embeddings }: PromptView,
+  runs: readonly BorrowedPiece[],
+  donors: readonly DonorTokens[],
+  facts: Uint8Array,
+  { fuzzyShare, fuzzyCosine }: ResolvedKvasir,
+): BorrowedPiece[] {
+  if (fuzzyShare === 0 || embeddings === undefined) return []
+  const count = Math.floor(fuzzyShare * uncoveredRows(runs, tokens.length, standingTokens).rows.length)
+  return fuzzyRows({ tokens, runs, donors, facts, embeddings }, fuzzyCosine, count)
+}
+
 function offerOf(draft: Draft, found: readonly DonorTokens[], options: ResolvedKvasir, probeLayers: number): Offer {
-  const { pieces, numTokens, exactTokens, computed, probed } = draft
+  const { pieces, numTokens, exactTokens, computed, probed, numFuzzy } = draft
   const donors = donorsOf(pieces, found)
   const borrowed = pieces.reduce((sum, { start, end }) => sum + end - start, 0)
-  const moved = pieces.filter(({ start }) => start >= exactTokens).length
+  const moved = pieces.filter(({ start }) => start >= exactTokens).length - numFuzzy
   const runs = moved === 0 ? 'its exact prefix' : `${moved} ${moved === 1 ? 'run' : 'runs'}`
   const from = donors.length === 1 ? 'one stored prompt' : `${donors.length} stored prompts`
   const recompute: RowSet = { rows: probed.length === 0 ? computed : probedRows(draft) }

@@ -22,6 +22,13 @@ export interface KvasirOptions extends Partial<Dials> {
   readonly maxDonors?: number
   /** A donor that lends fewer tokens is left out. @default 32 */
   readonly minDonorTokens?: number
+  /**
+   * Share of the tokens between runs that may take the row of another token, never of one that carries facts. Costs more
+   * fidelity than anything else here; needs `observe.embeddings`. @default 0
+   */
+  readonly fuzzyShare?: number
+  /** Least cosine of the two tokens' embeddings. @default 0.7 */
+  readonly fuzzyCosine?: number
   /** Names what the sequences are for: a breaker a workload and scope. @default '' */
   readonly workload?: string
   /** Compare the first use of each donor with a full prefill. @default true */
@@ -54,6 +61,8 @@ const optionNames = [
   'maxCandidates',
   'maxDonors',
   'minDonorTokens',
+  'fuzzyShare',
+  'fuzzyCosine',
   'workload',
   'auditFirstUse',
   'auditShare',
@@ -82,6 +91,8 @@ export function resolveKvasir(options: KvasirOptions): ResolvedKvasir {
     maxCandidates: checkInteger('maxCandidates', options.maxCandidates ?? 8, 1, 64),
     maxDonors: checkInteger('maxDonors', options.maxDonors ?? 4, 1, 64),
     minDonorTokens: checkInteger('minDonorTokens', options.minDonorTokens ?? 32, 1),
+    fuzzyShare: checkNumber('fuzzyShare', options.fuzzyShare ?? 0, 0, 1),
+    fuzzyCosine: checkNumber('fuzzyCosine', options.fuzzyCosine ?? 0.7, -1, 1),
     workload,
     auditFirstUse: checkFlag('auditFirstUse', options.auditFirstUse ?? true),
     auditShare: checkNumber('auditShare', options.auditShare ?? 0.01, 0, 1),
