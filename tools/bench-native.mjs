@@ -1,9 +1,9 @@
-// npm run bench:native -- linear|attention|attention_mass|selection|tier|lsh [ARGUMENTS of the program]: kernels as ratios to roofs and to OpenBLAS.
+// npm run bench:native -- linear|attention|attention_mass|reuse|selection|tier|lsh [ARGUMENTS of the program]: kernels as ratios to roofs and to OpenBLAS.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { buildNativeBench } from './build-native.mjs'
 
-const names = ['linear', 'attention', 'attention_mass', 'selection', 'tier', 'lsh']
+const names = ['linear', 'attention', 'attention_mass', 'reuse', 'selection', 'tier', 'lsh']
 const [name, ...programArguments] = process.argv.slice(2)
 if (!names.includes(name)) {
   console.error(`which benchmark? one of ${names.join(', ')}, then its own arguments`)

@@ -39,11 +39,12 @@ void attendPrefill(Context& context, const KvView& kv, int layer, const float* q
   RowBlock* blocks = reinterpret_cast<RowBlock*>(context.shared(mostBlocks * sizeof(RowBlock)));
   int numBlocks = 0;
   for (int s = 0; s < batch.numSequences; ++s) {
-    // The last block reads most keys: it starts first, so that no worker is left with it at the end.
-    const int begin = batch.rowStarts[s], end = batch.rowStarts[s + 1];
-    for (int block = (end - begin + blockRows - 1) / blockRows - 1; block >= 0; --block) {
-      const int first = begin + block * blockRows;
-      blocks[numBlocks++] = {s, first, end - first < blockRows ? end - first : blockRows};
+    // The last block reads most keys: it starts first, so that no worker is left with it at the end; what is left over
+    // when all others are full is the first one.
+    const int begin = batch.rowStarts[s];
+    for (int end = batch.rowStarts[s + 1]; end > begin; end -= blocks[numBlocks++].rows) {
+      const int rows = end - begin < blockRows ? end - begin : blockRows;
+      blocks[numBlocks] = {s, end - rows, rows};
     }
   }
 

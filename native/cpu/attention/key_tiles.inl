@@ -19,11 +19,12 @@ constexpr float kMinusInfinity = -__builtin_inff();
 
 // Query lanes of one register tile's width and what the softmax knows about them so far.
 struct Panel {
-  int vecs;                                    // vectors in use; the stride of q and out is vecs * kLanes
+  int vecs;                                    // vectors in use
+  int stride;                                  // of q and out: lanes of the vectors that they are laid out for
   int lanes;                                   // lanes in use; the others repeat the last one's position with q = 0
   int lowFirst, highFirst, lowLast, highLast;  // ranges of first and last over the lanes
-  float* q;                                    // [headDim][vecs * kLanes], in units of log2
-  float* out;                                  // [paddedDim][vecs * kLanes], unfinished
+  float* q;                                    // [headDim][stride], in units of log2
+  float* out;                                  // [paddedDim][stride], unfinished
   float* max;                                  // [vecs * kLanes]
   float* sum;                                  // [vecs * kLanes]
   std::int32_t* first;                         // [vecs * kLanes] first index that the lane sees
@@ -38,6 +39,7 @@ struct KeyTile {
   const float* keys;    // [kKeyTile][stride]
   const float* values;  // [kKeyTile][stride], zero beyond headDim
   float* scores;        // [kKeyTile][kPanelLanes]
+  bool finite = false;  // no value is NaN or infinite
 };
 
 inline int roundUp(int x, int unit) { return (x + unit - 1) / unit * unit; }
@@ -66,7 +68,7 @@ inline void scoreKeys(const KeyTile& tile, const Panel& panel, int begin, int en
     }
     const float* rows = tile.keys + key * tile.stride;
     const float* q = panel.q;
-    for (int dim = 0; dim < tile.headDim; ++dim, q += kWidth) {
+    for (int dim = 0; dim < tile.headDim; ++dim, q += panel.stride) {
       Vec::F lanes[kVecs];
       for (int v = 0; v < kVecs; ++v) lanes[v] = Vec::load(q + v * Vec::kLanes);
       for (int i = 0; i < Vec::kTileRows; ++i) {
@@ -136,6 +138,21 @@ inline KeyRange visibleKeys(const KeyTile& tile, const Panel& panel) {
   if (from >= to) return {0, 0, false};
   const int begin = from / Vec::kTileRows * Vec::kTileRows, end = roundUp(to, Vec::kTileRows);
   return {begin, end, panel.highFirst > tile.start + begin || tile.start + end > panel.lowLast + 1};
+}
+
+// The panel without its first vectors that see no key of the tile any more; lanes of a vector ascend by what they see
+// last. What is left out would have kept every bit. Returns how many those are.
+inline int dropPast(const KeyTile& tile, Panel& panel) {
+  int past = 0;
+  while (past + 1 < panel.vecs && panel.last[(past + 1) * Vec::kLanes - 1] < tile.start) ++past;
+  const int lanes = past * Vec::kLanes;
+  panel.vecs -= past;
+  panel.q += lanes;
+  panel.max += lanes;
+  panel.sum += lanes;
+  panel.first += lanes;
+  panel.last += lanes;
+  return past;
 }
 
 inline void convertRow(const void* row, KvType type, int headDim, int stride, float* out) {

@@ -66,7 +66,7 @@ void openMass(const MassTask& task) {
     float* q = state.q + from * static_cast<std::size_t>(headDim);
     std::int32_t* first = state.first + from;
     std::int32_t* last = state.last + from;
-    Panel panel = {width / Vec::kLanes, width, 0, 0, 0, 0, q, nullptr, nullptr, nullptr, first, last};
+    Panel panel = {width / Vec::kLanes, width, width, 0, 0, 0, 0, q, nullptr, nullptr, nullptr, first, last};
     for (int lane = 0; lane < width; ++lane) {
       const int at = p * kPanelLanes + lane, head = at / (shape.headVecs * Vec::kLanes);
       const int place = at % (shape.headVecs * Vec::kLanes), row = place < task.rows ? place : task.rows - 1;
@@ -126,6 +126,7 @@ void massStats(const MassTask& task, int block) {
       Panel panel = state.panels[p];
       panel.max = max + static_cast<std::size_t>(p) * kPanelLanes;
       panel.sum = sum + static_cast<std::size_t>(p) * kPanelLanes;
+      dropPast(tile, panel);
       if (panel.vecs == 1) addStats<1>(tile, panel);
       else if (panel.vecs == 2) addStats<2>(tile, panel);
       else addStats<3>(tile, panel);
@@ -198,7 +199,8 @@ void massWeights(const MassTask& task, int block) {
       panel.max = state.max + static_cast<std::size_t>(p) * kPanelLanes;
       panel.sum = state.sum + static_cast<std::size_t>(p) * kPanelLanes;
       int heads[Vec::kTileVecs];
-      for (int v = 0; v < panel.vecs; ++v) heads[v] = (p * Vec::kTileVecs + v) / shape.headVecs;
+      const int past = dropPast(tile, panel);
+      for (int v = 0; v < panel.vecs; ++v) heads[v] = (p * Vec::kTileVecs + past + v) / shape.headVecs;
       if (panel.vecs == 1) addWeightsOf<1>(tile, panel, heads, sums);
       else if (panel.vecs == 2) addWeightsOf<2>(tile, panel, heads, sums);
       else addWeightsOf<3>(tile, panel, heads, sums);

@@ -39,42 +39,53 @@ inline void addValues(const KeyTile& tile, const Panel& panel, int begin, int en
         }
       }
     }
-    float* out = panel.out + dim * kWidth;
     for (int i = 0; i < Vec::kTileRows; ++i) {
+      float* out = panel.out + (dim + i) * panel.stride;
       for (int v = 0; v < kVecs; ++v, out += Vec::kLanes) Vec::store(out, Vec::fma(Vec::load(out), fade[v], acc[i][v]));
     }
   }
 }
 
 template <int kVecs, bool kMasked>
-void attendTile(const KeyTile& tile, Panel& panel, int begin, int end) {
+void attendTile(const KeyTile& tile, const Panel& panel, int begin, int end) {
   Vec::F fade[kVecs];
   weighTile<kVecs, kMasked>(tile, panel, begin, end, fade);
-  addValues<kVecs, kMasked>(tile, panel, begin, end, fade);
+  // A masked weight is 0, and 0 times a finite value adds nothing.
+  if (kMasked && !tile.finite) addValues<kVecs, true>(tile, panel, begin, end, fade);
+  else addValues<kVecs, false>(tile, panel, begin, end, fade);
 }
 
 template <int kVecs>
-void attendTileOf(const KeyTile& tile, Panel& panel) {
+void attendTileOf(const KeyTile& tile, const Panel& panel) {
   const KeyRange keys = visibleKeys(tile, panel);
   if (keys.begin == keys.end) return;
   if (keys.masked) attendTile<kVecs, true>(tile, panel, keys.begin, keys.end);
   else attendTile<kVecs, false>(tile, panel, keys.begin, keys.end);
 }
 
-// Rows [from, to) of the tile as float32; rows up to the next multiple of kMostKeyGroup are zero.
-inline void convertTile(const HeadRows& kv, int start, int from, int to, int stride, float* keys, float* values) {
-  for (int i = from; i < to; ++i) {
+// The first `count` rows of the tile as float32; rows up to the next multiple of kMostKeyGroup are zero. Returns whether
+// all values are finite.
+inline bool convertTile(const HeadRows& kv, int start, int count, int stride, float* keys, float* values) {
+  constexpr int kChains = 4;  // hides the latency of the sums
+  Vec::F zeros[kChains] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};  // NaN once a value is not finite
+  for (int i = 0; i < count; ++i) {
     const std::uint8_t* key = kv.key(start + i);
+    float* row = values + i * stride;
     convertRow(key, kv.type, kv.headDim, stride, keys + i * stride);
-    convertRow(key + kv.valueStride, kv.type, kv.headDim, stride, values + i * stride);
+    convertRow(key + kv.valueStride, kv.type, kv.headDim, stride, row);
+    for (int v = 0; v * Vec::kLanes < kv.headDim; ++v) {
+      zeros[v % kChains] = Vec::fma(Vec::load(row + v * Vec::kLanes), Vec::zero(), zeros[v % kChains]);
+    }
   }
-  for (int i = to * stride; i < roundUp(to, kMostKeyGroup) * stride; ++i) keys[i] = values[i] = 0.0f;
+  for (int i = count * stride; i < roundUp(count, kMostKeyGroup) * stride; ++i) keys[i] = values[i] = 0.0f;
+  return Vec::sum(Vec::add(Vec::add(zeros[0], zeros[1]), Vec::add(zeros[2], zeros[3]))) == 0.0f;
 }
 
 inline void openPanel(const PrefillTask& task, int firstLane, int lanes, float* memory, Panel& panel) {
   panel.lanes = lanes;
   panel.vecs = (lanes + Vec::kLanes - 1) / Vec::kLanes;
   const int width = panel.vecs * Vec::kLanes, headDim = task.kv.headDim;
+  panel.stride = width;
   panel.q = memory;
   panel.out = panel.q + headDim * width;
   panel.max = panel.out + paddedDimOf(headDim) * width;
@@ -126,25 +137,30 @@ void prefill(const PrefillTask& task) {
   float* scores = values + kKeyTile * stride;
   float* panelMemory = scores + kKeyTile * kPanelLanes;
   Panel* panels = reinterpret_cast<Panel*>(panelMemory + numPanels * panelFloats(headDim));
+  // The first panel is the one with lanes to spare: its rows see fewest keys.
+  const auto firstLaneOf = [&](int p) { return p == 0 ? 0 : lanes - (numPanels - p) * kPanelLanes; };
   for (int p = 0; p < numPanels; ++p) {
-    const int left = lanes - p * kPanelLanes;
-    openPanel(task, p * kPanelLanes, left < kPanelLanes ? left : kPanelLanes, panelMemory + p * panelFloats(headDim),
-              panels[p]);
+    const int first = firstLaneOf(p);
+    openPanel(task, first, firstLaneOf(p + 1) - first, panelMemory + p * panelFloats(headDim), panels[p]);
   }
 
   const int stop = task.index(task.rows - 1) + 1;
   for (int start = panels[0].lowFirst / kKeyTile * kKeyTile; start < stop; start += kKeyTile) {
     if (task.context->cancelled()) return;
     const int to = stop - start < kKeyTile ? stop - start : kKeyTile;
-    convertTile(task.kv, start, 0, to, stride, keys, values);
-    const KeyTile tile = {start, stride, headDim, paddedDimOf(headDim), keys, values, scores};
+    const bool finite = convertTile(task.kv, start, to, stride, keys, values);
+    const KeyTile tile = {start, stride, headDim, paddedDimOf(headDim), keys, values, scores, finite};
     for (int p = 0; p < numPanels; ++p) {
-      if (panels[p].vecs == 1) attendTileOf<1>(tile, panels[p]);
-      else if (panels[p].vecs == 2) attendTileOf<2>(tile, panels[p]);
-      else attendTileOf<3>(tile, panels[p]);
+      Panel panel = panels[p];
+      panel.out += dropPast(tile, panel) * Vec::kLanes;
+      panel.lowFirst = panel.first[0];
+      panel.lowLast = panel.last[0];
+      if (panel.vecs == 1) attendTileOf<1>(tile, panel);
+      else if (panel.vecs == 2) attendTileOf<2>(tile, panel);
+      else attendTileOf<3>(tile, panel);
     }
   }
-  for (int p = 0; p < numPanels; ++p) closePanel(task, p * kPanelLanes, panels[p]);
+  for (int p = 0; p < numPanels; ++p) closePanel(task, firstLaneOf(p), panels[p]);
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ void addSquares(const float* x, const T* stored, int count, double* sums) {
 }
 
 constexpr Kernels kTable = {rmsNorm,    rotateHalf,      rotateInterleaved,         turnHalf,
-                            turnInterleaved, addSquares<std::uint16_t>, addSquares<float>, siluGate};
+                            turnInterleaved, copyRows, settle, addSquares<std::uint16_t>, addSquares<float>, siluGate};
 
 }  // namespace
 }  // namespace kvasir::rows

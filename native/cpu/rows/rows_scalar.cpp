@@ -17,27 +17,23 @@ void rmsNorm(const float* x, const float* weight, float eps, int dim, float* out
 }
 
 // Pair i is (i * step, i * step + apart).
-void turnRows(const std::uint16_t* in, int rows, int headDim, const float* cos, const float* sin, int pairs, int step,
-              int apart, std::uint16_t* out) {
-  for (int row = 0; row < rows; ++row, in += headDim, out += headDim) {
-    for (int i = 0; i < pairs; ++i) {
+void turnRows(const TurnTask& task, int step, int apart) {
+  const std::uint16_t* in = task.in;
+  std::uint16_t* out = task.out;
+  for (int row = 0; row < task.rows; ++row, in += task.headDim, out += task.headDim) {
+    for (int i = 0; i < task.pairs; ++i) {
       const float a = halfToFloat(in[i * step]), b = halfToFloat(in[i * step + apart]);
-      out[i * step] = floatToHalf(a * cos[i] - b * sin[i]);
-      out[i * step + apart] = floatToHalf(b * cos[i] + a * sin[i]);
+      out[i * step] = floatToHalf(a * task.cos[i] - b * task.sin[i]);
+      out[i * step + apart] = floatToHalf(b * task.cos[i] + a * task.sin[i]);
     }
-    std::memcpy(out + 2 * pairs, in + 2 * pairs, static_cast<std::size_t>(headDim - 2 * pairs) * sizeof *in);
+    for (int i = 2 * task.pairs; i < task.headDim; ++i) out[i] = in[i];
   }
 }
 
-void turnHalf(const std::uint16_t* in, int rows, int headDim, const float* cos, const float* sin, int pairs,
-              std::uint16_t* out) {
-  turnRows(in, rows, headDim, cos, sin, pairs, 1, pairs, out);
-}
-
-void turnInterleaved(const std::uint16_t* in, int rows, int headDim, const float* cos, const float* sin, int pairs,
-                     std::uint16_t* out) {
-  turnRows(in, rows, headDim, cos, sin, pairs, 2, 1, out);
-}
+void turnHalf(const TurnTask& task) { turnRows(task, 1, task.pairs); }
+void turnInterleaved(const TurnTask& task) { turnRows(task, 2, 1); }
+void copyRows(const CopyTask& task) { std::memcpy(task.out, task.in, task.bytes); }
+void settle() {}
 
 float numberOf(std::uint16_t half) { return halfToFloat(half); }
 float numberOf(float x) { return x; }
@@ -61,7 +57,8 @@ void siluGate(const float* gate, const float* up, int count, float* out) {
 
 }  // namespace
 
-const Kernels kernelsScalar = {rmsNorm, rotateHalf, rotateInterleaved, turnHalf, turnInterleaved, addSquares<std::uint16_t>,
+const Kernels kernelsScalar = {rmsNorm, rotateHalf, rotateInterleaved, turnHalf, turnInterleaved, copyRows, settle,
+                               addSquares<std::uint16_t>,
                                addSquares<float>, siluGate};
 
 }  // namespace kvasir::rows

@@ -78,10 +78,32 @@ struct Vec {
     return add(_mm256_permute2f128_ps(quads[0], quads[1], 0x20), _mm256_permute2f128_ps(quads[0], quads[1], 0x31));
   }
 
+  static void loadPairs(const std::uint16_t* p, F& a, F& b) {
+    const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    const __m256i low = _mm256_and_si256(pairs, _mm256_set1_epi32(0xffff)), high = _mm256_srli_epi32(pairs, 16);
+    const __m256i apart = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
+    a = _mm256_cvtph_ps(_mm256_castsi256_si128(apart));
+    b = _mm256_cvtph_ps(_mm256_extracti128_si256(apart, 1));
+  }
+  static void storePairs(std::uint16_t* p, F a, F b) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), joined(a, b)); }
+  static void streamPairs(std::uint16_t* p, F a, F b) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), joined(a, b)); }
+
+  static void stream(std::uint16_t* p, F x) { _mm_stream_si128(reinterpret_cast<__m128i*>(p), narrow(x)); }
+  static void streamLine(std::uint8_t* to, const std::uint8_t* from) {
+    for (int i = 0; i < 64; i += 32) {
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i)));
+    }
+  }
+  static void settle() { _mm_sfence(); }
+
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
  private:
   static I firstLanes(int n) { return _mm256_cmpgt_epi32(setInt(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
+  static __m256i joined(F a, F b) {
+    const __m128i low = narrow(a), high = narrow(b);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi16(low, high)), _mm_unpackhi_epi16(low, high), 1);
+  }
   static __m128i narrow(F x) {
     return _mm256_cvtps_ph(_mm256_max_ps(set(-65504.0f), _mm256_min_ps(set(65504.0f), x)), _MM_FROUND_TO_NEAREST_INT);
   }

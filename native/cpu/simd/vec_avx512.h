@@ -78,10 +78,29 @@ struct Vec {
     return add(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
   }
 
+  // Pairs (p[2i], p[2i + 1]) of float16, i < kLanes, and back; to the caches or, where p is aligned to 64, past them.
+  static void loadPairs(const std::uint16_t* p, F& a, F& b) {
+    const __m512i pairs = _mm512_loadu_si512(p);
+    a = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs));
+    b = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(pairs, 16)));
+  }
+  static void storePairs(std::uint16_t* p, F a, F b) { _mm512_storeu_si512(p, joined(a, b)); }
+  static void streamPairs(std::uint16_t* p, F a, F b) { _mm512_stream_si512(reinterpret_cast<__m512i*>(p), joined(a, b)); }
+
+  // Past the caches: p is aligned to 32, lines to 64. Other threads see it after settle().
+  static void stream(std::uint16_t* p, F x) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), narrow(x)); }
+  static void streamLine(std::uint8_t* to, const std::uint8_t* from) {
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_loadu_si512(from));
+  }
+  static void settle() { _mm_sfence(); }
+
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
  private:
   static __mmask16 firstLanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+  static __m512i joined(F a, F b) {
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(narrow(a)), _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow(b)), 16));
+  }
   static __m256i narrow(F x) {
     return _mm512_cvtps_ph(_mm512_max_ps(set(-65504.0f), _mm512_min_ps(set(65504.0f), x)), _MM_FROUND_TO_NEAREST_INT);
   }

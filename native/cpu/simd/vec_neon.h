@@ -30,12 +30,7 @@ struct Vec {
     return load(row);
   }
   static void store(float* p, F x) { vst1q_f32(p, x); }
-  static void store(std::uint16_t* p, F x) {
-    // The compares are false for NaN, which therefore passes.
-    x = vbslq_f32(vcgtq_f32(x, set(65504.0f)), set(65504.0f), x);
-    x = vbslq_f32(vcltq_f32(x, set(-65504.0f)), set(-65504.0f), x);
-    vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(x)));
-  }
+  static void store(std::uint16_t* p, F x) { vst1_u16(p, narrow(x)); }
   template <class T>
   static void storePart(T* p, F x, int n) {
     T row[kLanes];
@@ -73,7 +68,28 @@ struct Vec {
   static F sumRows4(F a, F b, F c, F d) { return vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)); }
   static F finishSums(const F* quads) { return quads[0]; }
 
+  static void loadPairs(const std::uint16_t* p, F& a, F& b) {
+    const uint16x4x2_t apart = vld2_u16(p);
+    a = vcvt_f32_f16(vreinterpret_f16_u16(apart.val[0]));
+    b = vcvt_f32_f16(vreinterpret_f16_u16(apart.val[1]));
+  }
+  static void storePairs(std::uint16_t* p, F a, F b) { vst2_u16(p, uint16x4x2_t{{narrow(a), narrow(b)}}); }
+
+  // There are no stores past the caches here.
+  static void streamPairs(std::uint16_t* p, F a, F b) { storePairs(p, a, b); }
+  static void stream(std::uint16_t* p, F x) { store(p, x); }
+  static void streamLine(std::uint8_t* to, const std::uint8_t* from) { std::memcpy(to, from, 64); }
+  static void settle() {}
+
   static void prefetch(const void* p) { __builtin_prefetch(p); }
+
+ private:
+  static uint16x4_t narrow(F x) {
+    // The compares are false for NaN, which therefore passes.
+    x = vbslq_f32(vcgtq_f32(x, set(65504.0f)), set(65504.0f), x);
+    x = vbslq_f32(vcltq_f32(x, set(-65504.0f)), set(-65504.0f), x);
+    return vreinterpret_u16_f16(vcvt_f16_f32(x));
+  }
 };
 
 }  // namespace
