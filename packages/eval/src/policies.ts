@@ -121,6 +121,8 @@ export const policies = {
     'maxCandidates',
     'maxDonors',
     'minDonorTokens',
+    'fuzzyShare',
+    'fuzzyCosine',
     'minSimilarity',
     'minDistance',
     'maxDistance',
