@@ -9,11 +9,12 @@ import { openPeer, type Peer } from './llama-cpp.ts'
 import { type Contestant, pairedRow, takeTurns, timeRow } from './pairs.ts'
 import { measurePeakMemory } from './peak-memory.ts'
 import { type BenchReport, type BenchRow, describeMachine } from './report.ts'
+import { benchReuse } from './reuse.ts'
 import { measureRoofs } from './roofs.ts'
 import { benchSegment } from './segment.ts'
 import { type TierName, tierNames } from './tiers.ts'
 
-export const benchNames = ['prefill', 'decode', 'tiers', 'segment', 'donors'] as const
+export const benchNames = ['prefill', 'decode', 'reuse', 'tiers', 'segment', 'donors'] as const
 export type BenchName = (typeof benchNames)[number]
 
 export const peerNames = ['llama.cpp'] as const
@@ -28,7 +29,7 @@ export interface BenchOptions {
   readonly text: string
   /** Whom to compare the engine with; the peer of `segment` is sentencex where it is installed. @default nobody */
   readonly against?: PeerName
-  /** Tokens in the sequence. @default 1,024 and 4,096 for prefill, 512 and 4,096 for decode, 8,000 for tiers */
+  /** Tokens in the sequence. @default 1,024 and 4,096 for prefill and reuse, 512 and 4,096 for decode, 8,000 for tiers */
   readonly lengths?: readonly number[]
   /** Policies to decode under beside the full cache, as SPECs of the command line. @default sentence-kv */
   readonly policies?: readonly string[]
@@ -60,9 +61,14 @@ const optionNames = [
   'pairs',
   'onProgress',
 ] as const
-const defaultLengths = { prefill: [1024, 4096], decode: [512, 4096], tiers: [8000] } as const
+const defaultLengths = { prefill: [1024, 4096], decode: [512, 4096], reuse: [1024, 4096], tiers: [8000] } as const
 
-const engineBenches = { prefill: benchPrefill, decode: benchDecode, tiers: benchBoundedMemory }
+const engineBenches = {
+  prefill: benchPrefill,
+  decode: benchDecode,
+  reuse: benchReuseAndPeer,
+  tiers: benchBoundedMemory,
+}
 
 /** llama.cpp shifts its context before it is quite full. */
 const peerSlackTokens = 96
@@ -78,6 +84,7 @@ export interface Bench {
   readonly arms: readonly BenchArm[]
   readonly tiers: readonly TierName[]
   readonly modelPath: string
+  readonly text: string
   readonly kernels: Kernels
   readonly progress: (label: string) => void
 }
@@ -134,12 +141,25 @@ async function benchEngine(
   try {
     const tokens = tokensOf(model, options.text, longest + (pairs + 1) * turnTokens)
     const tiers = options.tiers ?? []
-    const bench: Bench = { model, peer, tokens, pairs, arms, tiers, modelPath: path, kernels, progress }
+    const bench: Bench = {
+      model,
+      peer,
+      tokens,
+      pairs,
+      arms,
+      tiers,
+      modelPath: path,
+      text: options.text,
+      kernels,
+      progress,
+    }
     progress('roofs')
     const rows = await measureRoofs(threads)
     for (const { what, length } of jobs) {
       rows.push(...(await engineBenches[what](bench, length)))
     }
+    // Borrowed rows take no other memory than computed ones.
+    if (jobs.every(({ what }) => what === 'reuse')) return rows
     progress('peak memory')
     rows.push(await measurePeakMemory({ model: path, threads, tokens: [...tokens.subarray(0, longest)] }))
     return rows
@@ -184,6 +204,12 @@ async function benchPrefill({ model, peer, tokens, pairs, progress }: Bench, len
   const label = { name: 'prefill', shape: `length=${length}`, unit: 'tokens/s' }
   const toRate = (ms: number) => length / (ms / 1e3)
   return [peer ? pairedRow(label, toRate, times.ours, times.theirs, peer.name) : timeRow(label, toRate, times.ours)]
+}
+
+/** With a peer also the prefill that the ratios stand on. */
+async function benchReuseAndPeer(bench: Bench, length: number): Promise<BenchRow[]> {
+  const prefill = bench.peer ? await benchPrefill(bench, length) : []
+  return [...prefill, ...(await benchReuse(bench, length))]
 }
 
 /** Each time in a sequence of its own, so that nothing of the last one is reused. */

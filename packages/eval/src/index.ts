@@ -29,13 +29,18 @@ export {
   quantile,
 } from './metrics.ts'
 export { holmAdjusted, type PairedDifference, pairedDifference, signFlipP } from './paired.ts'
+export { CaseDonors } from './pairs/case-donors.ts'
+export { llamaPairs } from './pairs/llama-pairs.ts'
 export {
   type PairCase,
   type PairKind,
   type PairPrompt,
+  pairCase,
   pairKinds,
   type SwappedFact,
+  summarize,
 } from './pairs/pair-case.ts'
+export { readPair } from './pairs/pair-run.ts'
 export { type PolicyName, type PolicyResources, policyNames } from './policies.ts'
 export { type Arm, makePolicy, type PolicySpec, parsePolicySpec, planArms } from './policy-spec.ts'
 export { type LayerRecall, layerRecall, type RecallFields, RecallMeter } from './recall.ts'

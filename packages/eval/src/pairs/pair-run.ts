@@ -23,88 +23,117 @@ export interface PairOptions {
   readonly rounds?: number
   /** One round more goes first and is not counted. @default false */
   readonly warmUp?: boolean
-  /** Most tokens of the reply. @default 64 */
+  /** Most tokens of the reply; 0: none, times alone. @default 64 */
   readonly replyTokens?: number
 }
 
 /** What one arm, or the full recompute, took to the first token. */
-interface Times {
+export interface Times {
   readonly ttftMs: number[]
   readonly prefillMs: number[]
 }
 
-interface ArmState extends Times {
+/** The same of an arm, and how it read the target. */
+export interface ArmReading extends Times {
   fidelity?: Fidelity
+  /** Its own, about a swapped fact. */
   reply?: readonly number[]
   reuse: ReuseOutcome | null
 }
 
 const swapReplyTokens = 12
 
+/** What became of a pair. */
+export interface PairReading {
+  readonly tokens: Int32Array
+  readonly donorTokens: Int32Array
+  readonly full: Times
+  readonly arms: readonly ArmReading[]
+  /** Null where no reply was asked for. */
+  readonly reply: FullReply | null
+  readonly fact: FactTokens | null
+}
+
+/** A result an arm: times, what was computed, and fidelity along the reply of the full recompute. */
+export async function runPairCase<Library extends LendingStore>(
+  bench: PairBench<Library>,
+  pair: PairCase,
+  arms: readonly Arm[],
+  hooks: CaseHooks = {},
+  options: PairOptions = {},
+): Promise<CaseResult[]> {
+  const { engine } = bench
+  const reading = await readPair(bench, pair, arms, hooks, options)
+  const { tokens, donorTokens, full, reply, fact } = reading
+  return arms.map((arm, at) => ({
+    ...keyOf(pair, arm),
+    ...{ kind: pair.kind, variant: pair.variant },
+    ...{ targetTokens: tokens.length, donorTokens: donorTokens.length },
+    exactShare: exactShare(tokens, donorTokens),
+    ...reuseFields(reading.arms[at].reuse),
+    ...timeFields(reading.arms[at], full),
+    ...fidelityFields(reading.arms[at].fidelity as Fidelity, reply as FullReply),
+    ...(fact && factFields(engine, pair, fact, reading.arms[at], reply as FullReply)),
+  }))
+}
+
 /**
  * The donor is read and published; then the full recompute and each arm read the target in turns, each from its text to its
  * first token and in a scope of its own. In the first round the full recompute writes its reply, along which the arms are
  * compared.
  */
-export async function runPairCase<Library extends LendingStore>(
+export async function readPair<Library extends LendingStore>(
   { engine, donors, policyOf }: PairBench<Library>,
   pair: PairCase,
   arms: readonly Arm[],
   { onStep, signal }: CaseHooks = {},
   { rounds = 1, warmUp = false, replyTokens = 64 }: PairOptions = {},
-): Promise<CaseResult[]> {
+): Promise<PairReading> {
   const options = signal ? { signal } : {}
-  const donorContent = contentOf(pair.donor, engine)
+  const donorTokens = engine.encodePrompt(contentOf(pair.donor, engine))
   const content = contentOf(pair.target, engine)
-  const donorTokens = engine.encodePrompt(donorContent)
-  const tokens = engine.encodePrompt(content)
   const fact = pair.fact && factTokens(pair.fact, engine)
   const numSteps = 1 + (arms.length + 1) * (rounds + Number(warmUp))
   let step = 0
   const tick = () => onStep?.(step++, numSteps)
   tick()
   const donor = await readDonor(engine, donors, donorTokens, options)
-  const read = (sequence: PairSequence, times: Times) => readTarget(engine, sequence, { content, times, ...options })
   const replying = {
     forced: fact?.forced ?? new Int32Array(),
     maxTokens: fact ? swapReplyTokens : replyTokens,
     eosIds: engine.eosIds,
     ...options,
   }
-  const full: Times = { ttftMs: [], prefillMs: [] }
-  const states = arms.map((): ArmState => ({ ttftMs: [], prefillMs: [], reuse: null }))
-  let reply: FullReply | undefined
+  const full = newTimes()
+  const states = arms.map((): ArmReading => ({ ...newTimes(), reuse: null }))
+  let reply: FullReply | null = null
   for (let round = warmUp ? -1 : 0; round < rounds; round++) {
+    const read = (sequence: PairSequence, times: Times) =>
+      readTarget(engine, sequence, { content, times: round < 0 ? newTimes() : times, ...options })
     tick()
-    const unless = <T>(value: T, uncounted: T): T => (round < 0 ? uncounted : value)
     await using sequence = engine.createSequence({})
-    const logits = await read(sequence, unless(full, { ttftMs: [], prefillMs: [] }))
-    if (round === 0) reply = await writeFullReply(sequence, logits, replying)
+    const logits = await read(sequence, full)
+    if (round === 0 && replyTokens > 0) reply = await writeFullReply(sequence, logits, replying)
     for (const [at, arm] of arms.entries()) {
       tick()
       const state = states[at]
       const scope = scopeOfRun()
       await donors.lend(isZeroed(arm) ? zeroedDonor(donor) : donor, scope, async () => {
         await using run = engine.createSequence({ policy: policyOf(arm, donors.library), scope })
-        const armLogits = await read(run, unless<Times>(state, { ttftMs: [], prefillMs: [] }))
-        if (round !== 0 || !reply) return
+        const armLogits = await read(run, state)
         state.reuse = run.reuse()
+        if (round !== 0 || reply === null) return
         if (fact) state.reply = await writeOwnReply(run, armLogits, replying)
         state.fidelity = await compareAlong(run, armLogits, reply, signal)
       })
     }
   }
   tick()
-  return arms.map((arm, at) => ({
-    ...keyOf(pair, arm),
-    ...{ kind: pair.kind, variant: pair.variant },
-    ...{ targetTokens: tokens.length, donorTokens: donorTokens.length },
-    exactShare: exactShare(tokens, donorTokens),
-    ...reuseFields(states[at].reuse),
-    ...timeFields(states[at], full),
-    ...fidelityFields(states[at].fidelity as Fidelity, reply as FullReply),
-    ...(fact && factFields(engine, pair, fact, states[at], reply as FullReply)),
-  }))
+  return { tokens: engine.encodePrompt(content), donorTokens, full, arms: states, reply, fact }
+}
+
+function newTimes(): Times {
+  return { ttftMs: [], prefillMs: [] }
 }
 
 /** The prompt's text, with the first tokens of `front` where they are to stand. */
@@ -185,7 +214,7 @@ function factFields(
   engine: PairEngine,
   { fact: asked }: PairCase,
   fact: FactTokens,
-  { reply = [], fidelity }: ArmState,
+  { reply = [], fidelity }: ArmReading,
   full: FullReply,
 ) {
   if (!asked || !fidelity) return {}
