@@ -20,7 +20,7 @@ test('prompts of a pair share what their name says', () => {
   expect([...reorder.target.content].sort()).toEqual([...reorder.donor.content].sort())
   const own = rewritten.donor.content.match(/Boat [^.]+\. /g) as string[]
   const kept = own.filter((sentence) => rewritten.target.content.includes(sentence))
-  expect(kept.length / own.length).toBeCloseTo(0.8, 1)
+  expect(own.length - kept.length).toBe(Math.floor(own.length / 5))
 })
 
 test('the unrelated prompt has the same words in no run', () => {
@@ -35,7 +35,7 @@ test('the unrelated prompt has the same words in no run', () => {
 test('every pair is timed beside the full prefill, and the unrelated one is declined', {
   timeout: 120_000,
 }, async () => {
-  const { rows } = await runBench({ what: ['reuse'], model: modelPath, text, lengths: [160], pairs: 1, threads: 1 })
+  const { rows } = await runBench({ what: ['reuse'], model: modelPath, text, lengths: [420], pairs: 1 })
   const reuse = rows.filter(({ name }) => name.startsWith('reuse'))
   expect(reuse).toHaveLength(8)
   for (const { ours, unit } of reuse) expect([ours > 0, unit]).toEqual([true, expect.stringMatching(/^ms$|%/)])

@@ -28,13 +28,13 @@ export interface PairOptions {
 }
 
 /** What one arm, or the full recompute, took to the first token. */
-export interface Times {
+interface Times {
   readonly ttftMs: number[]
   readonly prefillMs: number[]
 }
 
 /** The same of an arm, and how it read the target. */
-export interface ArmReading extends Times {
+interface ArmReading extends Times {
   fidelity?: Fidelity
   /** Its own, about a swapped fact. */
   reply?: readonly number[]
@@ -44,7 +44,7 @@ export interface ArmReading extends Times {
 const swapReplyTokens = 12
 
 /** What became of a pair. */
-export interface PairReading {
+interface PairReading {
   readonly tokens: Int32Array
   readonly donorTokens: Int32Array
   readonly full: Times
