@@ -12,7 +12,19 @@ struct Words {
   static constexpr int kHashRows = 14;
   static constexpr int kHashVecs = 2;
 
-  static std::uint32_t notNegative(Vec::F x) { return _mm512_cmp_ps_mask(x, Vec::zero(), _CMP_GE_OQ); }
+  // GCC 12 may spill a mask as the bytes that it has and read back four: widened here, whatever was read.
+  static unsigned bitsOf(__mmask8 mask) {
+    unsigned bits = mask;
+    asm("movzbl %b0, %k0" : "+q"(bits));
+    return bits;
+  }
+  static unsigned bitsOf(__mmask16 mask) {
+    unsigned bits = mask;
+    asm("movzwl %w0, %k0" : "+r"(bits));
+    return bits;
+  }
+
+  static std::uint32_t notNegative(Vec::F x) { return bitsOf(_mm512_cmp_ps_mask(x, Vec::zero(), _CMP_GE_OQ)); }
 
   static V zero() { return _mm512_setzero_si512(); }
   static V set(std::uint64_t x) { return _mm512_set1_epi64(static_cast<long long>(x)); }
@@ -23,7 +35,7 @@ struct Words {
   static V larger(V a, V b) { return _mm512_max_epu64(a, b); }
   // The last lane of `previous`, then all of `own` but the last.
   static V shifted(V previous, V own) { return _mm512_alignr_epi64(own, previous, 7); }
-  static unsigned below(V a, V limit) { return _mm512_cmplt_epu64_mask(a, limit); }
+  static unsigned below(V a, V limit) { return bitsOf(_mm512_cmplt_epu64_mask(a, limit)); }
 
 #if defined(__AVX512VPOPCNTDQ__)
   struct Hamming {
