@@ -129,7 +129,7 @@ function typeImports(file, text) {
 function checkDirection(workspace, module) {
   const allowed = allowedImports[workspace.name]
   if (allowed === 'any') return []
-  const extra = isTest(module.file) ? (allowedInTests[workspace.name] ?? []) : []
+  const extra = servesTests(module.file) ? (allowedInTests[workspace.name] ?? []) : []
   return packagesImported([module])
     .filter((name) => name !== workspace.name && !allowed.includes(name) && !extra.includes(name))
     .map((name) => `${module.file}: ${workspace.name} must not import ${name}`)
@@ -153,6 +153,11 @@ function checkName(file) {
 
 function isTest(file) {
   return file.endsWith('.test.ts')
+}
+
+/** Tests, and what only they import. */
+function servesTests(file) {
+  return isTest(file) || file.includes('/src/testing/')
 }
 
 function isRelative(name) {
