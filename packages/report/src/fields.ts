@@ -30,6 +30,15 @@ const known: Readonly<Record<string, readonly [head: string, format: (value: num
   denseSteps: ['dense steps', formatCount],
   certifiedHeadsShare: ['proven choices, %', share],
   reusedStepsShare: ['reused choices, %', share],
+  exactShare: ['in exact runs, %', share],
+  accepted: ['borrowed, %', share],
+  recomputedShare: ['computed, %', share],
+  selfPplRatio: ['self-PPL ratio', (value) => formatFixed(value, 3)],
+  ttftRatio: ['times as fast', (value) => formatFixed(value, 2)],
+  countedCases: ['counted', formatCount],
+  targetFact: ['own fact, %', share],
+  donorFact: ['donor’s fact, %', share],
+  donorPreferred: ['donor’s likelier, %', share],
   n: ['cases', formatCount],
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { renderReport } from './render-report.ts'
 import { parseResults } from './results.ts'
 import { markupProblems } from './testing/markup.ts'
-import { sampleNeedles, samplePairs, sampleRun, sampleTasks, sampleWindows } from './testing/sample.ts'
+import { sampleNeedles, sampleOther, samplePairs, sampleRun, sampleTasks, sampleWindows } from './testing/sample.ts'
 
 const scale = { policies: ['full', 'window', 'random', 'oracle'], budgets: [64, 128], numCases: 2 }
 const windows = sampleWindows(scale)
@@ -115,7 +115,7 @@ test('a summary without cases gives tables for every suite', () => {
 })
 
 test('a suite without a section of its own has all its fields in tables that fit a page', () => {
-  const page = render(samplePairs())
+  const page = render(sampleOther())
   expect(page).toContain('(part 2 of 2)')
   expect(page).toContain('data-head="ttft full ms"')
 })
@@ -133,4 +133,21 @@ test('shares of proven and reused choices have a column where a policy has any',
   expect(shares(0)).not.toMatch(/proven|reused/)
   expect(shares(0.256)).toMatch(/proven choices, %.*25\.6/s)
   expect(shares(0.256)).not.toContain('reused choices')
+})
+
+test('pairs have a row a sort and policy, whose facts are given, and a plot of fidelity against work', () => {
+  const page = render(samplePairs())
+  expect(markupProblems(page)).toEqual([])
+  expect(page).toContain('nt, oeb-&gt;twenty')
+  expect(page).toContain('swap, number')
+  expect(page).toMatch(/data-head="counted"><span>3</)
+  expect(page).toMatch(/data-head="donor’s fact, %"><span>0/)
+  expect(countOf(page, /aria-label="KL of the full recompute/g)).toBe(1)
+  const groups = parseResults(samplePairs(), null).groups
+  expect(groups.map(({ kind, n }) => [kind, n])).toEqual([
+    ['nt', 4],
+    ['swap', 4],
+    ['nt', 4],
+    ['swap', 4],
+  ])
 })

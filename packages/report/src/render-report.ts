@@ -4,6 +4,7 @@ import { pageStyle } from './page-style.ts'
 import { stylePolicies } from './policies.ts'
 import { policyKey } from './policy-key.ts'
 import type { Results } from './results.ts'
+import { pairsSection } from './sections/pairs.ts'
 import { plainSection } from './sections/plain.ts'
 import { type RetrievalSuite, retrievalSection } from './sections/retrieval.ts'
 import type { SuiteResults } from './sections/section.ts'
@@ -62,6 +63,7 @@ ${sections}
 function renderSuite(results: SuiteResults): Content {
   const { suite, cases } = results
   if (suite === 'windows') return windowsSection(results)
+  if (suite === 'pairs') return pairsSection(results)
   // Cells and pairs need the cases themselves.
   const isRetrieval = Object.hasOwn(retrievalSuites, suite) && cases.length > 0
   return isRetrieval ? retrievalSection(results, retrievalSuites[suite]) : plainSection(results)

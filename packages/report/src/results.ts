@@ -13,6 +13,9 @@ export interface CaseRow extends CaseKey {
 
 /** One row of `summary.json`. */
 export interface GroupRow extends Omit<CaseKey, 'id'> {
+  /** Of `pairs`. */
+  readonly kind?: string
+  readonly variant?: string
   readonly n: number
   readonly estimates: Readonly<Record<string, Estimate>>
 }
@@ -68,18 +71,19 @@ function groupOf(row: Json): GroupRow {
   const estimates = Object.entries(row).flatMap(([name, mean]): [string, Estimate][] =>
     keyFields.has(name) || !isNumber(mean) ? [] : [[name, { mean, ci95: intervalOf(intervals[name]) }]],
   )
-  return { ...keyOf(row), n: isNumber(row.n) ? row.n : 1, estimates: Object.fromEntries(estimates) }
+  return { ...keyOf(row), ...sortOf(row), n: isNumber(row.n) ? row.n : 1, estimates: Object.fromEntries(estimates) }
 }
 
 function groupsOf(cases: readonly CaseRow[]): GroupRow[] {
   const rows = summarise(
-    cases.map(({ numbers, suite, id, length, policy, budget, mode }) => ({
+    cases.map(({ numbers, texts, suite, id, length, policy, budget, mode }) => ({
       ...numbers,
+      ...(suite === 'pairs' && texts),
       ...{ suite, id, length, policy, budget, mode },
     })),
   )
-  return rows.map(({ suite, length, policy, budget, mode, n, estimates }) => {
-    return { suite, length, policy, budget, mode, n, estimates }
+  return rows.map(({ suite, length, policy, budget, mode, n, estimates, ...row }) => {
+    return { suite, length, policy, budget, mode, ...sortOf({ ...row }), n, estimates }
   })
 }
 
@@ -91,6 +95,10 @@ function keyOf(row: Json): Omit<CaseKey, 'id'> {
     budget: isNumber(row.budget) ? row.budget : null,
     mode: typeof row.mode === 'string' ? row.mode : null,
   }
+}
+
+function sortOf({ kind, variant }: Json): Pick<GroupRow, 'kind' | 'variant'> {
+  return { ...(typeof kind === 'string' && { kind }), ...(typeof variant === 'string' && { variant }) }
 }
 
 function intervalOf(value: unknown): readonly [number, number] | null {

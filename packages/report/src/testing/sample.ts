@@ -138,19 +138,32 @@ export function sampleTasks(options: SampleOptions = {}): Row[] {
   )
 }
 
-/** A suite that the report has no section for. */
 export function samplePairs(): Row[] {
+  const key = { suite: 'pairs', length: 1024, budget: null, mode: null, reason: 'close enough' }
+  const times = { ttftMs: 412.5, ttftFullMs: 1200, ttftRatio: 2.9, prefillFullMs: 1100 }
+  return ['semshare-kv:fidelity=fast', 'semshare-kv:fidelity=strict'].flatMap((policy, arm) =>
+    Array.from({ length: 4 }, (_, i) => [
+      {
+        ...{ ...key, ...times, policy, id: `nt-${i}`, kind: 'nt', variant: 'oeb->twenty' },
+        ...{ targetTokens: 900 + i, donorTokens: 950, exactShare: 0.6, recomputedShare: 0.2 + 0.1 * arm },
+        ...{ accepted: true, klNats: 0.01 * (i + 2 - arm), selfPplRatio: 1.01, top1: 0.97 },
+      },
+      {
+        ...{ ...key, ...times, policy, id: `swap-${i}`, kind: 'swap', variant: 'number' },
+        ...{ exactShare: 0.9, recomputedShare: 0.1 + 0.1 * arm, accepted: true, klNats: 0.004 * (i + 1) },
+        ...{ selfPplRatio: 1, top1: 1, followsFull: i === 0 ? 'other' : 'target', follows: 'target' },
+        ...{ marginNats: 2, marginFullNats: 3 - i, reply: ' 41 <boats>', replyFull: ' 41 boats' },
+      },
+    ]).flat(),
+  )
+}
+
+/** A suite that the report has no section for. */
+export function sampleOther(): Row[] {
+  const fields = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ttftFullMs']
   return Array.from({ length: 4 }, (_, i) => ({
-    ...{ suite: 'pairs', id: `pair-${i}`, length: 1024, policy: 'semshare-kv', budget: null, mode: null, kind: 'nt' },
-    ...{
-      targetTokens: 900 + i,
-      exactShare: 0.6,
-      recomputedShare: 0.2,
-      accepted: true,
-      reason: 'close enough',
-      klNats: 0.01 * (i + 1),
-    },
-    ...{ selfPplRatio: 1.01, top1: 0.97, ttftMs: 412.5, ttftFullMs: 1200 + i, prefillFullMs: 1100, donorTokens: 950 },
+    ...{ suite: 'other', id: `case-${i}`, length: 1024, policy: 'window', budget: null, mode: null },
+    ...Object.fromEntries(fields.map((name, at) => [name, i + at])),
   }))
 }
 
