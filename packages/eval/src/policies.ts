@@ -104,6 +104,7 @@ export const policies = {
     'mode',
     'fidelity',
     'minRunTokens',
+    'contextTokens',
     'startShare',
     'startMinTokens',
     'startMaxTokens',

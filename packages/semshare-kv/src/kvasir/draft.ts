@@ -45,16 +45,19 @@ export function draftRuns(request: DraftRequest, dials: Dials): Draft {
   const prefix = draftPrefix(request)
   const { exactTokens } = prefix
   const tailStart = Math.max(exactTokens, numTokens - dials.tailTokens)
-  const moved = request.runs
-    .flatMap((run) => behind(run, exactTokens))
-    .filter(({ start, end }) => Math.min(end, tailStart) - start > startTokens(end - start, dials))
+  const starts = new Map<BorrowedPiece, number>()
+  for (const run of request.runs.flatMap((run) => behind(run, exactTokens))) {
+    const count = startTokens(run, changedContext(run, request.runs, dials.contextTokens), dials)
+    if (Math.min(run.end, tailStart) - run.start > count) starts.set(run, count)
+  }
+  const moved = [...starts.keys()]
   const fuzzy = (request.fuzzy ?? []).filter(({ start }) => start >= exactTokens && start < tailStart)
   const pieces = [...prefix.pieces, ...moved, ...fuzzy].sort((a, b) => a.start - b.start)
   const must = new Uint8Array(numTokens)
   for (const row of uncoveredRows(pieces, numTokens, standingTokens).rows) must[row] = 1
   must.fill(1, tailStart)
-  for (const { start, end } of moved) {
-    must.fill(1, start, start + startTokens(end - start, dials))
+  for (const [{ start, end }, count] of starts) {
+    must.fill(1, start, start + count)
     const reach = dials.factReachTokens === 'all' ? end : Math.min(end, start + dials.factReachTokens)
     for (let row = start; row < reach; row++) must[row] |= facts[row]
   }
@@ -76,8 +79,22 @@ export function probedRows({ computed, probed }: Draft): Int32Array {
   return Int32Array.from([...computed, ...probed]).sort()
 }
 
-function startTokens(length: number, { startShare, startMinTokens, startMaxTokens }: Dials): number {
-  return Math.min(startMaxTokens, Math.max(startMinTokens, Math.round(startShare * length)))
+/** KV deviates most where a run begins, the more the less the tokens before it are those of the donor. */
+function startTokens({ start, end }: BorrowedPiece, changed: number, dials: Dials): number {
+  const { startShare, startMinTokens, startMaxTokens } = dials
+  return Math.min(startMaxTokens, Math.max(startMinTokens, Math.round(startShare * changed * (end - start))))
+}
+
+/** Share of the `contextTokens` places before a run whose tokens do not stand before it in its donor as well. */
+export function changedContext(run: BorrowedPiece, runs: readonly BorrowedPiece[], contextTokens: number): number {
+  const by = run.start - run.donorStart
+  let same = 0
+  for (const { donor, start, end, donorStart } of runs) {
+    const isBefore =
+      donor === run.donor && donorStart < run.donorStart && Math.abs(start - donorStart - by) < contextTokens
+    if (isBefore) same += Math.max(0, Math.min(end, run.start) - Math.max(start, run.start - contextTokens))
+  }
+  return 1 - same / contextTokens
 }
 
 function isPrefix({ start, donorStart }: BorrowedPiece): boolean {

@@ -4,7 +4,9 @@ export type Fidelity = 'strict' | 'balanced' | 'fast'
 export interface Dials {
   /** Shorter common runs are computed. */
   readonly minRunTokens: number
-  /** First tokens of a borrowed run that are computed: this share of its length, ... */
+  /** Tokens before a run that are compared with those before it in its donor. */
+  readonly contextTokens: number
+  /** First tokens of a borrowed run that are computed: this share of its length where all of its context changed, ... */
   readonly startShare: number
   /** ... at least so many, ... */
   readonly startMinTokens: number
@@ -38,12 +40,13 @@ export interface Dials {
 export const fidelities: Readonly<Record<Fidelity, Dials>> = {
   strict: {
     minRunTokens: 8,
-    startShare: 0.25,
+    contextTokens: 256,
+    startShare: 0.6,
     startMinTokens: 4,
-    startMaxTokens: 128,
-    tailTokens: 32,
+    startMaxTokens: 512,
+    tailTokens: 16,
     factReachTokens: 'all',
-    deviationShare: 0.2,
+    deviationShare: 0,
     probeRows: 32,
     raiseDeviation: 0.06,
     maxDeviation: 0.12,
@@ -51,13 +54,14 @@ export const fidelities: Readonly<Record<Fidelity, Dials>> = {
     maxConflicts: 8,
   },
   balanced: {
-    minRunTokens: 5,
-    startShare: 0.12,
+    minRunTokens: 6,
+    contextTokens: 256,
+    startShare: 0.25,
     startMinTokens: 2,
-    startMaxTokens: 128,
-    tailTokens: 16,
+    startMaxTokens: 192,
+    tailTokens: 8,
     factReachTokens: 16,
-    deviationShare: 0.1,
+    deviationShare: 0,
     probeRows: 32,
     raiseDeviation: 0.09,
     maxDeviation: 0.16,
@@ -66,10 +70,11 @@ export const fidelities: Readonly<Record<Fidelity, Dials>> = {
   },
   fast: {
     minRunTokens: 5,
-    startShare: 0.04,
+    contextTokens: 256,
+    startShare: 0.12,
     startMinTokens: 1,
-    startMaxTokens: 32,
-    tailTokens: 16,
+    startMaxTokens: 64,
+    tailTokens: 8,
     factReachTokens: 4,
     deviationShare: 0,
     probeRows: 16,

@@ -11,6 +11,7 @@ const noFacts = (numTokens: number) => new Uint8Array(numTokens)
 describe('the draft', () => {
   const dials = {
     ...fidelities.balanced,
+    contextTokens: 256,
     startShare: 0.1,
     startMinTokens: 2,
     tailTokens: 4,

@@ -120,6 +120,7 @@ function resolveDials(dials: Dials): Dials {
   const startMinTokens = checkInteger('startMinTokens', dials.startMinTokens, 0)
   return {
     minRunTokens: checkInteger('minRunTokens', dials.minRunTokens, 1),
+    contextTokens: checkInteger('contextTokens', dials.contextTokens, 1),
     startShare: checkNumber('startShare', dials.startShare, 0, 1),
     startMinTokens,
     startMaxTokens: checkInteger('startMaxTokens', dials.startMaxTokens, startMinTokens),
