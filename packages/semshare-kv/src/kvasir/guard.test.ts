@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { countConflicts } from './conflicts.ts'
 import { costModel, rowsCost, spanCost } from './costs.ts'
-import { type Draft, draftPrefix, draftRuns } from './draft.ts'
+import { changedContext, type Draft, draftPrefix, draftRuns } from './draft.ts'
 import { fidelities } from './fidelities.ts'
 import { judgeLayer } from './guard.ts'
 
@@ -11,7 +11,7 @@ const noFacts = (numTokens: number) => new Uint8Array(numTokens)
 describe('the draft', () => {
   const dials = {
     ...fidelities.balanced,
-    contextTokens: 256,
+    contextTokens: 10,
     startShare: 0.1,
     startMinTokens: 2,
     tailTokens: 4,
@@ -35,7 +35,7 @@ describe('the draft', () => {
     const { pieces, computed, exactTokens } = draftRuns(request, dials)
     expect(exactTokens).toBe(20)
     expect(pieces).toEqual([piece(20, 55, 100)])
-    expect([...computed]).toEqual([20, 21, 22, 23, 55, 56, 57, 58, 59])
+    expect([...computed]).toEqual([20, 21, 55, 56, 57, 58, 59])
     expect(draftPrefix(request).pieces).toEqual([])
   })
 
@@ -56,6 +56,16 @@ describe('the draft', () => {
     expect(draft.numChosen).toBe(0.3 * 180 - 10 - 8)
     expect(draft.probed).toHaveLength(180 - 18)
     expect(draftRuns(request, { ...dials, deviationShare: 0.1 })).toMatchObject({ numChosen: 0 })
+  })
+
+  test('computes less of a run where the donor has the same tokens before it', () => {
+    const runs = [piece(0, 40, 100), piece(44, 144, 144), piece(150, 250, 0)]
+    const request = { numTokens: 260, standingTokens: 0, runs, facts: noFacts(260) }
+    expect(runs.map((run) => changedContext(run, runs, 10))).toEqual([1, 0.4, 1])
+    expect(changedContext(runs[1], [...runs.slice(1), piece(0, 40, 100, 'b')], 10)).toBe(1)
+    const { computed } = draftRuns(request, { ...dials, startShare: 0.5 })
+    const firstOf = (start: number, end: number) => computed.filter((row) => row >= start && row < end).length
+    expect([firstOf(0, 40), firstOf(44, 144), firstOf(150, 250)]).toEqual([20, 20, 50])
   })
 
   test('spreads probe rows over what is borrowed and not computed', () => {
