@@ -1,6 +1,7 @@
-import type { CachePolicy } from '@kvasir/core'
-import { argMax, type Comparison, compareLogits, distributionOf, type MemoryFields, memoryOf } from '@kvasir/eval'
-import { encodeChat, type LlamaModel, type Sequence, TextStream } from '@kvasir/llama'
+import type { CachePolicy, Scope } from '@kvasir/core'
+import { type Comparison, compareLogits, distributionOf, type MemoryFields, memoryOf } from '@kvasir/eval'
+import type { LlamaModel, Sequence } from '@kvasir/llama'
+import { drawAnswer, encodeQuestion } from './answer.ts'
 import type { LongDocument } from './long-document.ts'
 
 /** The two ways of reading the same KV. */
@@ -22,15 +23,16 @@ export interface QuestionOutcome {
   readonly comparisons: readonly Comparison[]
 }
 
-/** What happens, as it happens. */
-export interface SideBySideEvents {
+export interface SideBySideOptions {
+  /** Who may share what is read. @default nobody */
+  readonly scope?: Scope
+  /** What happens, as it happens. */
   readonly onRead?: (numTokens: number, numTotal: number) => void
   readonly onQuestion?: (question: string) => void
   readonly onAnswer?: (side: Side) => void
   readonly onText?: (text: string) => void
 }
 
-const maxAnswerTokens = 48
 /** Tokens of one prefill call, so that progress shows. */
 const readTokens = 512
 
@@ -42,11 +44,11 @@ export async function* answerSideBySide(
   model: LlamaModel,
   document: LongDocument,
   policy: CachePolicy,
-  events: SideBySideEvents = {},
+  { scope, ...events }: SideBySideOptions = {},
 ): AsyncGenerator<QuestionOutcome> {
-  const prompts = document.questions.map(({ question }) => promptOf(model, document, question))
+  const prompts = document.questions.map(({ question }) => encodeQuestion(model, document, question))
   const shared = commonStart(prompts)
-  await using reader = model.createSequence()
+  await using reader = model.createSequence(scope && { scope })
   for (let start = 0; start < shared; start += readTokens) {
     await reader.prefill(prompts[0].subarray(start, Math.min(shared, start + readTokens)))
     events.onRead?.(reader.numTokens, shared)
@@ -59,10 +61,6 @@ export async function* answerSideBySide(
     await using selecting = await full.fork({ policy })
     yield { question, expects, ...(await answer(model, { full, policy: selecting }, prompt, events)) }
   }
-}
-
-function promptOf(model: LlamaModel, { instruction, text }: LongDocument, question: string): Int32Array {
-  return encodeChat(model, [{ role: 'user', content: `${instruction}\n\n${text}\n\n${question}` }])
 }
 
 /** How many ids all prompts begin with, leaving at least two of each. */
@@ -78,14 +76,15 @@ async function answer(
   model: LlamaModel,
   sequences: Readonly<Record<Side, Sequence>>,
   prompt: Int32Array,
-  events: SideBySideEvents,
+  events: SideBySideOptions,
 ): Promise<Pick<QuestionOutcome, 'sides' | 'comparisons'>> {
   const start = sequences.full.numTokens
   const last = prompt[prompt.length - 1]
-  const drawn = { full: { text: '', tokens: [] as number[] }, policy: { text: '', tokens: [] as number[] } }
+  const none: Awaited<ReturnType<typeof drawAnswer>> = { text: '', tokens: [] }
+  const drawn = { full: none, policy: none }
   for (const side of sides) {
     events.onAnswer?.(side)
-    drawn[side] = await draw(model, sequences[side], last, events.onText)
+    drawn[side] = await drawAnswer(model, sequences[side], await sequences[side].decode(last), events.onText)
     await sequences[side].rewind(start)
   }
   const { comparisons, stepMs } = await follow(sequences, [last, ...drawn.full.tokens])
@@ -95,28 +94,6 @@ async function answer(
     memory: memoryOf(sequences[side].report(), model.config),
   })
   return { comparisons, sides: { full: outcomeOf('full'), policy: outcomeOf('policy') } }
-}
-
-/** Greedy answer after `token`, without its end token. */
-async function draw(
-  { tokenizer }: LlamaModel,
-  sequence: Sequence,
-  token: number,
-  onText: (text: string) => void = () => {},
-): Promise<{ text: string; tokens: number[] }> {
-  const stream = tokenizer && new TextStream(tokenizer)
-  const ends = tokenizer?.eosIds ?? []
-  const tokens: number[] = []
-  let text = ''
-  let next = argMax(await sequence.decode(token))
-  while (!ends.includes(next) && tokens.length < maxAnswerTokens) {
-    tokens.push(next)
-    const piece = stream?.push(next) ?? ''
-    text += piece
-    onText(piece)
-    next = argMax(await sequence.decode(next))
-  }
-  return { text, tokens }
 }
 
 /** Feeds the same tokens to both, step by step in turn, so that both are timed under the same conditions. */

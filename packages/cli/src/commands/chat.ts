@@ -28,7 +28,7 @@ export function addChatCommand(program: Command): void {
 async function runChat({ model: path, policy: spec, maxTokens, ...tierFlags }: ChatFlags): Promise<void> {
   const { arm, policy } = readPolicy(spec)
   using placed = await openTier(tierFlags, path, [arm.budget])
-  await using model = await openModel(path, placed.tier)
+  await using model = await openModel(path, { tier: placed.tier })
   await using conversation = new Conversation(model, policy)
   const atTerminal = process.stdin.isTTY === true
   const lines = createInterface({

@@ -1,35 +1,56 @@
 import { mean, median } from '@kvasir/eval'
 import { kernelsOf } from '@kvasir/kernels'
+import type { LlamaModel } from '@kvasir/llama'
+import { donorLibrary, semShareKv } from '@kvasir/semshare-kv'
+import { hostDonors } from '@kvasir/tier'
 import type { Command } from 'commander'
 import colors from 'picocolors'
-import { openingOf, readLongDocument } from '../long-document.ts'
+import { answerNearCopy, lendPrompt, type Sharing } from '../answer-near-copy.ts'
+import { type LongDocument, openingOf, readLongDocument } from '../long-document.ts'
 import { modelOption, openModel } from '../model.ts'
+import { applyEdits, readNearCopy } from '../near-copy.ts'
+import { nearCopyReport } from '../near-copy-report.ts'
 import { formatBytes, startProgress, tableText } from '../output.ts'
 import { defaultBudget, readPolicy } from '../policy-option.ts'
+import { shareScope } from '../share-scope.ts'
 import { answerSideBySide, type QuestionOutcome, type Side } from '../side-by-side.ts'
 
 const names = { full: 'full cache', policy: 'sentence-kv' } as const
 const labelWidth = 13
+/** Room for one donor as long as the model's context, and more. */
+const donorBytes = 512e6
+
+const print = (text: string) => process.stdout.write(text)
 
 export function addDemoCommand(program: Command): void {
   program
     .command('demo')
-    .description('questions about a long document: the full cache beside SentenceKV')
+    .description(
+      'questions about a long document: the full cache beside SentenceKV; then about a near-copy of it: SemShareKV',
+    )
     .option(...modelOption)
     .action(runDemo)
 }
 
 async function runDemo({ model: path }: { model: string }): Promise<void> {
-  const { policy } = readPolicy('sentence-kv')
-  await using model = await openModel(path)
-  const print = (text: string) => process.stdout.write(text)
+  const donors = await donorLibrary({ store: hostDonors({ budgetBytes: donorBytes }) })
+  await using model = await openModel(path, { donors })
+  const policy = semShareKv({ donors, fidelity: 'balanced' })
+  const sharing = { policy, scope: shareScope(model, policy) }
   const isNative = kernelsOf(model.profile).backend !== 'reference'
   const document = isNative ? readLongDocument() : openingOf(readLongDocument())
   if (!isNative) print('Without the native core this reads the first chapter only, and takes some minutes.\n')
+  await showSideBySide(model, document, sharing)
+  if (isNative) await showNearCopy(model, document, sharing)
+}
+
+async function showSideBySide(model: LlamaModel, document: LongDocument, { scope }: Sharing): Promise<void> {
+  const { policy } = readPolicy('sentence-kv')
   const startMs = performance.now()
   const bar = startProgress(1, 'reading')
   const outcomes: QuestionOutcome[] = []
   const answers = answerSideBySide(model, document, policy, {
+    scope,
     onRead: (numTokens, numTotal) => {
       bar.update(numTokens / numTotal, 'reading')
       if (numTokens < numTotal) return
@@ -49,6 +70,22 @@ async function runDemo({ model: path }: { model: string }): Promise<void> {
     print('\n')
   }
   print(`\n${closingTable(outcomes)}\n`)
+}
+
+/** The document once more, as its author edited it: answered from the KV of the first one, and by a prefill of its own. */
+async function showNearCopy(model: LlamaModel, document: LongDocument, sharing: Sharing): Promise<void> {
+  const nearCopy = readNearCopy()
+  const { edits, question } = nearCopy
+  print(`\nA near-copy of the document, prefilled from what was read: ${edits.map(({ what }) => what).join(', ')}.\n`)
+  const bar = startProgress(1, 'answering twice')
+  await lendPrompt(model, { ...document, question: document.questions[0].question }, sharing)
+  const edited = { ...document, text: applyEdits(document.text, edits), question }
+  const outcome = await answerNearCopy(model, edited, sharing)
+  bar.stop()
+  print(`\n${colors.bold(question)}\n`)
+  print(`  ${'full prefill'.padEnd(labelWidth)}${outcome.full.text}\n`)
+  print(`  ${'semshare-kv'.padEnd(labelWidth)}${outcome.borrowed.text}\n`)
+  print(`\n${nearCopyReport(nearCopy, outcome)}\n`)
 }
 
 /** What the two caches gave and cost, over all questions. */

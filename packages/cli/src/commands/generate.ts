@@ -44,7 +44,7 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
   const prompt = readPrompt(flags)
   const { arm, policy } = readPolicy(flags.policy)
   using placed = await openTier(flags, flags.model, [arm.budget])
-  await using model = await openModel(flags.model, placed.tier)
+  await using model = await openModel(flags.model, { tier: placed.tier })
   await using sequence = model.createSequence({ policy })
   const seed = flags.seed ?? randomInt(2 ** 32)
   const write = flags.json ? () => {} : (text: string) => process.stdout.write(text)
