@@ -29,6 +29,7 @@ const allowedImports = {
   '@kvasir/example-long-document': 'any',
   '@kvasir/example-mixed-policies': 'any',
   '@kvasir/example-own-policy': 'any',
+  '@kvasir/example-similar-prompts': 'any',
   '@kvasir/tools': 'any',
 }
 

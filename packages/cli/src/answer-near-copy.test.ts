@@ -29,7 +29,8 @@ test('a near-copy is answered with its own fact from what the first document len
   const { question, edits, expects } = nearCopy
   const edited = { ...document, question, text: applyEdits(document.text, edits) }
 
-  const alone = await answerNearCopy(model, { ...edited, text: edited.text.slice(0, 900) }, sharing)
+  const elsewhere = { policy, scope: shareScope(model, policy, 'elsewhere') }
+  const alone = await answerNearCopy(model, { ...edited, text: edited.text.slice(0, 900) }, elsewhere)
   expect(alone.reuse).toMatchObject({ accepted: false, borrowedTokens: 0, recomputedShare: 1 })
   expect([alone.audit, alone.borrowed.text]).toEqual([null, alone.full.text])
   expect(nearCopyReport(nearCopy, alone)).toMatch(/Guard: declined, .*in full\. No stored prompt/)

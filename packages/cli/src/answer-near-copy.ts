@@ -3,7 +3,7 @@ import type { LlamaModel, ReuseReport, Sequence } from '@kvasir/llama'
 import { drawAnswer, encodeQuestion } from './answer.ts'
 
 /** How a prompt was answered. */
-export interface TimedAnswer {
+interface TimedAnswer {
   readonly text: string
   /** From the text of the prompt to its first new token. */
   readonly firstTokenMs: number

@@ -24,6 +24,12 @@ export function repeated(text: string, before: readonly string[] = []): readonly
   return [...before, text]
 }
 
+/** Throws OptionError for an option that means nothing without another. */
+export function refuseStray(option: string, value: unknown, isWanted: boolean, wanted: string): void {
+  if (value === undefined || isWanted) return
+  throw new OptionError({ parameter: option, expected: `${wanted} beside it`, got: value })
+}
+
 function numberOf(name: string, text: string): number {
   const value = Number(text)
   if (text.trim() !== '' && Number.isFinite(value)) return value

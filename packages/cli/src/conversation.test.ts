@@ -18,7 +18,7 @@ async function reply(conversation: Conversation, text: string, maxTokens: number
 }
 
 test('a second turn appends to what is held: no token before it changes', async () => {
-  await using conversation = new Conversation(model, fullCache())
+  await using conversation = new Conversation(model, { policy: fullCache() })
   const first = await reply(conversation, 'Hi', 32)
   const held = [...conversation.tokens()]
   const second = await reply(conversation, 'Name a colour.', 8)
@@ -34,7 +34,7 @@ test('a second turn appends to what is held: no token before it changes', async 
 })
 
 test('a reply cut at its limit is held whole in the next turn', async () => {
-  await using conversation = new Conversation(model, sinkWindow({ budgetTokens: 64 }))
+  await using conversation = new Conversation(model, { policy: sinkWindow({ budgetTokens: 64 }) })
   const first = await reply(conversation, 'Hi', 3)
   await reply(conversation, 'Go on.', 3)
   const said = model.tokenizer!.decode(conversation.tokens(), { specialTokens: true })
@@ -57,7 +57,7 @@ test('a template that rewrites its past gives what the whole conversation gives'
       return typeof value === 'function' ? value.bind(target) : value
     },
   })
-  await using conversation = new Conversation(other, fullCache())
+  await using conversation = new Conversation(other, { policy: fullCache() })
   const first = await reply(conversation, 'Hi', 4)
   await reply(conversation, 'Again', 1)
   const prompt = `assistant: ${first}\nuser: Again\n`
@@ -65,7 +65,7 @@ test('a template that rewrites its past gives what the whole conversation gives'
 })
 
 test('a reset forgets', async () => {
-  await using conversation = new Conversation(model, fullCache())
+  await using conversation = new Conversation(model, { policy: fullCache() })
   const first = await reply(conversation, 'Hi', 6)
   await conversation.reset()
   expect(conversation.tokens()).toHaveLength(0)
@@ -73,7 +73,7 @@ test('a reset forgets', async () => {
 })
 
 test('a message too long is taken back, and the conversation goes on', async () => {
-  await using conversation = new Conversation(model, fullCache())
+  await using conversation = new Conversation(model, { policy: fullCache() })
   await reply(conversation, 'Hi', 4)
   await expect(reply(conversation, 'word '.repeat(300), 4)).rejects.toThrow(ContextError)
   await reply(conversation, 'Bye', 4)
@@ -83,7 +83,7 @@ test('a message too long is taken back, and the conversation goes on', async () 
 })
 
 test('an abort keeps what was said of the reply', async () => {
-  await using conversation = new Conversation(model, fullCache())
+  await using conversation = new Conversation(model, { policy: fullCache() })
   const controller = new AbortController()
   let partial = ''
   for await (const piece of conversation.say('Hi', { maxTokens: 32, signal: controller.signal })) {

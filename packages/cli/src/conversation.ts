@@ -1,5 +1,11 @@
-import type { CachePolicy } from '@kvasir/core'
-import { type ChatMessage, encodeChat, generate, type LlamaModel, type Sequence } from '@kvasir/llama'
+import {
+  type ChatMessage,
+  encodeChat,
+  generate,
+  type LlamaModel,
+  type Sequence,
+  type SequenceOptions,
+} from '@kvasir/llama'
 
 export interface ReplyOptions {
   readonly maxTokens: number
@@ -12,16 +18,16 @@ export interface ReplyOptions {
  */
 export class Conversation implements AsyncDisposable {
   readonly #model: LlamaModel
-  readonly #policy: CachePolicy
+  readonly #options: SequenceOptions
   #sequence: Sequence
   #messages: ChatMessage[] = []
   /** What the sequence stands for, and tokens of it that were drawn and not yet decoded. null: not known. */
   #held: { readonly text: string; readonly pending: readonly number[] } | null = null
 
-  constructor(model: LlamaModel, policy: CachePolicy) {
+  constructor(model: LlamaModel, options: SequenceOptions) {
     this.#model = model
-    this.#policy = policy
-    this.#sequence = model.createSequence({ policy })
+    this.#options = options
+    this.#sequence = model.createSequence(options)
   }
 
   /** Ids of the tokens held. */
@@ -32,7 +38,7 @@ export class Conversation implements AsyncDisposable {
   /** Forgets everything. */
   async reset(): Promise<void> {
     await this.#sequence.dispose()
-    this.#sequence = this.#model.createSequence({ policy: this.#policy })
+    this.#sequence = this.#model.createSequence(this.#options)
     this.#messages = []
     this.#held = null
   }

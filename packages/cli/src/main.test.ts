@@ -40,6 +40,13 @@ describe('what cannot be run is one line on stderr and exit code', () => {
     [2, 'generate --prompt a --tier file --tier-dir /nowhere', /--tier-dir: .*\/nowhere \(ENOENT\).*Make the folder/],
     [2, 'generate --prompt a --tier-dir /tmp', /--tier-dir: expected --tier file beside it/],
     [2, 'generate --prompt a --tier host --tier-dir /tmp', /--tier-dir: expected --tier file beside it/],
+    [2, 'generate --prompt a --policy semshare-kv', /--policy: expected --donors beside it, got "semshare-kv"/],
+    [2, 'chat --donors /tmp --policy window', /--donors: expected --policy semshare-kv beside it/],
+    [2, 'generate --prompt a --scope team', /--scope: expected --donors beside it/],
+    [2, 'generate --prompt a --key-file key', /--key-file: expected --donors beside it/],
+    [2, 'generate --prompt a --policy semshare-kv --donors /tmp --scope a,b', /--scope: expected 1 to 128 characters/],
+    [2, 'generate --prompt a --policy semshare-kv:fidelity=best --donors /tmp', /fidelity: expected one of strict/],
+    [1, 'generate --prompt a --policy semshare-kv --donors /dev/null/x', /ENOTDIR/],
     [2, 'chat --hot-bytes 1000', /--hot-bytes: expected --tier beside it/],
     [2, 'eval windows --data . --policy full --tier host --hot-bytes 0', /--hot-bytes: expected an integer/],
     [1, 'generate --prompt a --tier host --hot-bytes 10', /hotBytes: expected at least \d+, a slot a layer/],
@@ -176,6 +183,43 @@ describe('a lower tier', () => {
   test('has the hot bytes that are asked for', async () => {
     expect(await main([...args, ...policy, '--tier', 'host', '--hot-bytes', '3000000'])).toBe(0)
     expect(JSON.parse(out)).toMatchObject({ tier: 'host', tierHotBytes: 3_000_000 })
+  })
+})
+
+describe('donors in a folder', () => {
+  const text = 'The old ferry left the eastern quay at noon, and the wind was high. '.repeat(12)
+  const run = async (folder: string, prompt: string, ...more: string[]) => {
+    out = ''
+    const policy = ['--policy', 'semshare-kv:fidelity=balanced', '--donors', folder]
+    expect(await main(['generate', '--prompt', prompt, ...policy, '--max-tokens', '2', '--json', ...more])).toBe(0)
+    return JSON.parse(out)
+  }
+
+  test('a second run borrows what the first one stored; another scope does not', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kvasir-donors-'))
+    const first = await run(folder, `${text}Then`)
+    expect(first.reuse).toMatchObject({ accepted: false, reason: 'no stored prompt resembles it', recomputedShare: 1 })
+    const copy = `A note. ${text}Now`
+    expect((await run(folder, copy, '--scope', 'others')).reuse).toMatchObject({ accepted: false, donors: [] })
+    const second = await run(folder, copy)
+    expect(second.reuse).toMatchObject({ accepted: true, donors: [expect.any(String)] })
+    expect(second.reuse.borrowedTokens).toBeGreaterThan(0.8 * second.promptTokens)
+    expect(second.reuse.recomputedShare).toBeLessThan(0.6)
+    expect(err).toBe('')
+  })
+
+  test('damaged ones are removed, and the prompt is computed', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kvasir-donors-'))
+    await run(folder, `${text}Then`)
+    const [name] = readdirSync(folder).filter((file) => file.endsWith('.kv'))
+    const bytes = readFileSync(join(folder, name))
+    bytes[bytes.length - 9] ^= 1
+    writeFileSync(join(folder, name), bytes)
+    expect((await run(folder, `A note. ${text}Now`)).reuse).toMatchObject({
+      accepted: false,
+      reason: expect.stringMatching(/is damaged/),
+    })
+    expect(readdirSync(folder)).not.toContain(name)
   })
 })
 

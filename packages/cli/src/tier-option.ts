@@ -1,10 +1,10 @@
 import { tmpdir } from 'node:os'
 import { hotBytesOf, type TierName, tierNames } from '@kvasir/bench'
-import { checkOneOf, OptionError } from '@kvasir/core'
+import { checkOneOf } from '@kvasir/core'
 import type { EvalTier } from '@kvasir/eval'
 import { openGguf, readConfig } from '@kvasir/llama'
 import type { Command } from 'commander'
-import { integer } from './arguments.ts'
+import { integer, refuseStray } from './arguments.ts'
 import { defaultBudget } from './policy-option.ts'
 import { openScratchFolder, type ScratchFolder } from './scratch-folder.ts'
 
@@ -57,9 +57,4 @@ export function describeTier(tier: EvalTier | undefined): Readonly<Record<string
 async function defaultHotBytes(kind: TierName, model: string, budgets: readonly (number | null)[]): Promise<number> {
   await using file = await openGguf(model)
   return hotBytesOf(kind, await readConfig(file), Math.max(...budgets.map((budget) => budget ?? defaultBudget)))
-}
-
-function refuseStray(option: string, value: unknown, isWanted: boolean, wanted: string): void {
-  if (value === undefined || isWanted) return
-  throw new OptionError({ parameter: option, expected: `${wanted} beside it`, got: value })
 }

@@ -1,15 +1,17 @@
 import { createInterface, type Interface } from 'node:readline'
 import { KvasirError } from '@kvasir/core'
+import { makePolicy } from '@kvasir/eval'
 import type { Command } from 'commander'
 import colors from 'picocolors'
 import { integer } from '../arguments.ts'
 import { Conversation } from '../conversation.ts'
+import { addDonorsOptions, type DonorsFlags, openDonors } from '../donors-option.ts'
 import { modelOption, openModel } from '../model.ts'
 import { note } from '../output.ts'
-import { readPolicy } from '../policy-option.ts'
+import { readArm } from '../policy-option.ts'
 import { addTierOptions, openTier, type TierFlags } from '../tier-option.ts'
 
-interface ChatFlags extends TierFlags {
+interface ChatFlags extends TierFlags, DonorsFlags {
   readonly model: string
   readonly policy?: string
   readonly maxTokens: number
@@ -22,14 +24,16 @@ export function addChatCommand(program: Command): void {
     .option(...modelOption)
     .option('--policy <spec>', 'cache policy, such as sentence-kv:budget=256 (default: the full cache)')
     .option('--max-tokens <n>', 'most tokens of a reply', integer('--max-tokens', 1), 512)
-  addTierOptions(command).action(runChat)
+  addDonorsOptions(addTierOptions(command)).action(runChat)
 }
 
-async function runChat({ model: path, policy: spec, maxTokens, ...tierFlags }: ChatFlags): Promise<void> {
-  const { arm, policy } = readPolicy(spec)
-  using placed = await openTier(tierFlags, path, [arm.budget])
-  await using model = await openModel(path, { tier: placed.tier })
-  await using conversation = new Conversation(model, policy)
+async function runChat({ model: path, policy: spec, maxTokens, ...flags }: ChatFlags): Promise<void> {
+  const arm = readArm(spec)
+  using placed = await openTier(flags, path, [arm.budget])
+  await using lending = await openDonors(flags, arm)
+  const policy = makePolicy(arm, lending.resources)
+  await using model = await openModel(path, { tier: placed.tier, ...lending.resources })
+  await using conversation = new Conversation(model, { policy, ...lending.scopeOf(model, policy) })
   const atTerminal = process.stdin.isTTY === true
   const lines = createInterface({
     input: process.stdin,

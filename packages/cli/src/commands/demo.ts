@@ -1,4 +1,4 @@
-import { mean, median } from '@kvasir/eval'
+import { makePolicy, mean, median } from '@kvasir/eval'
 import { kernelsOf } from '@kvasir/kernels'
 import type { LlamaModel } from '@kvasir/llama'
 import { donorLibrary, semShareKv } from '@kvasir/semshare-kv'
@@ -11,7 +11,7 @@ import { modelOption, openModel } from '../model.ts'
 import { applyEdits, readNearCopy } from '../near-copy.ts'
 import { nearCopyReport } from '../near-copy-report.ts'
 import { formatBytes, startProgress, tableText } from '../output.ts'
-import { defaultBudget, readPolicy } from '../policy-option.ts'
+import { defaultBudget, readArm } from '../policy-option.ts'
 import { shareScope } from '../share-scope.ts'
 import { answerSideBySide, type QuestionOutcome, type Side } from '../side-by-side.ts'
 
@@ -45,7 +45,7 @@ async function runDemo({ model: path }: { model: string }): Promise<void> {
 }
 
 async function showSideBySide(model: LlamaModel, document: LongDocument, { scope }: Sharing): Promise<void> {
-  const { policy } = readPolicy('sentence-kv')
+  const policy = makePolicy(readArm('sentence-kv'))
   const startMs = performance.now()
   const bar = startProgress(1, 'reading')
   const outcomes: QuestionOutcome[] = []

@@ -2,17 +2,18 @@ import { randomInt } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { OptionError } from '@kvasir/core'
-import { memoryOf } from '@kvasir/eval'
+import { makePolicy, memoryOf } from '@kvasir/eval'
 import { encodeChat, encodePrompt, generate, type LlamaModel, type Sequence } from '@kvasir/llama'
 import type { Command } from 'commander'
 import colors from 'picocolors'
 import { decimal, integer } from '../arguments.ts'
+import { addDonorsOptions, type DonorsFlags, openDonors } from '../donors-option.ts'
 import { modelOption, openModel } from '../model.ts'
 import { formatBytes, printJson } from '../output.ts'
-import { readPolicy } from '../policy-option.ts'
+import { readArm } from '../policy-option.ts'
 import { addTierOptions, describeTier, openTier, type TierFlags } from '../tier-option.ts'
 
-interface GenerateFlags extends TierFlags {
+interface GenerateFlags extends TierFlags, DonorsFlags {
   readonly model: string
   readonly prompt?: string
   readonly promptFile?: string
@@ -37,24 +38,34 @@ export function addGenerateCommand(program: Command): void {
     .option('--seed <n>', 'seed of the sampler (default: at random)', integer('--seed', 0))
     .option('--temperature <x>', '0 always takes the most probable token', decimal('--temperature', 0, 1000), 0)
     .option('--json', 'print one JSON object when done')
-  addTierOptions(command).action(runGenerate)
+  addDonorsOptions(addTierOptions(command)).action(runGenerate)
 }
 
 async function runGenerate(flags: GenerateFlags): Promise<void> {
   const prompt = readPrompt(flags)
-  const { arm, policy } = readPolicy(flags.policy)
+  const arm = readArm(flags.policy)
   using placed = await openTier(flags, flags.model, [arm.budget])
-  await using model = await openModel(flags.model, { tier: placed.tier })
-  await using sequence = model.createSequence({ policy })
+  await using lending = await openDonors(flags, arm)
+  const policy = makePolicy(arm, lending.resources)
+  await using model = await openModel(flags.model, { tier: placed.tier, ...lending.resources })
+  await using sequence = model.createSequence({ policy, ...lending.scopeOf(model, policy) })
   const seed = flags.seed ?? randomInt(2 ** 32)
   const write = flags.json ? () => {} : (text: string) => process.stdout.write(text)
   const tokens = flags.chat ? encodeChat(model, [{ role: 'user', content: prompt }]) : encodePrompt(model, prompt)
   const outcome = await run(model, sequence, tokens, { ...flags, seed }, write)
-  const memory = memoryOf(sequence.report(), model.config, model.tierCounts()?.movedBytes)
+  const report = sequence.report()
+  const memory = memoryOf(report, model.config, model.tierCounts()?.movedBytes)
+  const { reuse } = report
   const { temperature } = flags
   const settings = { model: basename(flags.model), policy: arm.spec.text, budget: arm.budget, seed, temperature }
   if (flags.json) {
-    printJson({ ...settings, ...describeTier(placed.tier), ...outcome, ...memory })
+    printJson({
+      ...settings,
+      ...describeTier(placed.tier),
+      ...outcome,
+      ...memory,
+      ...(lending.resources.donors && { reuse }),
+    })
     return
   }
   const { promptTokens, newTokens, prefillMs, decodeMsPerToken } = outcome
@@ -63,7 +74,8 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
   const moves = newTokens > 1 && memory.movedBytesPerToken !== null
   const moved = moves ? `; ${formatBytes(memory.movedBytesPerToken)} moved up a step` : ''
   const read = `${promptTokens} tokens read in ${(prefillMs / 1e3).toFixed(2)} s`
-  const summary = `${read}, ${newTokens} new${decoded}${hot}${moved}`
+  const lent = reuse === null ? '' : `; ${reuse.accepted ? '' : 'nothing borrowed: '}${reuse.reason}`
+  const summary = `${read}, ${newTokens} new${decoded}${hot}${moved}${lent}`
   process.stdout.write('\n')
   process.stderr.write(`${colors.dim(summary)}\n`)
 }
@@ -101,22 +113,22 @@ async function run(
   const room = Math.min(maxTokens, model.contextTokens - prompt.length)
   const tokenIds: number[] = []
   let text = ''
-  let firstMs = Number.NaN
+  let [firstMs, lastMs] = [Number.NaN, Number.NaN]
   const startMs = performance.now()
   for await (const piece of generate(model, sequence, prompt, { maxTokens, sampler: { temperature, seed } })) {
-    if (tokenIds.length === 0) firstMs = performance.now()
+    lastMs = performance.now()
+    if (tokenIds.length === 0) firstMs = lastMs
     tokenIds.push(piece.token)
     text += piece.text
     write(piece.text)
   }
-  const endMs = performance.now()
   return {
     text,
     tokenIds,
     finish: tokenIds.length < room ? 'end' : 'length',
     promptTokens: prompt.length,
     newTokens: tokenIds.length,
-    prefillMs: (tokenIds.length > 0 ? firstMs : endMs) - startMs,
-    decodeMsPerToken: tokenIds.length > 1 ? (endMs - firstMs) / (tokenIds.length - 1) : Number.NaN,
+    prefillMs: (tokenIds.length > 0 ? firstMs : performance.now()) - startMs,
+    decodeMsPerToken: tokenIds.length > 1 ? (lastMs - firstMs) / (tokenIds.length - 1) : Number.NaN,
   }
 }
