@@ -43,7 +43,7 @@ export interface ReadOptions {
   readonly signal?: AbortSignal
 }
 
-export interface Reading {
+interface Reading {
   /** After the prompt and after each token of the reply. */
   readonly logits: readonly Float32Array[]
   readonly report: ReuseReport
@@ -56,7 +56,7 @@ export interface Reading {
   readonly firstLogitsMs: number
 }
 
-export interface FullReading {
+interface FullReading {
   readonly logits: readonly Float32Array[]
   readonly reply: readonly number[]
 }

@@ -14,7 +14,7 @@ export const articles: readonly [string, string, string] = [
 ]
 
 /** Sentences of one text, each with another wording of it. */
-export const reworded: readonly (readonly [string, string])[] = [
+const reworded: readonly (readonly [string, string])[] = [
   [
     'The old mill stands by the river at the edge of the village.',
     'At the end of the village, next to the water, is an old mill.',
