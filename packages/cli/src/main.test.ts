@@ -53,7 +53,7 @@ describe('what cannot be run is one line on stderr and exit code', () => {
     [1, 'generate --prompt-file /nowhere/text', /ENOENT/],
     [1, 'generate --prompt a --model /nowhere/none.gguf', /\/nowhere\/none.gguf/],
     [1, `generate --prompt a --model ${broken}`, /The file is cut off/],
-    [2, 'eval songs --data . --policy full', /suite: expected one of windows, niah, .*turns, got "songs"/],
+    [2, 'eval songs --data . --policy full', /suite: expected one of windows, niah, .*pairs, got "songs"/],
     [2, 'eval windows --policy full', /required option '--data <dir>' not specified/],
     [2, 'eval windows --data .', /required option '--policy <spec>' not specified/],
     [2, 'eval windows --data . --policy full --mode A', /no mode for windows/],
