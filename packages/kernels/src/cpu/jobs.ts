@@ -1,4 +1,5 @@
 import { KernelError, TierError } from '../errors.ts'
+import { AbortWatch } from './abort-watch.ts'
 import type { Handle, NativeBinding, NativeFailure } from './binding.ts'
 
 /** What a native failure is thrown as. */
@@ -19,6 +20,7 @@ export class Jobs {
   // The addon holds the callback, which must not hold the kernels: forgotten ones are collected.
   private readonly pending: Map<number, PendingJob>
   private readonly running = new Set<Promise<void>>()
+  private readonly aborts = new AbortWatch()
   private last = 0
 
   constructor(binding: NativeBinding, isa: string, numThreads: number) {
@@ -52,18 +54,17 @@ export class Jobs {
   private async settle(start: (job: number) => void, signal: AbortSignal | undefined): Promise<void> {
     const job = this.nextNumber()
     start(job)
-    let stop: (() => void) | undefined
+    let forget: (() => void) | undefined
     const failure = await new Promise<NativeFailure | undefined>((settled) => {
       this.pending.set(job, { settled, start })
       if (signal === undefined) return
-      stop = () => {
+      forget = this.aborts.add(signal, () => {
         if (!this.binding.cancelJob(this.runtime, job)) return
         this.pending.delete(job)
         settled(undefined)
-      }
-      signal.addEventListener('abort', stop, { once: true })
+      })
     })
-    if (stop !== undefined) signal?.removeEventListener('abort', stop)
+    forget?.()
     signal?.throwIfAborted()
     if (failure !== undefined) throw errorOf(failure)
   }
