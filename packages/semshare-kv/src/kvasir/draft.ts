@@ -79,10 +79,10 @@ export function probedRows({ computed, probed }: Draft): Int32Array {
   return Int32Array.from([...computed, ...probed]).sort()
 }
 
-/** KV deviates most where a run begins, the more the less the tokens before it are those of the donor. */
+/** KV deviates most where a run begins, and hardly where most of the tokens before it are those of the donor. */
 function startTokens({ start, end }: BorrowedPiece, changed: number, dials: Dials): number {
   const { startShare, startMinTokens, startMaxTokens } = dials
-  return Math.min(startMaxTokens, Math.max(startMinTokens, Math.round(startShare * changed * (end - start))))
+  return Math.min(startMaxTokens, Math.max(startMinTokens, Math.round(startShare * changed ** 2 * (end - start))))
 }
 
 /** Share of the `contextTokens` places before a run whose tokens do not stand before it in its donor as well. */

@@ -6,7 +6,10 @@ export interface Dials {
   readonly minRunTokens: number
   /** Tokens before a run that are compared with those before it in its donor. */
   readonly contextTokens: number
-  /** First tokens of a borrowed run that are computed: this share of its length where all of its context changed, ... */
+  /**
+   * First tokens of a borrowed run that are computed: this share of its length times the square of the share of its context
+   * that changed, ...
+   */
   readonly startShare: number
   /** ... at least so many, ... */
   readonly startMinTokens: number
@@ -60,9 +63,9 @@ export const fidelities: Readonly<Record<Fidelity, Dials>> = {
     startMinTokens: 2,
     startMaxTokens: 192,
     tailTokens: 8,
-    factReachTokens: 16,
+    factReachTokens: 4,
     deviationShare: 0,
-    probeRows: 32,
+    probeRows: 16,
     raiseDeviation: 0.09,
     maxDeviation: 0.16,
     minCoverage: 0.3,
@@ -75,7 +78,7 @@ export const fidelities: Readonly<Record<Fidelity, Dials>> = {
     startMinTokens: 1,
     startMaxTokens: 64,
     tailTokens: 8,
-    factReachTokens: 4,
+    factReachTokens: 2,
     deviationShare: 0,
     probeRows: 16,
     raiseDeviation: 0.12,

@@ -65,7 +65,7 @@ describe('the draft', () => {
     expect(changedContext(runs[1], [...runs.slice(1), piece(0, 40, 100, 'b')], 10)).toBe(1)
     const { computed } = draftRuns(request, { ...dials, startShare: 0.5 })
     const firstOf = (start: number, end: number) => computed.filter((row) => row >= start && row < end).length
-    expect([firstOf(0, 40), firstOf(44, 144), firstOf(150, 250)]).toEqual([20, 20, 50])
+    expect([firstOf(0, 40), firstOf(44, 144), firstOf(150, 250)]).toEqual([20, 8, 50])
   })
 
   test('spreads probe rows over what is borrowed and not computed', () => {

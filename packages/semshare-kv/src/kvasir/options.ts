@@ -20,7 +20,7 @@ export interface KvasirOptions extends Partial<Dials> {
   readonly maxCandidates?: number
   /** @default 4 */
   readonly maxDonors?: number
-  /** A donor that lends fewer tokens is left out. @default 32 */
+  /** A donor that lends fewer tokens is left out: the opening of a chat template alone is not worth it. @default 64 */
   readonly minDonorTokens?: number
   /**
    * Share of the tokens between runs that may take the row of another token, never of one that carries facts. Costs more
@@ -90,7 +90,7 @@ export function resolveKvasir(options: KvasirOptions): ResolvedKvasir {
     minSaving: checkNumber('minSaving', options.minSaving ?? 0.1, -1, 1),
     maxCandidates: checkInteger('maxCandidates', options.maxCandidates ?? 8, 1, 64),
     maxDonors: checkInteger('maxDonors', options.maxDonors ?? 4, 1, 64),
-    minDonorTokens: checkInteger('minDonorTokens', options.minDonorTokens ?? 32, 1),
+    minDonorTokens: checkInteger('minDonorTokens', options.minDonorTokens ?? 64, 1),
     fuzzyShare: checkNumber('fuzzyShare', options.fuzzyShare ?? 0, 0, 1),
     fuzzyCosine: checkNumber('fuzzyCosine', options.fuzzyCosine ?? 0.7, -1, 1),
     workload,
