@@ -15,7 +15,7 @@ export interface NearCopyOutcome {
   readonly full: TimedAnswer
   /** What the guard said; null where the policy was put aside. */
   readonly reuse: ReuseReport | null
-  /** The first token's distribution held against that of a full prefill; null where the plan asked for none. */
+  /** The distributions of the answer's first tokens held against those after a full prefill; null where the plan asked for none. */
   readonly audit: ReuseAudit | null
 }
 

@@ -31,10 +31,10 @@ export function nearCopyReport(
 function verdict(reuse: NearCopyOutcome['reuse'], audit: NearCopyOutcome['audit'], faster: number): readonly string[] {
   if (reuse === null) return ['Guard: the policy was put aside, and the prompt was computed in full.']
   if (!reuse.accepted) return [`Guard: declined, and the prompt was computed in full. ${sentence(reuse.reason)}`]
-  const same = audit?.sameTop ? 'the same first token' : 'another first token'
+  const same = audit?.sameTop ? 'the same likeliest tokens' : 'other likeliest tokens'
   return [
     `Guard: accepted. ${sentence(reuse.reason)}`,
-    ...(audit ? [`Audit: ${same} as a full prefill, ${audit.klNats.toFixed(4)} nats of KL from it.`] : []),
+    ...(audit ? [`Audit: ${same} as after a full prefill, ${audit.klNats.toFixed(4)} nats a token of KL from it.`] : []),
     `SemShareKV starts to answer ${faster.toFixed(1)} times as early. What it borrows is approximate, so it is never lent on.`,
   ]
 }

@@ -52,11 +52,14 @@ export interface LayerReport {
   readonly attention?: Float32Array
 }
 
-/** A borrowed prompt beside the same prompt computed in full. */
+/**
+ * A borrowed prompt beside the same prompt computed in full, over the distributions of the first token and of those after
+ * the first tokens of the reply, as far as it goes.
+ */
 export interface ReuseAudit {
-  /** KL(full || borrowed) of the first token's distribution. */
+  /** KL(full || borrowed), the mean. */
   readonly klNats: number
-  /** Both have the same most likely first token. */
+  /** Both have the same most likely token everywhere. */
   readonly sameTop: boolean
 }
 

@@ -1,33 +1,70 @@
 import { privateScope, type ReuseAudit } from '@kvasir/core'
 import type { EngineParts } from './engine-parts.ts'
-import { prefill } from './prefill.ts'
-import { newState, releasePagesAfter, type SequenceState } from './sequence-state.ts'
+import { type PrefillRun, prefill } from './prefill.ts'
+import { newState, releasePagesAfter, type SequenceState, shareRows } from './sequence-state.ts'
 
-/** Computes the prompt that waits for an audit in full, beside the sequence, and tells the session what came out. */
+/** Tokens of the reply that an audit reads, beside the prompt. */
+const replyTokens = 8
+
+/**
+ * Computes the prompt that waits for an audit in full, and the first tokens of the reply behind it and behind the borrowed
+ * rows, all beside the sequence; tells the session what came out.
+ */
 export async function auditReuse(
   parts: EngineParts,
   state: SequenceState,
   signal?: AbortSignal,
 ): Promise<ReuseAudit | null> {
   const { audit: asked, session } = state
-  if (asked === null || session === null) return null
-  const beside = newState({
-    id: `${state.id}-audit`,
-    scope: privateScope(),
-    session: null,
-    policy: null,
-    text: null,
-    observed: null,
-  })
+  state.audit = null
+  if (asked === null || session === null || state.tokens.length < asked.tokens.length) return null
+  const promptTokens = asked.tokens.length
+  const reply = state.tokens.slice(promptTokens, promptTokens + replyTokens)
+  const full = stateBeside(state)
+  const borrowed = stateBeside(state)
+  const run = signal ? { signal } : {}
   try {
-    const [full] = await prefill(parts, [{ state: beside, tokens: asked.tokens }], { ...(signal && { signal }) })
-    const audit = compare(full as Float32Array, asked.logits)
-    state.audit = null
+    const [first] = await prefill(parts, [{ state: full, tokens: asked.tokens }], run)
+    const expected = [first as Float32Array, ...(await logitsAlong(parts, full, reply, run))]
+    shareRows(state, borrowed, parts.pool)
+    borrowed.tokens.length = promptTokens
+    releasePagesAfter(borrowed, promptTokens, parts.pool)
+    const audit = compareAll(expected, [asked.logits, ...(await logitsAlong(parts, borrowed, reply, run))])
     session.audit(audit)
     return audit
+  } catch (error) {
+    state.audit = asked
+    throw error
   } finally {
-    releasePagesAfter({ ...beside, tokens: [] }, 0, parts.pool)
+    for (const beside of [full, borrowed]) {
+      releasePagesAfter(beside, 0, parts.pool)
+      beside.kept?.native.dispose()
+    }
   }
+}
+
+/** Shared with nobody, under no policy. */
+function stateBeside({ id }: SequenceState): SequenceState {
+  return newState({ id: `${id}-audit`, scope: privateScope(), session: null, policy: null, text: null, observed: null })
+}
+
+/** Logits after each of the tokens, which are appended. */
+async function logitsAlong(
+  parts: EngineParts,
+  state: SequenceState,
+  tokens: readonly number[],
+  run: PrefillRun,
+): Promise<Float32Array[]> {
+  const all: Float32Array[] = []
+  const onLogits = (_: number, logits: Float32Array) => void all.push(logits.slice())
+  if (tokens.length > 0) await prefill(parts, [{ state, tokens, onLogits }], run)
+  return all
+}
+
+function compareAll(full: readonly Float32Array[], borrowed: readonly Float32Array[]): ReuseAudit {
+  const found = full.map((logits, at) => compare(logits, borrowed[at] as Float32Array))
+  const klNats = found.reduce((sum, one) => sum + one.klNats, 0) / found.length
+  return { klNats, sameTop: found.every(({ sameTop }) => sameTop) }
 }
 
 function compare(full: Float32Array, borrowed: Float32Array): ReuseAudit {

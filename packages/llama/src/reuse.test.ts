@@ -345,6 +345,40 @@ describe('auditing', () => {
     expect(await same.audit()).toEqual({ klNats: 0, sameTop: true })
   })
 
+  test('reads on along the reply, and leaves the sequence as it is', async () => {
+    await using model = await openModel()
+    const donor = await publish(model)
+    const everything = { rows: Int32Array.from({ length: 90 }, (_, row) => row) }
+    const found: ReuseAudit[] = []
+    for (const plan of [planFor(donor), { ...planFor(donor), recompute: everything }]) {
+      await using sequence = model.createSequence({ policy: borrower({ ...plan, audit: true }), scope })
+      await using twin = model.createSequence({ policy: borrower(plan), scope })
+      await sequence.prefill(reordered)
+      await twin.prefill(reordered)
+      for (const token of [5, 6, 7]) {
+        await sequence.decode(token)
+        await twin.decode(token)
+      }
+      found.push((await sequence.audit()) as ReuseAudit)
+      assertSameBits(await sequence.decode(8), await twin.decode(8))
+    }
+    expect(found[1]).toEqual({ klNats: 0, sameTop: true })
+    await using first = model.createSequence({ policy: borrower({ ...planFor(donor), audit: true }), scope })
+    await first.prefill(reordered)
+    const atFirst = (await first.audit()) as ReuseAudit
+    expect(found[0].klNats).toBeGreaterThan(1e-9)
+    expect(found[0].klNats).not.toBe(atFirst.klNats)
+  })
+
+  test('is forgotten when the prompt is cut', async () => {
+    await using model = await openModel()
+    const donor = await publish(model)
+    await using sequence = model.createSequence({ policy: borrower({ ...planFor(donor), audit: true }), scope })
+    await sequence.prefill(reordered)
+    await sequence.rewind(40)
+    expect(await sequence.audit()).toBeNull()
+  })
+
   test('is not done for plans that did not ask', async () => {
     await using model = await openModel()
     const donor = await publish(model)
