@@ -34,7 +34,9 @@ function verdict(reuse: NearCopyOutcome['reuse'], audit: NearCopyOutcome['audit'
   const same = audit?.sameTop ? 'the same likeliest tokens' : 'other likeliest tokens'
   return [
     `Guard: accepted. ${sentence(reuse.reason)}`,
-    ...(audit ? [`Audit: ${same} as after a full prefill, ${audit.klNats.toFixed(4)} nats a token of KL from it.`] : []),
+    ...(audit
+      ? [`Audit: ${same} as after a full prefill, ${audit.klNats.toFixed(4)} nats a token of KL from it.`]
+      : []),
     `SemShareKV starts to answer ${faster.toFixed(1)} times as early. What it borrows is approximate, so it is never lent on.`,
   ]
 }
