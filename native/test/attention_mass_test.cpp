@@ -1,5 +1,5 @@
 // Attention mass and weights over chosen rows against float64 on the stored bits, for each instruction set.
-#include "attention_cache.h"
+#include "attention_case.h"
 #include "attention_check.h"
 #include "test_context.h"
 
@@ -11,16 +11,6 @@ namespace {
 constexpr double kMassError = 1e-5;
 
 Checks check;
-
-const int kHeadDims[] = {64, 128, 32, 80, 7, 1, 40};
-const int kGroups[] = {3, 4, 1, 2, 7, 9};
-
-Shape drawShape(Random& random) {
-  return {drawInt(random, 1, 3), kGroups[drawInt(random, 0, 5)], kHeadDims[drawInt(random, 0, 6)],
-          drawInt(random, 0, 3) == 0 ? KvType::f32 : KvType::f16};
-}
-
-float scaleOf(const Shape& shape) { return 1.0f / std::sqrt(static_cast<float>(shape.headDim)); }
 
 // Softmax weights of one query over the given rows of sequence 0.
 std::vector<double> weighExactly(const Cache& cache, int kvHead, const float* q, double scale,
