@@ -11,6 +11,9 @@ export interface MarkdownRun {
   readonly command: string
 }
 
+const pairsCaption =
+  '`TTFT x` is the time of the full recompute over that of the policy, case by case: its geometric mean over the cases.'
+
 /** A page of tables: what a run measured, with the command that makes it again. One part a suite. */
 export function markdownTables({ summary, comparisons, identity, command }: MarkdownRun): string {
   const parts = [...new Set(summary.map(({ suite }) => suite))].flatMap((suite) => {
@@ -19,6 +22,7 @@ export function markdownTables({ summary, comparisons, identity, command }: Mark
     return [
       `## ${suite}`,
       markdownTable(summaryTable(rows)),
+      ...(suite === 'pairs' ? [pairsCaption] : []),
       ...cellsPart(rows),
       ...(compared.length === 0 ? [] : ['### Policies of one budget', markdownTable(comparisonTable(compared))]),
     ]

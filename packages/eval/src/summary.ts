@@ -5,7 +5,7 @@ import { type PairedDifference, pairedDifference } from './paired.ts'
 import { factEstimates, pairGroup } from './pairs/pair-summary.ts'
 import type { CaseKey } from './results-file.ts'
 
-/** A mean over cases with its 95 % bootstrap interval, null where one case alone was measured. */
+/** A mean over cases, geometric of `ttftRatio`, with its 95 % bootstrap interval, null where one case alone was measured. */
 export interface Estimate {
   readonly mean: number
   readonly ci95: readonly [number, number] | null
@@ -42,6 +42,8 @@ export interface SummaryRow extends Omit<CaseKey, 'id'> {
 type CaseRecord = Readonly<Record<string, unknown>>
 
 const notMeasured = ['suite', 'id', 'length', 'policy', 'budget', 'mode', 'depth']
+/** Twice as fast and half as fast cancel: their mean is 1. */
+const geometricFields = ['ttftRatio']
 const leastFullScore = 0.3
 
 /** Name of the same figure of the full cache: `score` and `scoreFull`, `nllNats` and `nllFullNats`. */
@@ -119,7 +121,9 @@ function estimatesOf(records: readonly CaseRecord[], cells: readonly SummaryCell
   for (const name of Object.keys(records[0])) {
     const values = notMeasured.includes(name) ? null : columnOf(records, name)
     if (values === null) continue
-    estimates[name] = estimate(values)
+    estimates[name] = geometricFields.includes(name)
+      ? mapEstimate(estimate(values.map(Math.log)), Math.exp)
+      : estimate(values)
     if (name === 'nllFullNats') {
       const nll = columnOf(records, 'nllNats') as number[]
       estimates.dPplPercent = mapEstimate(estimate(nll.map((value, i) => value - values[i])), percent)
@@ -171,11 +175,12 @@ function cellsOf(records: readonly CaseRecord[]): SummaryCell[] {
   })
 }
 
-/** 100 (exp(d) - 1): what a difference of mean NLL is in perplexity. Grows with d, so interval ends stay ends. */
+/** 100 (exp(d) - 1): what a difference of mean NLL is in perplexity. */
 function percent(excessNats: number): number {
   return 100 * Math.expm1(excessNats)
 }
 
+/** `map` grows, so interval ends stay ends. */
 function mapEstimate({ mean, ci95 }: Estimate, map: (value: number) => number): Estimate {
   return { mean: map(mean), ci95: ci95 && [map(ci95[0]), map(ci95[1])] }
 }

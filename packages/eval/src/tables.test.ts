@@ -69,6 +69,13 @@ test('answers show the distance to the full cache', () => {
   expect(rows[0].slice(5)).toEqual(['0.0 (0.0 .. 0.0)', '-50.0 (-50.0 .. -50.0)', 'yes'])
 })
 
+test('the page says which mean speed-ups are given in, where there are any', () => {
+  const pair = { ...window('a', 'semshare-kv', 2.5), suite: 'pairs', kind: 'shift', variant: 'k=1', ttftRatio: 2 }
+  const run = { comparisons: [], identity: { model: 'm.gguf', modelBytes: 1 }, command: 'kvasir eval pairs' }
+  expect(markdownTables({ ...run, summary: summarise([pair]) })).toMatch(/\|\n\n`TTFT x` is .* geometric mean/)
+  expect(markdownTables({ ...run, summary: summarise([window('a', 'window', 2.5)]) })).not.toContain('TTFT')
+})
+
 test('the page has the command, a table a suite, its parts and the comparisons', () => {
   const rows = [
     window('a', 'window', 2.5),

@@ -25,6 +25,18 @@ test('kinds and variants have rows of their own, and acceptance is a share', () 
   expect(lines[1].slice(4)).toEqual(['shift', 'k=4', '0.1000', '100'])
 })
 
+test('of speed-ups the geometric mean is taken, and its interval over cases', () => {
+  const speedUp = (id: string, ttftRatio: number) => row(id, 'reorder', '3-articles', { ttftRatio, klNats: ttftRatio })
+  const [{ estimates }] = summarise([speedUp('a', 4), speedUp('b', 0.25)])
+  expect(estimates.ttftRatio.mean).toBeCloseTo(1, 12)
+  expect(estimates.ttftRatio.ci95).toEqual([expect.closeTo(0.25, 12), expect.closeTo(4, 12)])
+  expect(estimates.klNats.mean).toBe(2.125)
+  const [inverse] = summarise([speedUp('a', 1 / 4), speedUp('b', 1 / 5), speedUp('c', 1 / 50)])
+  expect(inverse.estimates.ttftRatio.mean).toBeCloseTo(0.1, 12)
+  const [one] = summarise([speedUp('a', 2.5)])
+  expect(one.estimates.ttftRatio).toEqual({ mean: expect.closeTo(2.5, 12), ci95: null })
+})
+
 test('of swapped facts only cases count in which the full recompute is right', () => {
   const swap = (id: string, follows: string, followsFull: string, marginNats: number, marginFullNats: number) =>
     row(id, 'swap', 'entity', { follows, followsFull, marginNats, marginFullNats })

@@ -35,7 +35,9 @@ function fidelityFigure({ groups, styles }: SuiteResults): Content {
 }
 
 function pairsTable({ groups, styles }: SuiteResults): Content {
-  return tableOf('Work, fidelity and speed-up, with 95 % bootstrap intervals over cases.', fields, groups, styles)
+  const caption =
+    'Work, fidelity and speed-up, with 95 % bootstrap intervals over cases. Means are arithmetic, that of speed-ups is geometric.'
+  return tableOf(caption, fields, groups, styles)
 }
 
 function factsTable({ groups, styles }: SuiteResults): Content {
