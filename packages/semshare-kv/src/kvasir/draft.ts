@@ -46,11 +46,15 @@ export function draftRuns(request: DraftRequest, dials: Dials): Draft {
   const { exactTokens } = prefix
   const tailStart = Math.max(exactTokens, numTokens - dials.tailTokens)
   const starts = new Map<BorrowedPiece, number>()
-  for (const run of request.runs.flatMap((run) => behind(run, exactTokens))) {
-    const count = startTokens(run, changedContext(run, request.runs, dials.contextTokens), dials)
-    if (Math.min(run.end, tailStart) - run.start > count) starts.set(run, count)
+  for (const chain of chainsOf(request.runs, dials.contextTokens)) {
+    const chainStartEnd = isPrefix(chain[0]) ? 0 : chain[0].start + chainStartTokens(chain, dials)
+    for (const run of chain.flatMap((run) => behind(run, exactTokens))) {
+      const changed = changedContext(run, request.runs, dials.contextTokens)
+      const count = Math.max(startTokens(run, changed, dials), chainStartEnd - run.start)
+      if (Math.min(run.end, tailStart) - run.start > count) starts.set(run, count)
+    }
   }
-  const moved = [...starts.keys()]
+  const moved = [...starts.keys()].sort((a, b) => a.start - b.start)
   const fuzzy = (request.fuzzy ?? []).filter(({ start }) => start >= exactTokens && start < tailStart)
   const pieces = [...prefix.pieces, ...moved, ...fuzzy].sort((a, b) => a.start - b.start)
   const must = new Uint8Array(numTokens)
@@ -77,6 +81,29 @@ export function countMoved({ pieces, exactTokens, numFuzzy }: Draft): number {
 /** Rows that are computed at the probe layers. */
 export function probedRows({ computed, probed }: Draft): Int32Array {
   return Int32Array.from([...computed, ...probed]).sort()
+}
+
+/** Passages: runs that follow one another in a donor about as they do in the prompt, with edits between them. */
+export function chainsOf(runs: readonly BorrowedPiece[], contextTokens: number): BorrowedPiece[][] {
+  const chains: BorrowedPiece[][] = []
+  for (const run of runs) {
+    const chain = chains.findLast((one) => continues(one[one.length - 1], run, contextTokens))
+    if (chain) chain.push(run)
+    else chains.push([run])
+  }
+  return chains
+}
+
+function continues(before: BorrowedPiece, run: BorrowedPiece, contextTokens: number): boolean {
+  const gap = run.start - before.end
+  const donorGap = run.donorStart - (before.donorStart + before.end - before.start)
+  return before.donor === run.donor && gap < contextTokens && donorGap >= 0 && Math.abs(gap - donorGap) < contextTokens
+}
+
+/** Where a passage begins, all of its context changed, however many edits it has. */
+function chainStartTokens(chain: readonly BorrowedPiece[], { startShare, startMaxTokens }: Dials): number {
+  const length = chain[chain.length - 1].end - chain[0].start
+  return Math.min(startMaxTokens, Math.round(startShare * length))
 }
 
 /** KV deviates most where a run begins, and hardly where most of the tokens before it are those of the donor. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { countConflicts } from './conflicts.ts'
 import { costModel, rowsCost, spanCost } from './costs.ts'
-import { changedContext, type Draft, draftPrefix, draftRuns } from './draft.ts'
+import { chainsOf, changedContext, type Draft, draftPrefix, draftRuns } from './draft.ts'
 import { fidelities } from './fidelities.ts'
 import { judgeLayer } from './guard.ts'
 
@@ -59,13 +59,30 @@ describe('the draft', () => {
   })
 
   test('computes less of a run where the donor has the same tokens before it', () => {
-    const runs = [piece(0, 40, 100), piece(44, 144, 144), piece(150, 250, 0)]
+    const runs = [piece(0, 40, 0), piece(44, 144, 44), piece(150, 250, 700)]
     const request = { numTokens: 260, standingTokens: 0, runs, facts: noFacts(260) }
-    expect(runs.map((run) => changedContext(run, runs, 10))).toEqual([1, 0.4, 1])
-    expect(changedContext(runs[1], [...runs.slice(1), piece(0, 40, 100, 'b')], 10)).toBe(1)
+    expect(runs.slice(1).map((run) => changedContext(run, runs, 10))).toEqual([0.4, 1])
+    expect(changedContext(runs[1], [...runs.slice(1), piece(0, 40, 0, 'b')], 10)).toBe(1)
     const { computed } = draftRuns(request, { ...dials, startShare: 0.5 })
     const firstOf = (start: number, end: number) => computed.filter((row) => row >= start && row < end).length
-    expect([firstOf(0, 40), firstOf(44, 144), firstOf(150, 250)]).toEqual([20, 8, 50])
+    expect([firstOf(0, 40), firstOf(44, 144), firstOf(150, 250)]).toEqual([0, 8, 50])
+  })
+
+  test('takes runs with edits between them for one passage, also around a run from elsewhere', () => {
+    const runs = [piece(0, 5, 0), piece(10, 30, 200), piece(32, 36, 500), piece(40, 60, 228), piece(70, 90, 20)]
+    expect(chainsOf(runs, 20)).toEqual([[runs[0]], [runs[1], runs[3]], [runs[2]], [runs[4]]])
+    expect(chainsOf([runs[1], piece(40, 60, 228, 'b')], 20)).toHaveLength(2)
+  })
+
+  test('computes the start of a moved passage over its edits, but not of one that begins with the prefix', () => {
+    const runs = [piece(10, 30, 200), piece(32, 50, 222), piece(52, 90, 242)]
+    const request = { numTokens: 100, standingTokens: 0, runs, facts: noFacts(100) }
+    const half = { ...dials, startShare: 0.5, startMinTokens: 1 }
+    const { computed, pieces } = draftRuns(request, half)
+    expect([...computed].filter((row) => row >= 10 && row < 50)).toEqual(Array.from({ length: 40 }, (_, i) => 10 + i))
+    expect(pieces).toEqual([piece(52, 90, 242)])
+    const prefixed = draftRuns({ ...request, runs: [piece(0, 9, 0), piece(10, 30, 10), piece(32, 50, 32)] }, half)
+    expect(prefixed.pieces).toHaveLength(3)
   })
 
   test('spreads probe rows over what is borrowed and not computed', () => {
