@@ -86,29 +86,26 @@ std::unique_ptr<Step> gatherRowsStep(const OpFields& op) {
   return step;
 }
 
-std::unique_ptr<Step> writeKvStep(const OpFields& op) {
-  auto step = std::make_unique<WriteKvStep>();
+void readKvRows(const OpFields& op, KvRowsStep& step) {
   Arena& arena = op.handle<Arena>("arena");
   const int rowValues = arena.shape.numKvHeads * arena.shape.headDim;
-  step->rows = op.rows();
-  step->arena = &arena;
-  step->layer = op.integer("layer");
-  step->keys = op.floats("keys", rowValues, step->rows);
-  step->values = op.floats("values", rowValues, step->rows);
-  step->slots = op.indices("slots", step->rows);
+  step.rows = op.rows();
+  step.arena = &arena;
+  step.layer = op.integer("layer");
+  step.keys = op.floats("keys", rowValues, step.rows);
+  step.values = op.floats("values", rowValues, step.rows);
+  step.slots = op.indices("slots", step.rows);
+}
+
+std::unique_ptr<Step> writeKvStep(const OpFields& op) {
+  auto step = std::make_unique<WriteKvStep>();
+  readKvRows(op, *step);
   return step;
 }
 
 std::unique_ptr<Step> compareKvStep(const OpFields& op) {
   auto step = std::make_unique<CompareKvStep>();
-  Arena& arena = op.handle<Arena>("arena");
-  const int rowValues = arena.shape.numKvHeads * arena.shape.headDim;
-  step->rows = op.rows();
-  step->arena = &arena;
-  step->layer = op.integer("layer");
-  step->keys = op.floats("keys", rowValues, step->rows);
-  step->values = op.floats("values", rowValues, step->rows);
-  step->slots = op.indices("slots", step->rows);
+  readKvRows(op, *step);
   step->out = op.floats("out", 2, step->rows);
   return step;
 }

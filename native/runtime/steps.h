@@ -66,24 +66,22 @@ struct GatherRowsStep final : Step {
   void execute(Context& context, Run& run) const override;
 };
 
-struct WriteKvStep final : Step {
+// What ops over new KV rows and their slots share.
+struct KvRowsStep : Step {
   Arena* arena;
   int layer;
   const float* keys;
   const float* values;
   int slots;
   Extent rows;
+};
+
+struct WriteKvStep final : KvRowsStep {
   void execute(Context& context, Run& run) const override;
 };
 
-struct CompareKvStep final : Step {
-  Arena* arena;
-  int layer;
-  const float* keys;
-  const float* values;
-  int slots;
+struct CompareKvStep final : KvRowsStep {
   float* out;
-  Extent rows;
   void execute(Context& context, Run& run) const override;
 };
 

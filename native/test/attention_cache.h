@@ -43,25 +43,30 @@ struct Shape {
   int numHeads() const { return numKvHeads * group; }
 };
 
+// Rows of [page][layer][head][K|V][16][headDim]; where they lie is left to the caller.
+inline KvView viewOf(const Shape& shape) {
+  KvView view{};
+  view.type = shape.type;
+  view.numKvHeads = shape.numKvHeads;
+  view.headDim = shape.headDim;
+  view.valueStride = (shape.type == KvType::f16 ? 2 : 4) * kPageTokens * static_cast<std::size_t>(shape.headDim);
+  view.headStride = 2 * view.valueStride;
+  view.layerStride = view.headStride * static_cast<std::size_t>(shape.numKvHeads);
+  view.pageStride = view.layerStride * static_cast<std::size_t>(shape.numLayers);
+  return view;
+}
+
 // A cache of several sequences with shuffled pages, and the Batch that describes them.
 class Cache {
  public:
   // keys, values of sequence s: [tokens[s]][numKvHeads][headDim]
   Cache(Context& context, Random& random, const Shape& s, const std::vector<int>& tokens, float scale = 1.0f)
-      : shape(s) {
+      : shape(s), view(viewOf(s)) {
     pageStarts.push_back(0);
     for (int count : tokens) pageStarts.push_back(pageStarts.back() + (count + kPageTokens - 1) / kPageTokens);
     const int numPages = pageStarts.back() + 3;
     for (int page = 0; page < numPages; ++page) pages.push_back(page);
     std::shuffle(pages.begin(), pages.end(), random);
-    const std::size_t element = s.type == KvType::f16 ? 2 : 4;
-    view.type = s.type;
-    view.numKvHeads = s.numKvHeads;
-    view.headDim = s.headDim;
-    view.valueStride = element * kPageTokens * static_cast<std::size_t>(s.headDim);
-    view.headStride = 2 * view.valueStride;
-    view.layerStride = view.headStride * static_cast<std::size_t>(s.numKvHeads);
-    view.pageStride = view.layerStride * static_cast<std::size_t>(s.numLayers);
     memory.assign(view.pageStride * static_cast<std::size_t>(numPages) / 4 + 16, 0xffffffffu);  // NaN in both types
     view.base = reinterpret_cast<std::uint8_t*>(memory.data());
     for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -103,7 +108,7 @@ class Cache {
   }
 
   Shape shape;
-  KvView view{};
+  KvView view;
   std::vector<std::int32_t> pages, pageStarts, contextTokens;
   std::vector<std::vector<float>> keys, values;
 

@@ -16,15 +16,7 @@ Checks check;
 // [page][layer][head][K|V][16][headDim] with any bits, aligned as an arena is.
 class Pages {
  public:
-  Pages(Random& random, const Shape& shape, int pages) : memory_() {
-    const std::size_t value = shape.type == KvType::f16 ? 2 : 4;
-    view.type = shape.type;
-    view.numKvHeads = shape.numKvHeads;
-    view.headDim = shape.headDim;
-    view.valueStride = value * kPageTokens * static_cast<std::size_t>(shape.headDim);
-    view.headStride = 2 * view.valueStride;
-    view.layerStride = view.headStride * static_cast<std::size_t>(shape.numKvHeads);
-    view.pageStride = view.layerStride * static_cast<std::size_t>(shape.numLayers);
+  Pages(Random& random, const Shape& shape, int pages) : view(viewOf(shape)) {
     bytes = view.pageStride * static_cast<std::size_t>(pages);
     view.base = reinterpret_cast<std::uint8_t*>(memory_.get(bytes));
     fill(random, view.base, bytes, shape.type);
@@ -43,7 +35,7 @@ class Pages {
     for (std::size_t i = 0; i < bytes / 4; ++i) reinterpret_cast<float*>(at)[i] = normal(random);
   }
 
-  KvView view{};
+  KvView view;
   std::size_t bytes = 0;
 
  private:

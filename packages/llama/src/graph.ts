@@ -1,4 +1,4 @@
-import type { KvArena, LinearOp, LinearPart, Op, RunLists, Weight } from '@kvasir/kernels'
+import type { AttentionMassOp, KvArena, LinearOp, LinearPart, Op, RunLists, Weight } from '@kvasir/kernels'
 import type { LlamaConfig } from './config.ts'
 import type { LayerWeights, LlamaWeights } from './weights.ts'
 import type { Workspace } from './workspace.ts'
@@ -87,12 +87,29 @@ function attend(graph: GraphParts, layer: number, path: Path, prefill: PrefillAt
   const { q, attended: out, batch } = workspace
   const { numHeads } = config
   const windowTokens = config.slidingWindow ?? 0
-  const shared = { arena, layer, q, numHeads, scale: 1 / Math.sqrt(config.headDim), batch }
+  const shared = { arena, layer, q, numHeads, scale: scaleOf(config), batch }
   if (path === 'prefill') return [{ kind: 'attendPrefill', ...shared, windowTokens, out, ...prefill }]
   return [
     { kind: 'selectRuns', ...shared, windowTokens, lists },
     { kind: 'attendRuns', ...shared, lists, out },
   ]
+}
+
+/** Adds to `mass` [numHeads][contextTokens] what rows pay: those of the run, unless others are given. */
+export function addMass(
+  { config, arena, workspace, contextTokens }: GraphParts,
+  layer: number,
+  mass: Float32Array,
+  rows: Partial<Pick<AttentionMassOp, 'q' | 'batch' | 'lse' | 'positions'>> = {},
+): Op {
+  const { numHeads } = config
+  const { q, batch } = workspace
+  const shared = { arena, layer, q, numHeads, scale: scaleOf(config), batch, windowTokens: config.slidingWindow ?? 0 }
+  return { kind: 'attentionMass', ...shared, ...rows, mass, massStride: contextTokens }
+}
+
+function scaleOf({ headDim }: LlamaConfig): number {
+  return 1 / Math.sqrt(headDim)
 }
 
 /** Attention output and the gated feed-forward block, each added to the residual stream. */

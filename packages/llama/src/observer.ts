@@ -1,5 +1,5 @@
 import type { Batch, Kernels, Op, Program } from '@kvasir/kernels'
-import { type GraphParts, trunk } from './graph.ts'
+import { addMass, type GraphParts, trunk } from './graph.ts'
 
 /** Most rows of a prompt whose queries are kept. */
 export const maxWindowTokens = 256
@@ -21,7 +21,7 @@ export interface Observer {
 }
 
 export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
-  const { config, arena, workspace, contextTokens } = graph
+  const { config, workspace, contextTokens } = graph
   const { numLayers, numHeads, headDim } = config
   const width = numHeads * headDim
   const ints = (count: number) => new Int32Array(kernels.allocate(count * 4), 0, count)
@@ -37,19 +37,6 @@ export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
     pages: ints(Math.ceil(contextTokens / 16)),
   }
   const lse = new Float32Array(kernels.allocate(workspace.maxRows * numHeads * 4), 0, workspace.maxRows * numHeads)
-  const addMass = (layer: number, q: Float32Array, of: Batch, lse?: Float32Array): Op => ({
-    kind: 'attentionMass',
-    arena,
-    layer,
-    q,
-    numHeads,
-    scale: 1 / Math.sqrt(headDim),
-    windowTokens: config.slidingWindow ?? 0,
-    batch: of,
-    mass: mass[layer] as Float32Array,
-    massStride: contextTokens,
-    ...(lse && { lse }),
-  })
   const keepQueries = (layer: number): Op => ({
     kind: 'gatherRows',
     x: workspace.q,
@@ -59,7 +46,7 @@ export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
     rows: 'outputs',
   })
   const compiled = new Map<boolean, Program>()
-  const ofQueries = kernels.createProgram(queries.map((q, layer) => addMass(layer, q, batch)))
+  const ofQueries = kernels.createProgram(queries.map((q, layer) => addMass(graph, layer, mass[layer], { q, batch })))
   return {
     rows,
     queries,
@@ -69,7 +56,7 @@ export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
     prefill(allRows) {
       const after = (layer: number) => [
         keepQueries(layer),
-        ...(allRows ? [addMass(layer, workspace.q, workspace.batch, lse)] : []),
+        ...(allRows ? [addMass(graph, layer, mass[layer], { lse })] : []),
       ]
       const watch = allRows ? { lse, after } : { after }
       const program = compiled.get(allRows) ?? kernels.createProgram(trunk(graph, 'prefill', watch))

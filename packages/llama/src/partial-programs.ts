@@ -1,5 +1,5 @@
-import type { Kernels, Op, Program } from '@kvasir/kernels'
-import { type GraphParts, partialLayer } from './graph.ts'
+import type { Kernels, Program } from '@kvasir/kernels'
+import { addMass, type GraphParts, partialLayer } from './graph.ts'
 
 /** What is learnt of the rows that a partial prefill computes. `attention` includes `distances`. */
 export type PartialWatching = 'nothing' | 'distances' | 'attention'
@@ -17,32 +17,22 @@ export interface PartialPrograms {
 }
 
 export function createPartialPrograms(graph: GraphParts, kernels: Kernels): PartialPrograms {
-  const { config, arena, workspace, contextTokens } = graph
-  const { numHeads, headDim } = config
-  const { maxRows, q, batch } = workspace
+  const { numHeads } = graph.config
+  const { maxRows } = graph.workspace
   const floats = (count: number) => new Float32Array(kernels.allocate(count * 4), 0, count)
   const positions = new Int32Array(kernels.allocate(maxRows * 4), 0, maxRows)
   const distances = floats(maxRows * 2)
-  const mass = floats(numHeads * contextTokens)
+  const mass = floats(numHeads * graph.contextTokens)
   const lse = floats(maxRows * numHeads)
-  const addMass = (layer: number): Op => ({
-    kind: 'attentionMass',
-    arena,
-    layer,
-    q,
-    numHeads,
-    scale: 1 / Math.sqrt(headDim),
-    windowTokens: config.slidingWindow ?? 0,
-    batch,
-    lse,
-    positions,
-    mass,
-    massStride: contextTokens,
-  })
   const watches = {
     nothing: () => ({ positions }),
     distances: () => ({ positions, distances }),
-    attention: (layer: number) => ({ positions, distances, lse, after: addMass(layer) }),
+    attention: (layer: number) => ({
+      positions,
+      distances,
+      lse,
+      after: addMass(graph, layer, mass, { lse, positions }),
+    }),
   }
   const compiled = new Map<string, Program>()
   return {

@@ -71,17 +71,10 @@ describe('checkStamps', () => {
 describe('moveStamped', () => {
   const headDim = 64
   const raw = seededRandom(8).normals(6 * 2 * headDim)
-  const at = (spec: RopeSpec, origin: number, numTokens: number) =>
-    rotate(
-      raw,
-      headDim,
-      spec,
-      ropeTable(
-        spec,
-        [0, 1, 2, 3, 4, 5].map((row) => origin + row),
-        { numTokens },
-      ),
-    )
+  const at = (spec: RopeSpec, origin: number, numTokens: number) => {
+    const positions = Array.from({ length: 6 }, (_, row) => origin + row)
+    return rotate(raw, headDim, spec, ropeTable(spec, positions, { numTokens }))
+  }
 
   test.each(specsToTest().map((spec) => [spec.scaling.kind, spec.pairing, spec.rotaryDim, spec] as const))(
     '%s, %s, %i: between places and lengths of sequences, the attention factor once',

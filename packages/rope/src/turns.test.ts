@@ -37,17 +37,10 @@ describe('turnTable', () => {
       { from: 3, to: 131_071 },
       { from: 900, to: 5000 },
     ]
-    const at = (end: 'from' | 'to', numTokens: number) =>
-      rotate(
-        raw,
-        headDim,
-        spec,
-        ropeTable(
-          spec,
-          turns.map((turn) => turn[end]),
-          { numTokens },
-        ),
-      )
+    const at = (end: 'from' | 'to', numTokens: number) => {
+      const positions = turns.map((turn) => turn[end])
+      return rotate(raw, headDim, spec, ropeTable(spec, positions, { numTokens }))
+    }
     const raw = seededRandom(3).normals(turns.length * headDim)
     const table = turnTable(spec, turns, { fromNumTokens: 2000, toNumTokens: 140_000 })
     const turned = rotate(at('from', 2000), headDim, spec, { numRows: turns.length, ...table })

@@ -3,6 +3,7 @@ import { memoryDonors, toyEngine, toyTokens } from '@kvasir/core/testing'
 import { describe, expect, test } from 'vitest'
 import { alignRuns } from './align/align-runs.ts'
 import { rollingHashes } from './align/gram-table.ts'
+import type { KvasirOptions } from './kvasir/options.ts'
 import { type DonorLibrary, donorLibrary } from './library/donor-library.ts'
 import { semShareKv } from './semshare-kv.ts'
 import { proseOf, scope, tokenDonor, toyWorld } from './testing/world.ts'
@@ -22,6 +23,15 @@ async function libraryOf(...donors: DonorKv[]) {
   const library = await donorLibrary({ store: memoryDonors() })
   for (const donor of donors) await library.put(donor)
   return library
+}
+
+/** An engine that has published `text`, and who may ask for it again. */
+async function teach(options: Partial<KvasirOptions> = {}) {
+  const { engine, library } = await toyWorld()
+  const policy = semShareKv({ donors: library, ...easy, ...options })
+  await engine.generate(text, { policy, scope, maxTokens: 0 })
+  const open = () => policy.open({ id: 's', profile: engine.profile, scope })
+  return { policy, open, view: { tokens: toyTokens(text), pieces: [...text] } }
 }
 
 /** Computes `shifted` on an engine whose store lends by `open`. */
@@ -83,11 +93,7 @@ describe('declines, with the reason', () => {
 
   test('an open breaker, until a trial is good', async () => {
     let nowMs = 0
-    const { engine, library } = await toyWorld()
-    const policy = semShareKv({ donors: library, ...easy, breakerAudits: 1, breakerMs: 50, now: () => nowMs })
-    await engine.generate(text, { policy, scope, maxTokens: 0 })
-    const open = () => policy.open({ id: 's', profile: engine.profile, scope })
-    const view = { tokens: toyTokens(text), pieces: [...text] }
+    const { policy, open, view } = await teach({ breakerAudits: 1, breakerMs: 50, now: () => nowMs })
     const use = async (klNats: number | null) => {
       const session = open()
       const plan = await session.reuse!(view)
@@ -104,11 +110,8 @@ describe('declines, with the reason', () => {
   })
 
   test('a donor whose first audit was bad is lent no more', async () => {
-    const { engine, library } = await toyWorld()
-    const policy = semShareKv({ donors: library, ...easy })
-    await engine.generate(text, { policy, scope, maxTokens: 0 })
-    const session = policy.open({ id: 's', profile: engine.profile, scope })
-    const view = { tokens: toyTokens(text), pieces: [...text] }
+    const { open, view } = await teach()
+    const session = open()
     await session.reuse!(view)
     session.audit!({ klNats: 5, sameTop: false })
     expect(await session.reuse!(view)).toMatchObject({ reason: 'the audit of the only similar prompt was bad' })
@@ -193,11 +196,8 @@ test('other scopes get nothing', async () => {
 
 describe('an abort', () => {
   test('before and while donors are looked for is thrown, and counts for nothing', async () => {
-    const { engine, library } = await toyWorld()
-    const policy = semShareKv({ donors: library, ...easy })
-    await engine.generate(text, { policy, scope, maxTokens: 0 })
-    const session = policy.open({ id: 's', profile: engine.profile, scope })
-    const view = { tokens: toyTokens(text), pieces: [...text] }
+    const { policy, open, view } = await teach()
+    const session = open()
     await expect(session.reuse!({ ...view, signal: AbortSignal.abort() })).rejects.toThrow(/abort/i)
     const controller = new AbortController()
     const answer = session.reuse!({ ...view, signal: controller.signal })

@@ -10,6 +10,13 @@ import type { EngineUnderTest, SequenceUnderTest } from './engine-under-test.ts'
 import { probePolicy } from './probe-policy.ts'
 import { check, whereCan } from './suite-run.ts'
 
+/** An engine whose donor has the suite's prompt. */
+interface Lent {
+  readonly engine: EngineUnderTest
+  readonly scope: Scope
+  readonly donor: string
+}
+
 /** One of its own for each test: prefixes that an engine keeps must not help the next one. */
 const newScope = (): Scope => {
   return { tenant: 'suite', group: `reuse-${crypto.randomUUID()}`, model: 'any', layout: 'any', policy: 'suite' }
@@ -18,14 +25,17 @@ const newScope = (): Scope => {
 /** What engines with `kv.adopt` and `kv.export` do with plans that borrow; skipped for the others. */
 export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, prompt }: EngineSuiteOptions): void {
   const needs = whereCan(engineOf)
+  const withDonor = (capability: string, body: (lent: Lent) => Promise<void>) =>
+    needs(capability, async (engine) => {
+      const scope = newScope()
+      await body({ engine, scope, donor: await publish(engine, prompt, scope) })
+    })
   const whole = (engine: EngineUnderTest, tokens = prompt) => prefillUnder(engine, tokens)
   const last = prompt.length - 1
 
   test(
     'borrows an exact prefix to the bit',
-    needs('kv.adopt', async (engine) => {
-      const scope = newScope()
-      const donor = await publish(engine, prompt, scope)
+    withDonor('kv.adopt', async ({ engine, scope, donor }) => {
       const head = prompt.length - 7
       const plan = planOf([{ start: 0, end: head, donor, donorStart: 0 }], rowsFrom(head, prompt.length), exact)
       assertSameBits(await prefillUnder(engine, prompt, borrowing(plan), scope), await whole(engine), 'borrowed prefix')
@@ -34,9 +44,7 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
 
   test(
     'gives the bits of a full prefill when every borrowed row is computed again',
-    needs('kv.adopt', async (engine) => {
-      const scope = newScope()
-      const donor = await publish(engine, prompt, scope)
+    withDonor('kv.adopt', async ({ engine, scope, donor }) => {
       const moved = Int32Array.from([...prompt.subarray(9), ...prompt.subarray(0, 9)])
       const end = prompt.length - 9
       const pieces = [{ start: 0, end, donor, donorStart: 9 }]
@@ -49,9 +57,7 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
 
   test(
     'turns moved keys to their positions, unless they are to stay as stored',
-    needs('kv.adopt', async (engine) => {
-      const scope = newScope()
-      const donor = await publish(engine, prompt, scope)
+    withDonor('kv.adopt', async ({ engine, scope, donor }) => {
       const tokens = prompt.subarray(9)
       const pieces = [{ start: 0, end: tokens.length, donor, donorStart: 9 }]
       const plan = planOf(pieces, rowsFrom(tokens.length - 1, tokens.length), withLoss(exact, 'moved'))
@@ -67,9 +73,7 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
 
   test(
     'tells how far borrowed rows were off, and computes nested rows only',
-    needs('prefill.partial-rows', async (engine) => {
-      const scope = newScope()
-      const donor = await publish(engine, prompt, scope)
+    withDonor('prefill.partial-rows', async ({ engine, scope, donor }) => {
       const pieces = [{ start: 0, end: last, donor, donorStart: 0 }]
       const reports: LayerReport[] = []
       const policy = borrowing(planOf(pieces, rowsFrom(3, prompt.length), exact), (report) => {
@@ -94,9 +98,7 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
 
   test(
     'computes the prompt in full where the donor is gone or the session gives up',
-    needs('kv.adopt', async (engine) => {
-      const scope = newScope()
-      const donor = await publish(engine, prompt, scope)
+    withDonor('kv.adopt', async ({ engine, scope, donor }) => {
       const full = await whole(engine)
       const rows = rowsFrom(last, prompt.length)
       const gone = planOf([{ start: 0, end: last, donor: 'nobody', donorStart: 0 }], rows, exact)
@@ -111,9 +113,7 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
 
   test(
     'calls nothing exact that was lent under other tokens',
-    needs('kv.adopt', async (engine) => {
-      const scope = newScope()
-      const donor = await publish(engine, prompt, scope)
+    withDonor('kv.adopt', async ({ engine, scope, donor }) => {
       const other = prompt.slice()
       other[4] = other[4] === 1 ? 2 : 1
       const plan = planOf([{ start: 0, end: last, donor, donorStart: 0 }], rowsFrom(last, prompt.length), exact)
@@ -127,9 +127,7 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
 
   test(
     'never lends to another scope',
-    needs('kv.adopt', async (engine) => {
-      const scope = newScope()
-      const donor = await publish(engine, prompt, scope)
+    withDonor('kv.adopt', async ({ engine, scope, donor }) => {
       const plan = planOf([{ start: 0, end: last, donor, donorStart: 0 }], rowsFrom(last, prompt.length), exact)
       const strangers = [{ ...scope, tenant: 'other' }, { ...scope, group: 'other' }, undefined]
       for (const stranger of strangers) {
@@ -141,9 +139,7 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
 
   test(
     'publishes no row that is not exact',
-    needs('kv.export', async (engine) => {
-      const scope = newScope()
-      const donor = await publish(engine, prompt, scope)
+    withDonor('kv.export', async ({ engine, scope, donor }) => {
       const tokens = prompt.subarray(9)
       const pieces = [{ start: 0, end: tokens.length - 1, donor, donorStart: 9 }]
       const plan = planOf(pieces, rowsFrom(tokens.length - 1, tokens.length), withLoss(exact, 'moved'))
@@ -165,9 +161,7 @@ export function addReuseTests(engineOf: () => Promise<EngineUnderTest>, { test, 
 
   test(
     'stops a borrowing prefill when it is aborted, and starts anew after it',
-    needs('kv.adopt', async (engine) => {
-      const scope = newScope()
-      const donor = await publish(engine, prompt, scope)
+    withDonor('kv.adopt', async ({ engine, scope, donor }) => {
       const tokens = prompt.slice(9)
       const pieces = [{ start: 0, end: tokens.length - 1, donor, donorStart: 9 }]
       const abort = new AbortController()
