@@ -48,13 +48,11 @@ interface State {
 }
 
 export function openSession(policy: ReusePolicy, sequence: SequenceContext): PolicySession {
-  return sessionOf(policy, sequence, {
-    promptTokens: 0,
-    isExact: true,
-    next: undefined,
-    retain: undefined,
-    audited: [],
-  })
+  return sessionOf(policy, sequence, newState(0))
+}
+
+function newState(promptTokens: number): State {
+  return { promptTokens, isExact: true, next: undefined, retain: undefined, audited: [] }
 }
 
 function sessionOf(policy: ReusePolicy, sequence: SequenceContext, state: State): PolicySession {
@@ -79,13 +77,7 @@ async function reuse(
   prompt: PromptView,
 ): Promise<ReusePlan | Decline> {
   const { ledger } = policy
-  Object.assign(state, {
-    promptTokens: prompt.tokens.length,
-    isExact: true,
-    next: undefined,
-    retain: undefined,
-    audited: [],
-  })
+  Object.assign(state, newState(prompt.tokens.length))
   ledger.count('asked')
   const workload = workloadOf(policy, sequence)
   const offer = ledger.breakers.isOpen(workload) ? openBreaker : await offerOf(policy, sequence, prompt)

@@ -30,28 +30,19 @@ export async function openLent(
   { plan, tokens }: { readonly plan: ReusePlan; readonly tokens: Int32Array },
   format: KvFormat,
 ): Promise<ReadonlyMap<string, LentRows> | null> {
+  const lent = new Map<string, LentRows>()
   try {
-    return await openAll(store, state, { plan, tokens }, format)
+    for (const { donor, donorStart, start, end } of plan.pieces) {
+      const rows = lent.get(donor) ?? (await openDonor(store, state, donor, format))
+      if (rows === null) return null
+      lent.set(donor, rows)
+      const span = rows.tokens.subarray(donorStart, donorStart + end - start)
+      if (span.length < end - start) return null
+      if (plan.provenance.kind === 'exact' && !span.every((token, i) => token === tokens[start + i])) return null
+    }
   } catch (error) {
     if (error instanceof IntegrityError) return null
     throw error
-  }
-}
-
-async function openAll(
-  store: DonorStore,
-  state: ToyState,
-  { plan, tokens }: { readonly plan: ReusePlan; readonly tokens: Int32Array },
-  format: KvFormat,
-): Promise<ReadonlyMap<string, LentRows> | null> {
-  const lent = new Map<string, LentRows>()
-  for (const { donor, donorStart, start, end } of plan.pieces) {
-    const rows = lent.get(donor) ?? (await openDonor(store, state, donor, format))
-    if (rows === null) return null
-    lent.set(donor, rows)
-    const span = rows.tokens.subarray(donorStart, donorStart + end - start)
-    if (span.length < end - start) return null
-    if (plan.provenance.kind === 'exact' && !span.every((token, i) => token === tokens[start + i])) return null
   }
   return lent
 }
@@ -59,13 +50,14 @@ async function openAll(
 async function openDonor(store: DonorStore, state: ToyState, id: string, format: KvFormat): Promise<LentRows | null> {
   const donor = await store.open(id, state.scope)
   if (donor === null) return null
-  if (formatDifference(format, donor.format) !== null) return null
-  const { tokens } = donor
-  const layers = await Promise.all(
-    format.shape.layers.map(async (_, layer) => readLayer(await donor.layer(layer), tokens.length)),
-  )
-  donor.close()
-  return { tokens, layers }
+  try {
+    if (formatDifference(format, donor.format) !== null) return null
+    const { tokens } = donor
+    const readOne = async (layer: number) => readLayer(await donor.layer(layer), tokens.length)
+    return { tokens, layers: await Promise.all(format.shape.layers.map((_, layer) => readOne(layer))) }
+  } finally {
+    donor.close()
+  }
 }
 
 /** [numKvHeads][keys, values][numTokens][headDim] */

@@ -26,8 +26,7 @@ export async function writeFullReply(
   { forced, maxTokens, eosIds, signal }: ReplyOptions,
 ): Promise<FullReply> {
   const options = signal ? { signal } : {}
-  let logits = promptLogits
-  for (const token of forced) logits = await sequence.decode(token, options)
+  let logits = await feed(sequence, forced, promptLogits, options)
   const tokens: number[] = []
   const distributions: Distribution[] = []
   for (;;) {
@@ -39,6 +38,18 @@ export async function writeFullReply(
   }
   const nllNats = mean(distributions.map(({ logNorm, logits, best }) => logNorm - logits[best]))
   return { forced, tokens, distributions, nllNats }
+}
+
+/** The logits behind the tokens. */
+async function feed(
+  sequence: Pick<PairSequence, 'decode'>,
+  tokens: Int32Array,
+  logitsBefore: Float32Array,
+  options: { readonly signal?: AbortSignal },
+): Promise<Float32Array> {
+  let logits = logitsBefore
+  for (const token of tokens) logits = await sequence.decode(token, options)
+  return logits
 }
 
 /** How near a run is to the full recompute along the reply of that. */
@@ -61,8 +72,7 @@ export async function compareAlong(
   signal?: AbortSignal,
 ): Promise<Fidelity> {
   const options = signal ? { signal } : {}
-  let logits = promptLogits
-  for (const token of forced) logits = await sequence.decode(token, options)
+  let logits = await feed(sequence, forced, promptLogits, options)
   const firstLogits = logits.slice()
   const comparisons = []
   for (const [at, token] of tokens.entries()) {
@@ -85,8 +95,7 @@ export async function writeOwnReply(
 ): Promise<number[]> {
   const options = signal ? { signal } : {}
   await using fork = await sequence.fork()
-  let logits = promptLogits
-  for (const token of forced) logits = await fork.decode(token, options)
+  let logits = await feed(fork, forced, promptLogits, options)
   const tokens: number[] = []
   while (tokens.length < maxTokens) {
     const token = argMax(logits)
