@@ -181,11 +181,15 @@ describe('toy engine: reuse', () => {
       throw new IntegrityError({ parameter: donor, expected: 'whole bytes', got: 'others' })
     }
     const store = memoryDonors()
-    const broken = toyEngine({
-      donors: { ...store, open: async (id, owner) => ({ ...(await store.open(id, owner))!, layer }) },
-    })
-    const damaged = borrower(await publishedDonor(broken), 0, [prompt.length - 1])
+    const closed: string[] = []
+    const open: typeof store.open = async (id, owner) => {
+      return { ...(await store.open(id, owner))!, layer, close: () => closed.push(id) }
+    }
+    const broken = toyEngine({ donors: { ...store, open } })
+    const brokenDonor = await publishedDonor(broken)
+    const damaged = borrower(brokenDonor, 0, [prompt.length - 1])
     assertSameBits(await broken.createSequence({ policy: damaged, scope }).prefill(prompt), full)
+    expect(closed).toEqual([brokenDonor])
   })
 
   test('keeps the rotation of stored keys where the plan says so', async () => {
