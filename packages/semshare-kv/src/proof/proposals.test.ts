@@ -65,5 +65,5 @@ describe('hashes only propose', () => {
     index.insert({ id: 'whole', scope, tokens: document })
     expect(index.query(document, scope, { limit: 8 })[0]).toMatchObject({ id: 'whole' })
     index.dispose()
-  }, 60_000)
+  }, 300_000)
 })
