@@ -74,9 +74,9 @@ export const fidelities: Readonly<Record<Fidelity, Dials>> = {
   fast: {
     minRunTokens: 5,
     contextTokens: 256,
-    startShare: 0.12,
+    startShare: 0.15,
     startMinTokens: 1,
-    startMaxTokens: 64,
+    startMaxTokens: 96,
     tailTokens: 8,
     factReachTokens: 2,
     deviationShare: 0,
