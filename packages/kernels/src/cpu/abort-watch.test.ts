@@ -13,3 +13,18 @@ test('calls all who still wait, once, behind one listener', () => {
   abort.abort()
   expect(called).toEqual(Array.from({ length: 50 }, (_, i) => i).filter((i) => i !== 7))
 })
+
+test('leaves nothing on a signal that nobody waits for, and can begin again', () => {
+  const watch = new AbortWatch()
+  const abort = new AbortController()
+  const called: string[] = []
+  const [first, second] = ['first', 'second'].map((name) => watch.add(abort.signal, () => called.push(name)))
+  first()
+  expect(getEventListeners(abort.signal, 'abort')).toHaveLength(1)
+  second()
+  expect(getEventListeners(abort.signal, 'abort')).toHaveLength(0)
+  watch.add(abort.signal, () => called.push('third'))
+  second()
+  abort.abort()
+  expect(called).toEqual(['third'])
+})
