@@ -22,6 +22,8 @@ export interface PlannedPair {
   readonly target: readonly Part[]
   readonly reference: readonly Part[]
   readonly reference_level: Level
+  /** Rotated: the articles stand in another order. */
+  readonly reference_order: 'same' | 'rotated'
   /** Id of the plan whose reference is unrelated. */
   readonly unrelated_reference: string
 }

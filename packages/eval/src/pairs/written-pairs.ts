@@ -16,11 +16,15 @@ import { groupsOf, joinTexts } from './passages.ts'
 export function onestopPairs({ articles, plans }: PairTexts, length: number): PairCase[] {
   const textOf = textsOf(articles)
   return plansAt(plans, length).map((plan) =>
-    pairCase('onestop', `${plan.reference_level}->adv`, length, plan.id, {
+    pairCase('onestop', variantOf(plan), length, plan.id, {
       donor: summarize(textOf(plan.reference)),
       target: summarize(textOf(plan.target)),
     }),
   )
+}
+
+function variantOf({ reference_level, reference_order }: PlannedPair): string {
+  return `${reference_level}->adv${reference_order === 'same' ? '' : ` ${reference_order}`}`
 }
 
 /** The reference of another plan of the same length. */

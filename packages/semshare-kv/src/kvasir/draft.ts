@@ -44,13 +44,14 @@ export function draftRuns(request: DraftRequest, dials: Dials): Draft {
   const { numTokens, standingTokens, facts } = request
   const prefix = draftPrefix(request)
   const { exactTokens } = prefix
+  const fewest = fewestStartTokens(request, exactTokens, dials)
   const tailStart = Math.max(exactTokens, numTokens - dials.tailTokens)
   const starts = new Map<BorrowedPiece, number>()
   for (const chain of chainsOf(request.runs, dials.contextTokens)) {
     const chainStartEnd = isPrefix(chain[0]) ? 0 : chain[0].start + chainStartTokens(chain, dials)
     for (const run of chain.flatMap((run) => behind(run, exactTokens))) {
       const changed = changedContext(run, request.runs, dials.contextTokens)
-      const count = Math.max(startTokens(run, changed, dials), chainStartEnd - run.start)
+      const count = Math.max(fewest, startTokens(run, changed, dials), chainStartEnd - run.start)
       if (Math.min(run.end, tailStart) - run.start > count) starts.set(run, count)
     }
   }
@@ -107,10 +108,19 @@ function chainStartTokens(chain: readonly BorrowedPiece[], { startShare, startMa
 }
 
 /** KV deviates most where a run begins, and hardly where most of the tokens before it are those of the donor. */
-function startTokens({ start, end }: BorrowedPiece, changed: number, dials: Dials): number {
-  const { startShare, startMinTokens, startMaxTokens } = dials
-  return Math.min(startMaxTokens, Math.max(startMinTokens, Math.round(startShare * changed ** 2 * (end - start))))
+function startTokens({ start, end }: BorrowedPiece, changed: number, { startShare, startMaxTokens }: Dials): number {
+  return Math.min(startMaxTokens, Math.round(startShare * changed ** 2 * (end - start)))
 }
+
+/** Behind few edits more is computed: the rows that have just read what the donor says instead. */
+function fewestStartTokens({ runs, numTokens }: DraftRequest, exactTokens: number, dials: Dials): number {
+  const { editShare, startMinTokens } = dials
+  const numEdits = runs.filter(({ end }) => end > exactTokens).length
+  return Math.max(startMinTokens, Math.min(maxEditTokens, Math.floor((editShare * numTokens) / numEdits)))
+}
+
+/** About the rest of a sentence. */
+const maxEditTokens = 16
 
 /** Share of the `contextTokens` places before a run whose tokens do not stand before it in its donor as well. */
 export function changedContext(run: BorrowedPiece, runs: readonly BorrowedPiece[], contextTokens: number): number {

@@ -11,10 +11,12 @@ export interface Dials {
    * that changed, ...
    */
   readonly startShare: number
-  /** ... at least so many, ... */
-  readonly startMinTokens: number
-  /** ... and at most so many. A run no longer than that is not borrowed. */
+  /** ... at most so many, ... */
   readonly startMaxTokens: number
+  /** ... and at least so many: a run no longer than that is not borrowed, ... */
+  readonly startMinTokens: number
+  /** ... or, where that is more, this share of the prompt over the number of runs, up to 16 tokens. */
+  readonly editShare: number
   /** Last tokens of the prompt that are computed, unless they belong to its exact prefix. */
   readonly tailTokens: number
   /** Tokens that carry facts are computed within so many tokens of the start of a borrowed run; 'all': in all of it. */
@@ -45,9 +47,10 @@ export const fidelities: Readonly<Record<Fidelity, Dials>> = {
     minRunTokens: 8,
     contextTokens: 256,
     startShare: 0.6,
-    startMinTokens: 4,
     startMaxTokens: 512,
-    tailTokens: 16,
+    startMinTokens: 4,
+    editShare: 0.05,
+    tailTokens: 48,
     factReachTokens: 'all',
     deviationShare: 0,
     probeRows: 32,
@@ -60,30 +63,32 @@ export const fidelities: Readonly<Record<Fidelity, Dials>> = {
     minRunTokens: 6,
     contextTokens: 256,
     startShare: 0.25,
-    startMinTokens: 2,
     startMaxTokens: 192,
-    tailTokens: 8,
+    startMinTokens: 2,
+    editShare: 0.02,
+    tailTokens: 32,
     factReachTokens: 4,
     deviationShare: 0,
     probeRows: 16,
     raiseDeviation: 0.09,
     maxDeviation: 0.16,
-    minCoverage: 0.3,
+    minCoverage: 0.2,
     maxConflicts: 'any',
   },
   fast: {
     minRunTokens: 5,
     contextTokens: 256,
     startShare: 0.15,
-    startMinTokens: 1,
     startMaxTokens: 96,
-    tailTokens: 8,
+    startMinTokens: 1,
+    editShare: 0.01,
+    tailTokens: 24,
     factReachTokens: 2,
     deviationShare: 0,
     probeRows: 16,
     raiseDeviation: 0.12,
     maxDeviation: 0.18,
-    minCoverage: 0.3,
+    minCoverage: 0.2,
     maxConflicts: 'any',
   },
 }

@@ -14,6 +14,7 @@ describe('the draft', () => {
     contextTokens: 10,
     startShare: 0.1,
     startMinTokens: 2,
+    editShare: 0,
     tailTokens: 4,
     deviationShare: 0,
     probeRows: 0,
@@ -66,6 +67,17 @@ describe('the draft', () => {
     const { computed } = draftRuns(request, { ...dials, startShare: 0.5 })
     const firstOf = (start: number, end: number) => computed.filter((row) => row >= start && row < end).length
     expect([firstOf(0, 40), firstOf(44, 144), firstOf(150, 250)]).toEqual([0, 8, 50])
+  })
+
+  test('computes more behind an edit where there are few', () => {
+    const runs = [piece(0, 500, 0), piece(501, 990, 501)]
+    const request = { numTokens: 1000, standingTokens: 0, runs, facts: noFacts(1000) }
+    const behindEdit = (editShare: number) =>
+      draftRuns(request, { ...dials, startShare: 0, editShare }).computed.filter((row) => row > 500 && row < 990).length
+    expect([0, 0.01, 0.5].map(behindEdit)).toEqual([2, 10, 16])
+    const many = [runs[0], piece(501, 700, 501), piece(701, 990, 701)]
+    const { computed } = draftRuns({ ...request, runs: many }, { ...dials, startShare: 0, editShare: 0.01 })
+    expect(computed.filter((row) => row > 500 && row < 700)).toHaveLength(5)
   })
 
   test('takes runs with edits between them for one passage, also around a run from elsewhere', () => {

@@ -124,6 +124,7 @@ function resolveDials(dials: Dials): Dials {
     startShare: checkNumber('startShare', dials.startShare, 0, 1),
     startMinTokens,
     startMaxTokens: checkInteger('startMaxTokens', dials.startMaxTokens, startMinTokens),
+    editShare: checkNumber('editShare', dials.editShare, 0, 1),
     tailTokens: checkInteger('tailTokens', dials.tailTokens, 1),
     factReachTokens: factReachTokens === 'all' ? 'all' : checkInteger('factReachTokens', factReachTokens, 0),
     deviationShare: checkNumber('deviationShare', dials.deviationShare, 0, 1),

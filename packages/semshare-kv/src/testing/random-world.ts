@@ -12,6 +12,7 @@ const fixture = fileURLToPath(new URL('../../../llama/test-fixtures/gguf/llama-Q
 /** Random weights deviate more than any trained ones. */
 export const easy = {
   minPromptTokens: 8,
+  tailTokens: 8,
   minDonorTokens: 8,
   minSaving: -1,
   maxDeviation: 1e6,
