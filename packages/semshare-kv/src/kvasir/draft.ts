@@ -1,4 +1,4 @@
-import { type BorrowedPiece, uncoveredRows } from '@kvasir/core'
+import { type BorrowedPiece, type Span, uncoveredRows } from '@kvasir/core'
 import type { Dials } from './fidelities.ts'
 
 /** What would be borrowed and computed. */
@@ -48,7 +48,7 @@ export function draftRuns(request: DraftRequest, dials: Dials): Draft {
   const tailStart = Math.max(exactTokens, numTokens - dials.tailTokens)
   const starts = new Map<BorrowedPiece, number>()
   for (const chain of chainsOf(request.runs, dials.contextTokens)) {
-    const chainStartEnd = isPrefix(chain[0]) ? 0 : chain[0].start + chainStartTokens(chain, dials)
+    const chainStartEnd = isPrefix(chain[0]) ? 0 : chain[0].start + chainStartTokens(chain, request.runs, dials)
     for (const run of chain.flatMap((run) => behind(run, exactTokens))) {
       const changed = changedContext(run, request.runs, dials.contextTokens)
       const count = Math.max(fewest, startTokens(run, changed, dials), chainStartEnd - run.start)
@@ -101,14 +101,14 @@ function continues(before: BorrowedPiece, run: BorrowedPiece, contextTokens: num
   return before.donor === run.donor && gap < contextTokens && donorGap >= 0 && Math.abs(gap - donorGap) < contextTokens
 }
 
-/** Where a passage begins, all of its context changed, however many edits it has. */
-function chainStartTokens(chain: readonly BorrowedPiece[], { startShare, startMaxTokens }: Dials): number {
-  const length = chain[chain.length - 1].end - chain[0].start
-  return Math.min(startMaxTokens, Math.round(startShare * length))
+/** A passage is off where it begins as one run of its length would be, however many edits it has. */
+function chainStartTokens(chain: readonly BorrowedPiece[], runs: readonly BorrowedPiece[], dials: Dials): number {
+  const changed = changedContext(chain[0], runs, dials.contextTokens)
+  return startTokens({ start: chain[0].start, end: chain[chain.length - 1].end }, changed, dials)
 }
 
 /** KV deviates most where a run begins, and hardly where most of the tokens before it are those of the donor. */
-function startTokens({ start, end }: BorrowedPiece, changed: number, { startShare, startMaxTokens }: Dials): number {
+function startTokens({ start, end }: Span, changed: number, { startShare, startMaxTokens }: Dials): number {
   return Math.min(startMaxTokens, Math.round(startShare * changed ** 2 * (end - start)))
 }
 
