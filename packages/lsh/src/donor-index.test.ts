@@ -38,6 +38,15 @@ describe('query', () => {
     expect(found).toMatchObject({ id: 'long', estimatedShare: 1 })
   })
 
+  test('finds a target that repeats one line, whatever the secret', () => {
+    const lines = join(...Array.from({ length: 12 }, () => textOf(3, 17)))
+    for (let seed = 0; seed < 100; seed++) {
+      const index = indexOf({ secret: Uint8Array.from(textOf(seed, 32), (token) => token & 255) })
+      index.insert({ id: 'lines', scope, tokens: join(lines, textOf(4, 2)) })
+      expect(index.query(join(textOf(5, 3), lines), scope, { limit: 1 })).toMatchObject([{ id: 'lines' }])
+    }
+  })
+
   test('names a donor for each part of a target before copies of the first', () => {
     const index = indexOf()
     const parts = [textOf(1, 500), textOf(2, 400), textOf(3, 300)]

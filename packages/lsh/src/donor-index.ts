@@ -20,7 +20,7 @@ export interface DonorIndexOptions {
   readonly maxDonors?: number
   /** Consecutive tokens that two prompts must share to be seen to. @default 8 */
   readonly shingleTokens?: number
-  /** One shingle in so many is kept. More find shorter overlaps, and take more room. @default 8 */
+  /** One shingle in so many is kept, and of few at least 16. More find shorter overlaps, and take more room. @default 8 */
   readonly sampleEvery?: number
   /** Donors listed under one hash, the newest. @default 64 */
   readonly maxListed?: number

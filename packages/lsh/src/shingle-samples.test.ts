@@ -26,7 +26,7 @@ describe('sampleShingles', () => {
     )
   })
 
-  test('hashes a shingle alike wherever it stands, so that a part holds no hash that the whole lacks', () => {
+  test('hashes a shingle alike wherever it stands, so that a part keeps what the whole keeps of it', () => {
     fc.assert(
       fc.property(
         anyTokens,
@@ -35,8 +35,10 @@ describe('sampleShingles', () => {
         fc.integer({ min: 1, max: 5 }),
         (before, part, after, sampleEvery) => {
           const sampled = { ...rule, sampleEvery }
-          const whole = new Set(sampleShingles(Int32Array.of(...before, ...part, ...after), sampled))
-          for (const tag of sampleShingles(part, sampled)) expect(whole.has(tag)).toBe(true)
+          const whole = sampleShingles(Int32Array.of(...before, ...part, ...after), sampled)
+          const kept = new Set(sampleShingles(part, sampled))
+          const allOfPart = new Set(sampleShingles(part, rule))
+          for (const tag of whole) expect(kept.has(tag)).toBe(allOfPart.has(tag))
         },
       ),
     )
@@ -50,6 +52,18 @@ describe('sampleShingles', () => {
       // Five standard deviations of a binomial.
       expect(Math.abs(kept - expected)).toBeLessThan(5 * Math.sqrt(expected))
     }
+  })
+
+  test('keeps 16 at least where there are as many, also of a list that repeats itself', () => {
+    const lines = Int32Array.from({ length: 400 }, (_, at) => at % 20)
+    for (const tokens of [lines, lines.subarray(0, 40)]) {
+      for (let word = 0; word < 50; word++) {
+        const kept = sampleShingles(tokens, { ...rule, key: key.map((one) => one + word), sampleEvery: 50 })
+        expect(kept).toHaveLength(16)
+      }
+    }
+    expect(sampleShingles(lines.subarray(0, 9), { ...rule, sampleEvery: 50 })).toHaveLength(6)
+    expect(sampleShingles(lines, { ...rule, sampleEvery: 50 }, 5)).toHaveLength(5)
   })
 
   test('keeps those of the least rank where there are too many: nested, and the same of two lists', () => {

@@ -4,22 +4,35 @@ export interface ShingleRule {
   readonly key: Uint32Array
   /** Consecutive tokens of a shingle. */
   readonly shingleTokens: number
-  /** One shingle in so many is kept. */
+  /** One shingle in so many is kept, and of few at least 16. */
   readonly sampleEvery: number
 }
+
+/** Short prompts, and long ones that repeat themselves, have so few that a share of them may be none. */
+const fewestKept = 16
 
 /**
  * Hashes of the shingles of `tokens` that the rule keeps, ascending and distinct. A shingle is kept or not by its own hash
  * (FracMinHash: Irber et al. 2022, bioRxiv 2022.01.11.475838), so two lists keep the same shingles of what they share,
- * wherever it stands in them. Of more than `max` only those of the least rank come back, which is a sample of the sample.
+ * wherever it stands in them; a list of few shingles keeps more of them. Of more than `max` only those of the least rank
+ * come back, which is a sample of the sample.
  */
 export function sampleShingles(
   tokens: ArrayLike<number>,
   rule: ShingleRule,
   max = Number.POSITIVE_INFINITY,
 ): Uint32Array {
-  const { key, shingleTokens, sampleEvery } = rule
-  const end = 2 ** 32 / sampleEvery
+  const { tags, ranks } = hashShingles(tokens, rule, 2 ** 32 / rule.sampleEvery)
+  const kept = distinct(tags.length > max ? ofLeastRank(tags, ranks, max) : tags)
+  if (kept.length >= Math.min(fewestKept, max) || rule.sampleEvery === 1) return kept
+  const all = hashShingles(tokens, rule, 2 ** 32)
+  const tagOf = new Map(all.ranks.map((rank, at) => [rank, all.tags[at]]))
+  const least = Float64Array.from(tagOf.keys()).sort().subarray(0, Math.min(fewestKept, max))
+  return distinct(Array.from(least, (rank) => tagOf.get(rank) as number))
+}
+
+/** Tag and rank of each shingle whose rank is below `end`. */
+function hashShingles(tokens: ArrayLike<number>, { key, shingleTokens }: ShingleRule, end: number) {
   const tags: number[] = []
   const ranks: number[] = []
   // Two rolling polynomials modulo 2^32 over keyed hashes of the tokens, with keyed odd bases.
@@ -42,7 +55,7 @@ export function sampleShingles(
     ranks.push(rank)
     tags.push(mix(b ^ mix(a ^ key[5])) >>> 0)
   }
-  return distinct(tags.length > max ? ofLeastRank(tags, ranks, max) : tags)
+  return { tags, ranks }
 }
 
 function ofLeastRank(tags: readonly number[], ranks: readonly number[], count: number): number[] {
