@@ -1,0 +1,293 @@
+// The device that is this machine: memory is host memory, streams are queues, kernels run when somebody waits.
+#include "../machine.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "../context/emulated_shared.h"
+#include "../failure.h"
+#include "stream.h"
+
+struct KvasirDevice {
+  int index;
+};
+
+// Recorded so many times, reached so often: a wait is for a number.
+struct KvasirEvent {
+  std::uint64_t recorded = 0;
+  std::uint64_t reached = 0;
+  KvasirStream* stream = nullptr;
+  std::chrono::steady_clock::time_point at{};
+};
+
+using kvasir::gpu::fail;
+using kvasir::gpu::emulated::everything;
+using Lock = std::lock_guard<std::recursive_mutex>;
+
+bool KvasirStream::runOne() {
+  if (tasks.empty()) return false;
+  const std::function<void()> task = std::move(tasks.front());
+  tasks.pop_front();
+  try {
+    task();
+  } catch (const kvasir::gpu::emulated::Fault& found) {
+    fault = found.text;
+    tasks.clear();
+  }
+  return true;
+}
+
+int KvasirStream::drain() {
+  while (runOne()) {
+  }
+  if (fault.empty()) return KVASIR_GPU_OK;
+  return fail(KVASIR_GPU_FAILED, std::exchange(fault, std::string()));
+}
+
+namespace kvasir::gpu {
+namespace emulated {
+
+std::recursive_mutex& everything() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+int deviceCount(int32_t* count) {
+  *count = 1;
+  return KVASIR_GPU_OK;
+}
+
+int deviceInfo(int32_t index, KvasirDeviceInfo* info) {
+  if (index != 0) return fail(KVASIR_GPU_INVALID, "the emulation has one device, number 0");
+  *info = KvasirDeviceInfo{};
+  std::strncpy(info->name, "emulated", sizeof(info->name) - 1);
+  info->multiprocessors = 4;
+  info->sharedBytesPerBlock = 227 * 1024;
+  info->memoryBytes = info->freeBytes = std::uint64_t{1} << 32;
+  return KVASIR_GPU_OK;
+}
+
+int openDevice(int32_t index, KvasirDevice** device) {
+  if (index != 0) return fail(KVASIR_GPU_INVALID, "the emulation has one device, number 0");
+  *device = new KvasirDevice{index};
+  return KVASIR_GPU_OK;
+}
+
+int closeDevice(KvasirDevice* device) {
+  delete device;
+  return KVASIR_GPU_OK;
+}
+
+// Not rounded up: what lies behind the last byte is out of bounds.
+int allocate(KvasirDevice*, std::size_t bytes, void** address) {
+  if (posix_memalign(address, kAlignment, bytes) != 0) return fail(KVASIR_GPU_NO_MEMORY, "out of memory");
+  std::memset(*address, 0xCD, bytes);
+  return KVASIR_GPU_OK;
+}
+
+int release(KvasirDevice*, void* address) {
+  std::free(address);
+  return KVASIR_GPU_OK;
+}
+
+int allocateHost(KvasirDevice* device, std::size_t bytes, void** host, void** mapped) {
+  const int status = allocate(device, bytes, host);
+  if (status == KVASIR_GPU_OK) *mapped = *host;
+  return status;
+}
+
+int createStream(KvasirDevice* device, int32_t, KvasirStream** stream) {
+  *stream = new KvasirStream;
+  (*stream)->device = device;
+  return KVASIR_GPU_OK;
+}
+
+int synchronizeStream(KvasirStream* stream) {
+  const Lock lock(everything());
+  if (stream->capture != nullptr) return fail(KVASIR_GPU_INVALID, "synchronizeStream while the stream is being captured");
+  return stream->drain();
+}
+
+int destroyStream(KvasirStream* stream) {
+  const Lock lock(everything());
+  const int status = stream->drain();
+  delete stream->capture;
+  delete stream;
+  return status;
+}
+
+// Each query lets one task pass, so that whoever polls arrives.
+int queryStream(KvasirStream* stream) {
+  const Lock lock(everything());
+  stream->runOne();
+  if (!stream->fault.empty()) return stream->drain();
+  return stream->tasks.empty() ? KVASIR_GPU_OK : KVASIR_GPU_NOT_READY;
+}
+
+int createEvent(KvasirDevice*, KvasirEvent** event) {
+  *event = new KvasirEvent;
+  return KVASIR_GPU_OK;
+}
+
+int destroyEvent(KvasirEvent* event) {
+  const Lock lock(everything());
+  // Tasks that name it may still be queued.
+  while (event->reached < event->recorded && event->stream->runOne()) {
+  }
+  delete event;
+  return KVASIR_GPU_OK;
+}
+
+int recordEvent(KvasirStream* stream, KvasirEvent* event) {
+  const Lock lock(everything());
+  if (stream->capture != nullptr) return fail(KVASIR_GPU_UNSUPPORTED, "events of a stream that is being captured");
+  const std::uint64_t number = ++event->recorded;
+  event->stream = stream;
+  stream->push([event, number] {
+    if (event->reached < number) event->reached = number;
+    event->at = std::chrono::steady_clock::now();
+  });
+  return KVASIR_GPU_OK;
+}
+
+int waitEvent(KvasirStream* stream, KvasirEvent* event) {
+  const Lock lock(everything());
+  if (stream->capture != nullptr) return fail(KVASIR_GPU_UNSUPPORTED, "events of a stream that is being captured");
+  if (event->recorded == 0) return KVASIR_GPU_OK;
+  const std::uint64_t number = event->recorded;
+  KvasirStream* before = event->stream;
+  stream->push([event, number, before] {
+    while (event->reached < number && before->runOne()) {
+    }
+  });
+  return KVASIR_GPU_OK;
+}
+
+int synchronizeEvent(KvasirEvent* event) {
+  const Lock lock(everything());
+  while (event->reached < event->recorded && event->stream->runOne()) {
+  }
+  if (event->stream != nullptr && !event->stream->fault.empty()) return event->stream->drain();
+  return KVASIR_GPU_OK;
+}
+
+int queryEvent(KvasirEvent* event) {
+  const Lock lock(everything());
+  if (event->reached < event->recorded) event->stream->runOne();
+  if (event->stream != nullptr && !event->stream->fault.empty()) return event->stream->drain();
+  return event->reached < event->recorded ? KVASIR_GPU_NOT_READY : KVASIR_GPU_OK;
+}
+
+int elapsedMs(KvasirEvent* from, KvasirEvent* to, float* ms) {
+  const Lock lock(everything());
+  if (from->reached == 0 || to->reached == 0) return fail(KVASIR_GPU_INVALID, "elapsedMs: an event was not reached yet");
+  *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
+  return KVASIR_GPU_OK;
+}
+
+int copy(KvasirStream* stream, void* to, const void* from, std::size_t bytes) {
+  const Lock lock(everything());
+  if (bytes > 0) stream->push([=] { std::memcpy(to, from, bytes); });
+  return KVASIR_GPU_OK;
+}
+
+int copy2d(KvasirStream* stream, void* to, std::size_t toStride, const void* from, std::size_t fromStride,
+           std::size_t rowBytes, std::size_t rows) {
+  if (rowBytes > toStride || rowBytes > fromStride) return fail(KVASIR_GPU_INVALID, "copy2d: rows are longer than a stride");
+  const Lock lock(everything());
+  if (rowBytes == 0 || rows == 0) return KVASIR_GPU_OK;
+  stream->push([=] {
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::memcpy(static_cast<char*>(to) + r * toStride, static_cast<const char*>(from) + r * fromStride, rowBytes);
+    }
+  });
+  return KVASIR_GPU_OK;
+}
+
+int copyBatch(KvasirStream* stream, const KvasirCopy* copies, std::size_t count) {
+  const Lock lock(everything());
+  if (stream->capture != nullptr) return fail(KVASIR_GPU_UNSUPPORTED, "copyBatch on a stream that is being captured");
+  std::vector<KvasirCopy> kept(copies, copies + count);
+  // Pieces come in no order on a device.
+  stream->push([kept = std::move(kept)] {
+    for (std::size_t i = kept.size(); i-- > 0;) {
+      if (kept[i].bytes > 0) std::memcpy(kept[i].to, kept[i].from, kept[i].bytes);
+    }
+  });
+  return KVASIR_GPU_OK;
+}
+
+int fill(KvasirStream* stream, void* to, int32_t byte, std::size_t bytes) {
+  const Lock lock(everything());
+  if (bytes > 0) stream->push([=] { std::memset(to, byte, bytes); });
+  return KVASIR_GPU_OK;
+}
+
+int beginCapture(KvasirStream* stream) {
+  const Lock lock(everything());
+  if (stream->capture != nullptr) return fail(KVASIR_GPU_INVALID, "beginCapture: the stream is being captured");
+  stream->capture = new KvasirGraph;
+  return KVASIR_GPU_OK;
+}
+
+int endCapture(KvasirStream* stream, KvasirGraph** graph) {
+  const Lock lock(everything());
+  if (stream->capture == nullptr) return fail(KVASIR_GPU_INVALID, "endCapture: the stream is not being captured");
+  *graph = std::exchange(stream->capture, nullptr);
+  return KVASIR_GPU_OK;
+}
+
+int launchGraph(KvasirGraph* graph, KvasirStream* stream) {
+  const Lock lock(everything());
+  if (stream->capture != nullptr) return fail(KVASIR_GPU_UNSUPPORTED, "launchGraph on a stream that is being captured");
+  for (const std::function<void()>& task : graph->tasks) stream->push(task);
+  return KVASIR_GPU_OK;
+}
+
+int destroyGraph(KvasirGraph* graph) {
+  delete graph;
+  return KVASIR_GPU_OK;
+}
+
+}  // namespace
+}  // namespace emulated
+
+void fillMachine(KvasirGpuV1& table) {
+  table.kind = "emulated";
+  table.deviceCount = emulated::deviceCount;
+  table.deviceInfo = emulated::deviceInfo;
+  table.openDevice = emulated::openDevice;
+  table.closeDevice = emulated::closeDevice;
+  table.allocate = emulated::allocate;
+  table.release = emulated::release;
+  table.allocateHost = emulated::allocateHost;
+  table.releaseHost = emulated::release;
+  table.createStream = emulated::createStream;
+  table.destroyStream = emulated::destroyStream;
+  table.synchronizeStream = emulated::synchronizeStream;
+  table.queryStream = emulated::queryStream;
+  table.createEvent = emulated::createEvent;
+  table.destroyEvent = emulated::destroyEvent;
+  table.recordEvent = emulated::recordEvent;
+  table.waitEvent = emulated::waitEvent;
+  table.synchronizeEvent = emulated::synchronizeEvent;
+  table.queryEvent = emulated::queryEvent;
+  table.elapsedMs = emulated::elapsedMs;
+  table.copy = emulated::copy;
+  table.copy2d = emulated::copy2d;
+  table.copyBatch = emulated::copyBatch;
+  table.fill = emulated::fill;
+  table.beginCapture = emulated::beginCapture;
+  table.endCapture = emulated::endCapture;
+  table.launchGraph = emulated::launchGraph;
+  table.destroyGraph = emulated::destroyGraph;
+}
+
+}  // namespace kvasir::gpu

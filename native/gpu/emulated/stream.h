@@ -1,0 +1,36 @@
+// A queue that runs in order, and only once somebody waits: a caller that forgets to wait reads poison.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "../args/status.h"
+
+struct KvasirGraph {
+  std::vector<std::function<void()>> tasks;
+};
+
+struct KvasirStream {
+  KvasirDevice* device = nullptr;
+  std::deque<std::function<void()>> tasks;
+  KvasirGraph* capture = nullptr;
+  std::string fault;  // of a task since somebody last waited: what followed it was dropped
+
+  void push(std::function<void()> task) {
+    if (capture != nullptr) capture->tasks.push_back(std::move(task));
+    else tasks.push_back(std::move(task));
+  }
+  bool runOne();
+  int drain();
+};
+
+namespace kvasir::gpu::emulated {
+
+// Held by every call: the emulation does one thing at a time.
+std::recursive_mutex& everything();
+
+}  // namespace kvasir::gpu::emulated

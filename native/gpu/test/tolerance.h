@@ -1,0 +1,17 @@
+// How far an op may be from double precision on the same stored bits: all of them here. Copies and turns are held to bits.
+#pragma once
+
+namespace kvasir::gpu::test {
+
+struct Tolerance {
+  double norm;      // of the whole answer: |got - want| / |want|
+  double relative;  // of each value
+  double absolute;  // of each value, beside the relative part
+};
+
+// mma of f16 with f32 sums, k = 16: what a device leaves of the low bits of a product is not specified.
+constexpr Tolerance kProbeMma = {1e-6, 1e-5, 1e-5};
+constexpr Tolerance kProbeSums = {1e-6, 1e-6, 1e-5};
+constexpr Tolerance kProbeExp2 = {1e-6, 1e-6, 1e-30};
+
+}  // namespace kvasir::gpu::test

@@ -1,0 +1,154 @@
+// Compiles native/gpu: the emulated library and its test programs with the C++ compiler, objects for devices with nvcc.
+// Objects are kept by a hash of their sources, so that a change costs the files that see it.
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { findProgram } from './find-program.mjs'
+
+export const gpuDir = fileURLToPath(new URL('../native/gpu/', import.meta.url))
+const buildDir = fileURLToPath(new URL('../native/build/gpu/', import.meta.url))
+
+const commonFlags = ['-std=c++17', '-Wall', '-Wextra', '-Werror', '-fPIC', '-fvisibility=hidden', '-ffp-contract=off']
+const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer']
+
+/** @returns {string | undefined} the C++ compiler's path */
+export function findCompiler() {
+  return [process.env.CXX, 'g++', 'clang++', 'c++'].filter(Boolean).map(findProgram).find(Boolean)
+}
+
+/** @returns {{ name: string, file: string }[]} every op: its name in the table, and that of its files */
+export function listOps() {
+  const list = readFileSync(join(gpuDir, 'ops.inc'), 'utf8')
+  return [...list.matchAll(/^KVASIR_GPU_OP\((\w+), \w+\)$/gm)].map(([, name]) => ({
+    name,
+    file: name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+  }))
+}
+
+/**
+ * Builds the emulated library, the suite and the test of the context.
+ * @param {{ plain?: boolean }} options plain: optimised and without sanitizers
+ * @returns {Promise<{ ok: boolean, log: string, library: string, suite: string, contextTest: string }>}
+ */
+export async function buildEmulated({ plain = false } = {}) {
+  const compiler = findCompiler()
+  const kind = plain ? 'plain' : 'sanitized'
+  const linkFlags = plain ? [] : [...sanitizers]
+  const flags = [...commonFlags, ...(plain ? ['-O2'] : ['-O1', '-g1', ...sanitizers])]
+  const compile = (file) =>
+    compileCached(compiler, [...(file.endsWith('.cu') ? ['-x', 'c++'] : []), ...flags], file, kind)
+  const files = {
+    library: ['api.cpp', 'failure.cpp', ...sourcesOf('emulated', '.cpp'), ...sourcesOf('ops', '.cu')],
+    suite: sourcesOf('test', '.cpp').filter((file) => file !== 'test/context_test.cpp'),
+    contextTest: ['test/context_test.cpp'],
+  }
+  const outputs = {
+    library: join(buildDir, kind, 'libkvasir_emulated.so'),
+    suite: join(buildDir, kind, 'kvasir_gpu_suite'),
+    contextTest: join(buildDir, kind, 'context_test'),
+  }
+  let log = ''
+  for (const [name, sources] of Object.entries(files)) {
+    const objects = await inOrder(sources, compile)
+    log += objects.map((object) => object.log).join('')
+    if (objects.some((object) => !object.ok)) return { ok: false, log, ...outputs }
+    const shape = name === 'library' ? ['-shared'] : []
+    const linked = await linkCached(compiler, [...shape, ...linkFlags], objects, ['-ldl'], outputs[name])
+    log += linked.log
+    if (!linked.ok) return { ok: false, log, ...outputs }
+  }
+  return { ok: true, log, ...outputs }
+}
+
+/**
+ * Compiles one file of native/gpu unless an object of the same sources and flags is there.
+ * @param {string} compiler
+ * @param {string[]} flags
+ * @param {string} file relative to native/gpu
+ * @param {string} kind the folder it goes to
+ * @param {string} suffix of what is made
+ * @returns {Promise<{ ok: boolean, log: string, object: string }>} log: what the compiler printed, then or earlier
+ */
+export async function compileCached(compiler, flags, file, kind, suffix = '.o') {
+  const key = hashOf([
+    compiler,
+    ...flags,
+    ...closureOf(join(gpuDir, file)).flatMap((path) => [path, readFileSync(path)]),
+  ])
+  const object = join(buildDir, kind, `${file.replaceAll('/', '-')}-${key}${suffix}`)
+  if (existsSync(object)) return { ok: true, log: readFileSync(`${object}.log`, 'utf8'), object }
+  mkdirSync(dirname(object), { recursive: true })
+  const mode = suffix === '.o' ? ['-c'] : []
+  const result = await runProgram(compiler, [...flags, ...mode, join(gpuDir, file), '-o', `${object}.part`])
+  if (!result.ok) return { ...result, object }
+  writeFileSync(`${object}.log`, result.log)
+  renameSync(`${object}.part`, object)
+  return { ...result, object }
+}
+
+/** Links unless the output was made of the same objects. */
+export async function linkCached(compiler, flags, objects, libraries, output) {
+  const inputs = objects.map(({ object }) => object)
+  const stamp = `${output}.key`
+  const key = hashOf([compiler, ...flags, ...inputs, ...libraries])
+  if (existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return { ok: true, log: '' }
+  const result = await runProgram(compiler, [...flags, ...inputs, ...libraries, '-o', `${output}.part`])
+  if (result.ok) {
+    renameSync(`${output}.part`, output)
+    writeFileSync(stamp, key)
+  }
+  return result
+}
+
+/** @returns {string[]} the files of a folder of native/gpu, relative to it */
+export function sourcesOf(folder, suffix) {
+  return readdirSync(join(gpuDir, folder))
+    .filter((file) => file.endsWith(suffix))
+    .sort()
+    .map((file) => `${folder}/${file}`)
+}
+
+/**
+ * @param {string} command
+ * @param {string[]} args
+ * @param {(text: string) => void} [hear] is told what it prints as it does
+ * @returns {Promise<{ ok: boolean, code: number | null, log: string }>}
+ */
+export function runProgram(command, args, hear) {
+  return new Promise((done) => {
+    const child = spawn(command, args, { cwd: gpuDir, stdio: ['ignore', 'pipe', 'pipe'] })
+    let log = ''
+    const collect = (chunk) => {
+      log += chunk
+      hear?.(String(chunk))
+    }
+    child.stdout.on('data', collect)
+    child.stderr.on('data', collect)
+    child.on('error', (error) => done({ ok: false, code: null, log: `${log}${error.message}\n` }))
+    child.on('close', (code) => done({ ok: code === 0, code, log }))
+  })
+}
+
+/** A file and all that it includes with quotes, by their real paths. */
+function closureOf(file, seen = new Set()) {
+  if (seen.has(file) || !existsSync(file)) return [...seen]
+  seen.add(file)
+  for (const [, included] of readFileSync(file, 'utf8').matchAll(/^\s*#\s*include\s+"([^"]+)"/gm)) {
+    closureOf(resolve(dirname(file), included), seen)
+  }
+  return [...seen].sort((a, b) => relative(gpuDir, a).localeCompare(relative(gpuDir, b)))
+}
+
+async function inOrder(items, action) {
+  const results = []
+  for (const item of items) results.push(await action(item))
+  return results
+}
+
+function hashOf(parts) {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part).update('\0')
+  return hash.digest('hex').slice(0, 16)
+}
