@@ -95,7 +95,7 @@ async function buildAddon() {
   const { addonPath, buildNative, missingTool } = await import('./build-native.mjs')
   const key = fileKey(
     ['native', 'tools/build-native.mjs', 'pnpm-lock.yaml'],
-    (path) => !path.startsWith('native/build/'),
+    (path) => !path.startsWith('native/build/') && !path.startsWith('native/gpu'),
   )
   if (readStamp('addon') === key && existsSync(addonPath)) return
   const missing = missingTool()

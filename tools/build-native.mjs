@@ -143,7 +143,7 @@ function listSources(folder) {
 
 function headerFiles() {
   return readdirSync(nativeDir, { recursive: true })
-    .filter((file) => /\.(h|hpp|inl)$/.test(file) && !/^(build|node_modules)[/\\]/.test(file))
+    .filter((file) => /\.(h|hpp|inl)$/.test(file) && !/^(build|gpu|node_modules)[/\\]/.test(file))
     .sort()
     .map((file) => join(nativeDir, file))
 }

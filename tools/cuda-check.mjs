@@ -2,7 +2,7 @@
 // links it, asks it for a device and runs the suite on the emulation, and on the device if there is one.
 // Options: native/gpu/README.md. Exit codes: 0 all well, 1 something is wrong.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { findProgram } from './find-program.mjs'
@@ -53,6 +53,9 @@ async function runEmulated() {
     problems.push(`the emulation did not compile\n${build.log}`)
     return 'not run (did not compile)'
   }
+  if (build.log) problems.push(`the compiler warns\n${build.log}`)
+  if (!options.plain && !build.sanitized)
+    console.log('sanitizers are not installed: global memory out of bounds goes unnoticed')
   const faults = await runProgram(build.contextTest, [], (text) => process.stdout.write(text))
   if (!faults.ok) problems.push('context_test failed')
   return runSuite(build.suite, build.library)
@@ -144,12 +147,26 @@ async function checkDevice() {
     problems.push(`gate: libkvasir_cuda.so did not link\n${linked.log}`)
     return { compiled: summary, suite: 'not run (did not link)' }
   }
+  const symbols = await exportedSymbols(library)
+  if (symbols && symbols.join() !== 'kvasir_gpu_v1')
+    problems.push(`gate: libkvasir_cuda.so exports ${symbols.join(', ')}`)
   const plain = await buildEmulated({ plain: true })
   if (!plain.ok) {
     problems.push(`the suite did not compile\n${plain.log}`)
     return { compiled: summary, suite: 'not run (the suite did not compile)' }
   }
   return { compiled: summary, suite: await runSuite(plain.suite, library) }
+}
+
+/** What others could link against: one function, so that the runtime inside meets no other copy of itself. */
+async function exportedSymbols(library) {
+  const nm = findProgram('nm')
+  if (!nm) return undefined
+  const { log } = await runProgram(nm, ['-D', '--defined-only', library])
+  return log
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ').at(-1))
 }
 
 function unexpectedFiles() {

@@ -21,8 +21,9 @@ typedef struct KvasirContextProbeArgs {
   const float* lanes; /* [blocks][warps][32] */
   float* floats;      /* [blocks][warps][KVASIR_PROBE_FLOATS] */
   uint32_t* words;    /* [blocks][warps][KVASIR_PROBE_WORDS] */
-  uint32_t* tickets;  /* [1], 0 before: each block takes one */
-  uint32_t* taken;    /* [blocks]: 1 for each ticket that a block took */
+  uint32_t* ticket;   /* [1], 0 before and after */
+  uint32_t* taken;    /* [blocks][warps * 32]: block + thread */
+  uint32_t* sums;     /* [warps * 32]: by the last block, sum over blocks of taken[block][(thread + block) % (warps * 32)] */
 } KvasirContextProbeArgs;
 
 #endif

@@ -122,6 +122,9 @@ class Context {
     return y;
   }
   KVASIR_DEVICE static float sqrt(float x) { return __fsqrt_rn(x); }
+  KVASIR_DEVICE static float max(float a, float b) { return ::fmaxf(a, b); }
+  KVASIR_DEVICE static float min(float a, float b) { return ::fminf(a, b); }
+  KVASIR_DEVICE static float abs(float x) { return ::fabsf(x); }
   KVASIR_DEVICE static int popcount(std::uint32_t bits) { return __popc(bits); }
   KVASIR_DEVICE static int leadingZeros(std::uint32_t bits) { return __clz(static_cast<int>(bits)); }
 

@@ -212,6 +212,10 @@ class Context {
   static float exp2Approx(float x) { return std::exp2(x); }
   static float log2Approx(float x) { return std::log2(x); }
   static float sqrt(float x) { return std::sqrt(x); }
+  // The other one where one is NaN.
+  static float max(float a, float b) { return std::fmax(a, b); }
+  static float min(float a, float b) { return std::fmin(a, b); }
+  static float abs(float x) { return std::fabs(x); }
   static int popcount(std::uint32_t bits) { return __builtin_popcount(bits); }
   static int leadingZeros(std::uint32_t bits) { return bits == 0 ? 32 : __builtin_clz(bits); }
 

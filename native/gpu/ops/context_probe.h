@@ -3,6 +3,7 @@
 
 #include "../args/context_probe.h"
 #include "../context/launcher.h"
+#include "last_block.h"
 
 namespace kvasir::gpu {
 
@@ -12,7 +13,7 @@ struct ContextProbe {
   static constexpr int kThreads = KVASIR_PROBE_WARPS * kWarp;
   static constexpr int kMinBlocks = 4;
   static constexpr int kTileHalves = 16 * 16 + 8 * 16;  // a, then b, of a warp
-  static constexpr unsigned kSharedBytes = KVASIR_PROBE_WARPS * kTileHalves * 2;
+  static constexpr unsigned kSharedBytes = KVASIR_PROBE_WARPS * kTileHalves * 2 + 4;
 
   struct Regs {
     std::uint32_t a[4], b[2], straight[4], transposed[4], ballot, scan;
@@ -84,11 +85,14 @@ struct ContextProbe {
       cx.each(regs, [&](int thread, Regs& r) { write(cx, args, firstWarp + warp, thread % kWarp, r); });
     });
 
-    cx.each([&](int thread) {
-      if (thread != 0) return;
-      cx.threadFence();
-      args.taken[cx.atomicAdd(args.tickets, std::uint32_t{1})] = 1;
-    });
+    cx.each([&](int thread) { args.taken[cx.blockX() * kThreads + thread] = static_cast<std::uint32_t>(cx.blockX() + thread); });
+    if (isLastBlock(cx, cx.template shared<std::uint32_t>(1), args.ticket, KVASIR_PROBE_BLOCKS)) {
+      cx.each([&](int thread) {
+        std::uint32_t sum = 0;
+        for (int block = 0; block < KVASIR_PROBE_BLOCKS; ++block) sum += args.taken[block * kThreads + (thread + block) % kThreads];
+        args.sums[thread] = sum;
+      });
+    }
   }
 
  private:

@@ -23,15 +23,22 @@ Data probe(Case& c) {
   d.c = drawNormal(c.random, kWarps * 128);
   d.lanes = drawNormal(c.random, kWarps * 32, 4.0f);
   const Buffer<std::uint16_t> a = c.upload(d.a), b = c.upload(d.b);
-  const Buffer<float> sums = c.upload(d.c), lanes = c.upload(d.lanes), floats = c.poisoned<float>(kWarps * KVASIR_PROBE_FLOATS, true);
-  const Buffer<std::uint32_t> words = c.poisoned<std::uint32_t>(kWarps * KVASIR_PROBE_WORDS), tickets = c.upload(std::vector<std::uint32_t>{0}),
-                              taken = c.upload(std::vector<std::uint32_t>(KVASIR_PROBE_BLOCKS, 0));
-  const KvasirContextProbeArgs args{a.get(), b.get(), sums.get(), lanes.get(), floats.get(), words.get(), tickets.get(), taken.get()};
+  const Buffer<float> added = c.upload(d.c), lanes = c.upload(d.lanes), floats = c.poisoned<float>(kWarps * KVASIR_PROBE_FLOATS, true);
+  const Buffer<std::uint32_t> words = c.poisoned<std::uint32_t>(kWarps * KVASIR_PROBE_WORDS), ticket = c.upload(std::vector<std::uint32_t>{0}),
+                              taken = c.poisoned<std::uint32_t>(kWarps * 32), sums = c.poisoned<std::uint32_t>(KVASIR_PROBE_WARPS * 32);
+  const KvasirContextProbeArgs args{a.get(), b.get(), added.get(), lanes.get(), floats.get(),
+                                    words.get(), ticket.get(), taken.get(), sums.get()};
   c.ok(c.gpu.contextProbe(c.stream, &args), "contextProbe");
   d.floats = c.download(floats);
   d.words = c.download(words);
-  c.same(c.download(tickets), {KVASIR_PROBE_BLOCKS}, "tickets taken");
-  c.same(c.download(taken), std::vector<std::uint32_t>(KVASIR_PROBE_BLOCKS, 1), "each ticket once");
+  std::vector<std::uint32_t> want;
+  for (std::uint32_t thread = 0; thread < KVASIR_PROBE_WARPS * 32; ++thread) {
+    std::uint32_t sum = 0;
+    for (std::uint32_t block = 0; block < KVASIR_PROBE_BLOCKS; ++block) sum += block + (thread + block) % (KVASIR_PROBE_WARPS * 32);
+    want.push_back(sum);
+  }
+  c.same(c.download(sums), want, "what the last block saw of all");
+  c.same(c.download(ticket), {0}, "ticket given back");
   return d;
 }
 

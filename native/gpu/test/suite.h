@@ -41,7 +41,8 @@ class Suite {
   Suite(const KvasirGpuV1& gpu, KvasirDevice* device, KvasirStream* stream, unsigned seed, bool quick)
       : gpu(gpu), device(device), stream(stream), quick(quick), seed_(seed) {}
 
-  // Runs a case of an op. `shape` names it; its random numbers follow from the op, the shape and the seed alone.
+  // Runs a case of an op, with three seeds unless quick. `shape` names it; its random numbers follow from the op, the
+  // shape and the seed alone.
   void run(const std::string& op, const std::string& shape, const std::function<void(Case&)>& body);
 
   const KvasirGpuV1& gpu;
