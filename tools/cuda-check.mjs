@@ -140,7 +140,7 @@ async function checkDevice() {
     nvcc,
     ['-shared', '-cudart', 'static', ...archs.slice(0, 1).map((arch) => `-arch=sm_${arch}`)],
     objects,
-    ['-Xlinker', '--exclude-libs=ALL'],
+    ['-Xlinker', `--version-script=${join(gpuDir, 'exports.map')}`],
     library,
   )
   if (!linked.ok) {
