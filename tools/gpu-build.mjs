@@ -42,8 +42,8 @@ export async function buildEmulated({ plain = false } = {}) {
     compileCached(compiler, [...(file.endsWith('.cu') ? ['-x', 'c++'] : []), ...flags], file, kind)
   const files = {
     library: ['api.cpp', 'failure.cpp', ...sourcesOf('emulated', '.cpp'), ...sourcesOf('ops', '.cu')],
-    suite: sourcesOf('test', '.cpp').filter((file) => file !== 'test/context_test.cpp'),
-    contextTest: ['test/context_test.cpp'],
+    suite: sourcesOf('test', '.cpp'),
+    contextTest: sourcesOf('test/context', '.cpp'),
   }
   const outputs = {
     sanitized,
@@ -104,8 +104,8 @@ export async function linkCached(compiler, flags, objects, libraries, output) {
   return result
 }
 
-/** @returns {string[]} the files of a folder of native/gpu, relative to it */
-export function sourcesOf(folder, suffix) {
+/** The files of a folder of native/gpu, relative to it. */
+function sourcesOf(folder, suffix) {
   return readdirSync(join(gpuDir, folder))
     .filter((file) => file.endsWith(suffix))
     .sort()

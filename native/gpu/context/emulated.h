@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "../../cpu/simd/half.h"
-#include "common.h"
+#include "vocabulary.h"
 #include "emulated_shared.h"
 
 namespace kvasir::gpu::emulated {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common.h"
+#include "vocabulary.h"
 
 namespace kvasir::gpu::emulated {
 

@@ -1,5 +1,5 @@
   // Operations of whole warps, in the order that a device takes: part of emulated.h's Context.
-  // `access` is a register (field() in common.h); all lanes of all warps in scope take part.
+  // `access` is a register (field() in vocabulary.h); all lanes of all warps in scope take part.
 
   // Of each Width neighbouring lanes, by butterflies, so that every lane has the same bits.
   template <int Width = kWarp, class Regs, class Access>

@@ -7,7 +7,7 @@
 // and is started by Launcher(stream).run<Kernel>(plan, args), which gives a KVASIR_GPU_* status.
 #pragma once
 
-#include "common.h"
+#include "vocabulary.h"
 
 #if defined(__CUDACC__)
 #include "../cuda/launcher.cuh"

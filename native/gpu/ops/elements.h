@@ -1,7 +1,7 @@
 // 16 bytes as the numbers they hold: eight float16 or four float32.
 #pragma once
 
-#include "../context/common.h"
+#include "../context/vocabulary.h"
 
 namespace kvasir::gpu {
 

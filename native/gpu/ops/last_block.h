@@ -1,7 +1,7 @@
 // The last of several blocks to come does what needs the work of all: no second launch.
 #pragma once
 
-#include "../context/common.h"
+#include "../context/vocabulary.h"
 
 namespace kvasir::gpu {
 

@@ -1,7 +1,7 @@
 // Copies of rows of whole 16 bytes, 16 bytes a thread: what gatherRows, scatterRows and copyPieces have in common.
 #pragma once
 
-#include "../context/common.h"
+#include "../context/vocabulary.h"
 
 namespace kvasir::gpu {
 

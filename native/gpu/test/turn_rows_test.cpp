@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "../../cpu/simd/half.h"
-#include "../context/common.h"
+#include "../context/vocabulary.h"
 #include "suite.h"
 
 namespace kvasir::gpu::test {
