@@ -10,9 +10,12 @@
 #include "args/status.h"
 #include "args/views.h"
 
+#include "args/attend_runs.h"
+#include "args/attention_weights.h"
 #include "args/context_probe.h"
 #include "args/copy_pieces.h"
 #include "args/gather_rows.h"
+#include "args/merge_states.h"
 #include "args/rope_rows.h"
 #include "args/scatter_rows.h"
 #include "args/turn_rows.h"

@@ -10,8 +10,8 @@ enum {
   KVASIR_PROBE_WARPS = 2,
   /* floats a warp: mma c [16][8], then 10 of 32 lanes: see ops/context_probe.h */
   KVASIR_PROBE_FLOATS = 128 + 320,
-  /* words a warp: ldmatrix of 4 [4][32], transposed [4][32], then 3 of 32 lanes: ballot, two halves, scan */
-  KVASIR_PROBE_WORDS = 256 + 96
+  /* words a warp: ldmatrix of 4 [4][32], transposed [4][32], then 4 of 32 lanes: ballot, two halves, scan, transpose */
+  KVASIR_PROBE_WORDS = 256 + 128
 };
 
 typedef struct KvasirContextProbeArgs {

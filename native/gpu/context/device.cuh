@@ -191,6 +191,12 @@ class Context {
         : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right[0]), "r"(right[1]));
   }
 
+  template <class Regs, class From, class To>
+  KVASIR_DEVICE void transpose(Threads<Regs>& regs, const From& from, const To& to) {
+    std::uint32_t& out = field(regs.own, to);
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;\n" : "=r"(out) : "r"(field(regs.own, from)));
+  }
+
   template <bool Transposed = false, class Regs, class Out, class RowOf>
   KVASIR_DEVICE void ldmatrix4(Threads<Regs>& regs, const Out& out, const RowOf& rowOf) {
     std::uint32_t(&words)[4] = field(regs.own, out);

@@ -89,6 +89,24 @@
     }
   }
 
+  // An 8 x 8 matrix of f16 across a warp, transposed: a lane's word is row lane / 4, columns 2 (lane % 4) and the next.
+  template <class Regs, class From, class To>
+  void transpose(Threads<Regs>& regs, const From& from, const To& to) {
+    outsideEach("transpose");
+    for (int first = begin_; first < end_; first += kWarp) {
+      std::uint16_t matrix[8][8];
+      for (int lane = 0; lane < kWarp; ++lane) {
+        const std::uint32_t word = field(regs[first + lane], from);
+        matrix[lane / 4][lane % 4 * 2] = static_cast<std::uint16_t>(word);
+        matrix[lane / 4][lane % 4 * 2 + 1] = static_cast<std::uint16_t>(word >> 16);
+      }
+      for (int lane = 0; lane < kWarp; ++lane) {
+        const int row = lane / 4, column = lane % 4 * 2;
+        field(regs[first + lane], to) = matrix[column][row] | static_cast<std::uint32_t>(matrix[column + 1][row]) << 16;
+      }
+    }
+  }
+
   // Four 8 x 8 matrices of f16: rowOf(thread, regs) of lane 8 m + r is row r of matrix m in shared memory (16 bytes); word m
   // of `out` is then this lane's pair: row lane / 4, columns 2 (lane % 4) and the next; transposed: of the transpose.
   template <bool Transposed = false, class Regs, class Out, class RowOf>

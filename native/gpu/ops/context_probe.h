@@ -16,7 +16,7 @@ struct ContextProbe {
   static constexpr unsigned kSharedBytes = KVASIR_PROBE_WARPS * kTileHalves * 2 + 4;
 
   struct Regs {
-    std::uint32_t a[4], b[2], straight[4], transposed[4], ballot, scan;
+    std::uint32_t a[4], b[2], straight[4], transposed[4], ballot, scan, crossed;
     float c[4], x, sum, largest, quad[4], across, turned, from3;
   };
 
@@ -82,6 +82,7 @@ struct ContextProbe {
       cx.shuffle(regs, &Regs::x, &Regs::from3, [](int, const Regs&) { return 3; });
       cx.ballot(regs, [](int, const Regs& r) { return r.x > 0.0f; }, &Regs::ballot);
       cx.warpScan(regs, &Regs::scan);
+      cx.transpose(regs, [](Regs& r) -> std::uint32_t& { return r.straight[0]; }, &Regs::crossed);
       cx.each(regs, [&](int thread, Regs& r) { write(cx, args, firstWarp + warp, thread % kWarp, r); });
     });
 
@@ -112,6 +113,7 @@ struct ContextProbe {
     words[256 + lane] = r.ballot;
     words[256 + kWarp + lane] = cx.toHalves(r.x * 1000.0f, r.x * 1e-6f);
     words[256 + 2 * kWarp + lane] = r.scan;
+    words[256 + 3 * kWarp + lane] = r.crossed;
   }
 };
 

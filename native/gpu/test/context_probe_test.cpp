@@ -84,6 +84,9 @@ void matrices(Case& c) {
   c.close(got, want, kProbeMma, "mma");
   c.same(gotStraight, straight, "ldmatrix");
   c.same(gotTransposed, transposed, "ldmatrix, transposed");
+  std::vector<std::uint32_t> crossed;
+  for (std::size_t w = 0; w < kWarps; ++w) crossed.insert(crossed.end(), &transposed[w * 128], &transposed[w * 128] + 32);
+  c.same(rowOf(d.words, KVASIR_PROBE_WORDS, 256, 3), crossed, "transpose");
 }
 
 void lanes(Case& c) {
