@@ -35,6 +35,7 @@ const problems = []
 
 const emulated = await runEmulated()
 const nvcc = options.emulated ? undefined : findProgram('nvcc')
+const release = nvcc ? await releaseOf(nvcc) : undefined
 const device = nvcc
   ? await checkDevice()
   : { compiled: `not compiled: ${options.emulated ? '--emulated' : 'nvcc not found'}` }
