@@ -33,13 +33,8 @@ export function listOps() {
  * @returns {Promise<{ ok: boolean, log: string, sanitized: boolean, library: string, suite: string, contextTest: string }>}
  */
 export async function buildEmulated({ plain = false } = {}) {
-  const compiler = findCompiler()
-  const sanitized = !plain && (await hasSanitizers(compiler))
+  const sanitized = !plain && (await hasSanitizers(findCompiler()))
   const kind = sanitized ? 'sanitized' : 'plain'
-  const linkFlags = sanitized ? sanitizers : []
-  const flags = [...commonFlags, ...(sanitized ? ['-O1', '-g1', ...sanitizers] : ['-O2'])]
-  const compile = (file) =>
-    compileCached(compiler, [...(file.endsWith('.cu') ? ['-x', 'c++'] : []), ...flags], file, kind)
   const files = {
     library: ['api.cpp', 'failure.cpp', ...sourcesOf('emulated', '.cpp'), ...sourcesOf('ops', '.cu')],
     suite: sourcesOf('test', '.cpp'),
@@ -51,13 +46,36 @@ export async function buildEmulated({ plain = false } = {}) {
     suite: join(buildDir, kind, 'kvasir_gpu_suite'),
     contextTest: join(buildDir, kind, 'context_test'),
   }
+  return buildPrograms(files, outputs, sanitized)
+}
+
+/**
+ * Builds the benchmark, which opens a library by its path.
+ * @param {{ plain?: boolean }} options as those of buildEmulated
+ * @returns {Promise<{ ok: boolean, log: string, bench: string }>}
+ */
+export async function buildBench({ plain = false } = {}) {
+  const sanitized = !plain && (await hasSanitizers(findCompiler()))
+  const bench = join(buildDir, sanitized ? 'sanitized' : 'plain', 'kvasir_gpu_bench')
+  return buildPrograms({ bench: sourcesOf('bench', '.cpp') }, { bench }, sanitized)
+}
+
+/** Compiles and links what `files` names to `outputs`; `library` is a shared one. */
+async function buildPrograms(files, outputs, sanitized) {
+  const compiler = findCompiler()
+  const linkFlags = sanitized ? sanitizers : []
+  const flags = [...commonFlags, ...(sanitized ? ['-O1', '-g1', ...sanitizers] : ['-O2'])]
+  const compile = (file) => {
+    const language = file.endsWith('.cu') ? ['-x', 'c++'] : []
+    return compileCached(compiler, [...language, ...flags], file, sanitized ? 'sanitized' : 'plain')
+  }
   let log = ''
   for (const [name, sources] of Object.entries(files)) {
     const objects = await inLanes(sources, compile)
     log += objects.map((object) => object.log).join('')
     if (objects.some((object) => !object.ok)) return { ok: false, log, ...outputs }
     const shape = name === 'library' ? ['-shared'] : []
-    const linked = await linkCached(compiler, [...shape, ...linkFlags], objects, ['-ldl'], outputs[name])
+    const linked = await linkCached(compiler, [...shape, '-pthread', ...linkFlags], objects, ['-ldl'], outputs[name])
     log += linked.log
     if (!linked.ok) return { ok: false, log, ...outputs }
   }
@@ -83,10 +101,11 @@ export async function compileCached(compiler, flags, file, kind, suffix = '.o') 
   if (existsSync(object)) return { ok: true, log: readFileSync(`${object}.log`, 'utf8'), object }
   mkdirSync(dirname(object), { recursive: true })
   const mode = suffix === '.o' ? ['-c'] : []
-  const result = await runProgram(compiler, [...flags, ...mode, join(gpuDir, file), '-o', `${object}.part`])
+  const part = `${object}.${process.pid}.part`
+  const result = await runProgram(compiler, [...flags, ...mode, join(gpuDir, file), '-o', part])
   if (!result.ok) return { ...result, object }
   writeFileSync(`${object}.log`, result.log)
-  renameSync(`${object}.part`, object)
+  renameSync(part, object)
   return { ...result, object }
 }
 
@@ -96,9 +115,10 @@ export async function linkCached(compiler, flags, objects, libraries, output) {
   const stamp = `${output}.key`
   const key = hashOf([compiler, ...flags, ...inputs, ...libraries])
   if (existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return { ok: true, log: '' }
-  const result = await runProgram(compiler, [...flags, ...inputs, ...libraries, '-o', `${output}.part`])
+  const part = `${output}.${process.pid}.part`
+  const result = await runProgram(compiler, [...flags, ...inputs, ...libraries, '-o', part])
   if (result.ok) {
-    renameSync(`${output}.part`, output)
+    renameSync(part, output)
     writeFileSync(stamp, key)
   }
   return result

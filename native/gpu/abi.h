@@ -16,6 +16,7 @@
 #include "args/copy_pieces.h"
 #include "args/gather_rows.h"
 #include "args/merge_states.h"
+#include "args/roof_probe.h"
 #include "args/rope_rows.h"
 #include "args/scatter_rows.h"
 #include "args/turn_rows.h"

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../abi.h"
-#include "../context/common.h"
+#include "../context/vocabulary.h"
 
 namespace kvasir::gpu {
 

@@ -1,9 +1,11 @@
-// kvasir_gpu_suite LIBRARY [--quick] [--seed N] [--op NAME]...
+// kvasir_gpu_suite LIBRARY [--quick] [--seed N] [--op NAME]... [--cases N] [--streams N]
+// --cases N: the first N of each op. --streams N: that many threads, each with a stream and a seed of its own, at once.
 // Last line: `P passed, F failed`, or `not run (why)` where the library has no device. Ends with 0, 1 or 3.
 #include <dlfcn.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <thread>
 
 #include "suite.h"
 
@@ -23,6 +25,40 @@ const Named kTests[] = {
 #undef KVASIR_GPU_OP
 };
 
+struct Options {
+  bool quick = false;
+  unsigned seed = 1;
+  int cases = 0;  // 0: all
+  int streams = 1;
+  std::vector<std::string> only;
+};
+
+struct Counts {
+  int passed = 0, failed = 0;
+};
+
+Counts runTests(const KvasirGpuV1& gpu, const Options& options, int streamNumber) {
+  KvasirDevice* device = nullptr;
+  KvasirStream* stream = nullptr;
+  if (gpu.openDevice(0, &device) != KVASIR_GPU_OK || gpu.createStream(device, 0, &stream) != KVASIR_GPU_OK) {
+    std::printf("%s\n", gpu.lastError());
+    return {0, 1};
+  }
+  Suite suite(gpu, device, stream, options.seed + 1000u * static_cast<unsigned>(streamNumber), options.quick, options.cases);
+  const std::string where = options.streams > 1 ? " on stream " + std::to_string(streamNumber) : "";
+  for (const Named& named : kTests) {
+    if (!options.only.empty() && std::find(options.only.begin(), options.only.end(), named.name) == options.only.end()) continue;
+    const int passed = suite.passed, failed = suite.failed;
+    suite.startOp();
+    named.test(suite);
+    std::printf("%s %s%s: %d passed, %d failed\n", gpu.kind, named.name, where.c_str(), suite.passed - passed, suite.failed - failed);
+    std::fflush(stdout);
+  }
+  gpu.destroyStream(stream);
+  gpu.closeDevice(device);
+  return {suite.passed, suite.failed};
+}
+
 int notRun(const std::string& why) {
   std::printf("not run (%s)\n", why.c_str());
   return 3;
@@ -31,18 +67,19 @@ int notRun(const std::string& why) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return notRun("usage: kvasir_gpu_suite LIBRARY [--quick] [--seed N] [--op NAME]...");
-  bool quick = false;
-  unsigned seed = 1;
-  std::vector<std::string> only;
+  if (argc < 2) return notRun("usage: kvasir_gpu_suite LIBRARY [--quick] [--seed N] [--op NAME]... [--cases N] [--streams N]");
+  Options options;
   for (int i = 2; i < argc; ++i) {
     const std::string option = argv[i];
-    if (option == "--quick") quick = true;
-    else if (option == "--seed" && i + 1 < argc) seed = static_cast<unsigned>(std::atoi(argv[++i]));
-    else if (option == "--op" && i + 1 < argc) only.push_back(argv[++i]);
+    if (option == "--quick") options.quick = true;
+    else if (option == "--seed" && i + 1 < argc) options.seed = static_cast<unsigned>(std::atoi(argv[++i]));
+    else if (option == "--op" && i + 1 < argc) options.only.push_back(argv[++i]);
+    else if (option == "--cases" && i + 1 < argc) options.cases = std::atoi(argv[++i]);
+    else if (option == "--streams" && i + 1 < argc) options.streams = std::atoi(argv[++i]);
     else return notRun("unknown option " + option);
   }
-  for (const std::string& name : only) {
+  if (options.streams < 1 || options.streams > 16) return notRun("--streams takes 1 to 16");
+  for (const std::string& name : options.only) {
     const bool known = std::any_of(std::begin(kTests), std::end(kTests), [&](const Named& named) { return name == named.name; });
     if (!known) return notRun("there is no op " + name);
   }
@@ -57,23 +94,15 @@ int main(int argc, char** argv) {
   }
   std::int32_t count = 0;
   if (gpu->deviceCount(&count) == KVASIR_GPU_ABSENT) return notRun(gpu->lastError());
-  KvasirDevice* device = nullptr;
-  KvasirStream* stream = nullptr;
-  if (gpu->openDevice(0, &device) != KVASIR_GPU_OK || gpu->createStream(device, 0, &stream) != KVASIR_GPU_OK) {
-    std::printf("%s\n0 passed, 1 failed\n", gpu->lastError());
-    return 1;
+  std::vector<Counts> counts(static_cast<std::size_t>(options.streams));
+  std::vector<std::thread> threads;
+  for (int number = 1; number < options.streams; ++number) {
+    threads.emplace_back([&, number] { counts[static_cast<std::size_t>(number)] = runTests(*gpu, options, number); });
   }
-
-  Suite suite(*gpu, device, stream, seed, quick);
-  for (const Named& named : kTests) {
-    if (!only.empty() && std::find(only.begin(), only.end(), named.name) == only.end()) continue;
-    const int passed = suite.passed, failed = suite.failed;
-    named.test(suite);
-    std::printf("%s %s: %d passed, %d failed\n", gpu->kind, named.name, suite.passed - passed, suite.failed - failed);
-    std::fflush(stdout);
-  }
-  gpu->destroyStream(stream);
-  gpu->closeDevice(device);
-  std::printf("%d passed, %d failed\n", suite.passed, suite.failed);
-  return suite.failed == 0 ? 0 : 1;
+  counts[0] = runTests(*gpu, options, 0);
+  for (std::thread& thread : threads) thread.join();
+  Counts sum;
+  for (const Counts& one : counts) sum = {sum.passed + one.passed, sum.failed + one.failed};
+  std::printf("%d passed, %d failed\n", sum.passed, sum.failed);
+  return sum.failed == 0 ? 0 : 1;
 }

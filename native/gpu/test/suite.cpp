@@ -43,6 +43,7 @@ std::vector<std::int32_t> drawDistinct(Random& random, int count, int below) {
 }
 
 void Suite::run(const std::string& op, const std::string& shape, const std::function<void(Case&)>& body) {
+  if (casesAnOp_ > 0 && cases_++ >= casesAnOp_) return;
   for (unsigned round = 0; round < (quick ? 1u : 3u); ++round) {
     unsigned hash = 2166136261u ^ (seed_ + round);
     for (const char c : op + shape) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;

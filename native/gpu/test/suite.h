@@ -38,8 +38,11 @@ class Case;
 
 class Suite {
  public:
-  Suite(const KvasirGpuV1& gpu, KvasirDevice* device, KvasirStream* stream, unsigned seed, bool quick)
-      : gpu(gpu), device(device), stream(stream), quick(quick), seed_(seed) {}
+  Suite(const KvasirGpuV1& gpu, KvasirDevice* device, KvasirStream* stream, unsigned seed, bool quick, int casesAnOp = 0)
+      : gpu(gpu), device(device), stream(stream), quick(quick), seed_(seed), casesAnOp_(casesAnOp) {}
+
+  // What run() gets from here on is of another op: with a bound on the cases of one, the count starts anew.
+  void startOp() { cases_ = 0; }
 
   // Runs a case of an op, with three seeds unless quick. `shape` names it; its random numbers follow from the op, the
   // shape and the seed alone.
@@ -54,6 +57,8 @@ class Suite {
 
  private:
   unsigned seed_;
+  int casesAnOp_;  // 0: no bound
+  int cases_ = 0;
 };
 
 // Device memory of a case, given back with it.

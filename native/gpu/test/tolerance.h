@@ -12,6 +12,7 @@ struct Tolerance {
 // mma of f16 with f32 sums, k = 16: what a device leaves of the low bits of a product is not specified.
 constexpr Tolerance kProbeMma = {1e-6, 1e-5, 1e-5};
 constexpr Tolerance kProbeSums = {1e-6, 1e-6, 1e-5};
+constexpr Tolerance kRoofSums = {1e-5, 1e-4, 1e-3};
 constexpr Tolerance kProbeExp2 = {1e-6, 1e-6, 1e-30};
 
 // Decode attention, of each query head: norm of its output, absolute of its lse. Weights rounded to float16; all in float32.

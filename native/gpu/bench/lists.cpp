@@ -1,0 +1,111 @@
+#include "lists.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "roofs.h"
+
+namespace kvasir::gpu::bench {
+
+namespace {
+
+std::vector<float> randomFloats(std::size_t count) {
+  std::mt19937 random(5);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(random() % 4001u) / 2000.0f - 1.0f;
+  return values;
+}
+
+}  // namespace
+
+Attention::Attention(const Gpu& gpu, const PagePool& pool, const ModelShape& model, const ListShape& shape)
+    : gpu_(gpu), pool_(pool), model_(model), shape_(shape),
+      pagesASequence_((shape.contextTokens + KVASIR_PAGE_TOKENS - 1) / KVASIR_PAGE_TOKENS) {
+  const int extent = shape.runTokens == 0 ? std::min(pagesASequence_, pool.numPages()) : std::max(1, shape.runTokens / KVASIR_PAGE_TOKENS);
+  for (int turn = 0; turn < shape.turns; ++turn) {
+    const auto pages = shuffledPages(shape.sequences * pagesASequence_, pool.numPages(), extent, static_cast<unsigned>(turn));
+    pagesOfTurns_.insert(pagesOfTurns_.end(), pages.begin(), pages.end());
+  }
+  // A list a KV head; the sequences share them over pages of their own.
+  std::mt19937 random(13);
+  std::vector<std::vector<KvasirKvRun>> heads;
+  for (int head = 0; head < model.numKvHeads; ++head) {
+    heads.push_back(randomRuns(shape.tokens, shape.runTokens, shape.contextTokens, random));
+  }
+  firstRuns_ = heads[0];
+  std::vector<std::int32_t> pageStarts, rowStarts = {0};
+  std::vector<KvasirKvRun> runs;
+  for (int sequence = 0; sequence < shape.sequences; ++sequence) {
+    for (const auto& head : heads) {
+      runs.insert(runs.end(), head.begin(), head.end());
+      rowStarts.push_back(static_cast<std::int32_t>(runs.size()));
+    }
+  }
+  for (int sequence = 0; sequence <= shape.sequences; ++sequence) pageStarts.push_back(sequence * pagesASequence_);
+  const std::size_t queries = static_cast<std::size_t>(shape.sequences * model.numHeads * model.headDim);
+  pageStarts_ = upload(gpu, pageStarts);
+  pages_ = upload(gpu, pagesOfTurns_);
+  rowStarts_ = upload(gpu, rowStarts);
+  runs_ = upload(gpu, runs);
+  q_ = upload(gpu, randomFloats(queries));
+  out_ = Memory::onDevice(gpu, queries * sizeof(float));
+  const std::size_t workspaceBytes = kvasirAttendWorkspaceBytes(shape.sequences * model.numKvHeads, model.numHeads / model.numKvHeads,
+                                                                model.headDim, shape.tokens);
+  workspace_ = Memory::onDevice(gpu, workspaceBytes);
+  gpu.check(gpu.table().fill(gpu.stream(), workspace_.device(), 0, workspaceBytes), "fill");
+  gpu.check(gpu.table().fill(gpu.stream(), out_.device(), 0xFF, out_.bytes()), "fill");
+  gpu.synchronize();
+}
+
+void Attention::launch(KvasirStream* stream, int turn) const {
+  const std::size_t tableBytes = static_cast<std::size_t>(shape_.sequences * pagesASequence_) * sizeof(std::int32_t);
+  KvasirAttendRunsArgs args{};
+  args.kv = pool_.view();
+  args.q = q_.device<float>();
+  args.numHeads = model_.numHeads;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(model_.headDim));
+  args.numSequences = shape_.sequences;
+  args.pageStarts = pageStarts_.device<std::int32_t>();
+  args.pages = pages_.device<std::int32_t>(static_cast<std::size_t>(turn) * tableBytes);
+  args.rows = {rowStarts_.device<std::int32_t>(), runs_.device<KvasirKvRun>(), 0};
+  args.maxTokens = shape_.tokens;
+  args.out = out_.device<float>();
+  args.workspace = workspace_.device();
+  args.workspaceBytes = workspace_.bytes();
+  gpu_.check(gpu_.table().attendRuns(stream, &args), "attendRuns");
+}
+
+double Attention::error() const {
+  launch(gpu_.stream(), 0);
+  const std::size_t headDim = static_cast<std::size_t>(model_.headDim);
+  const std::vector<float> out = download<float>(gpu_, out_.device(), headDim), q = download<float>(gpu_, q_.device(), headDim);
+  double most = -INFINITY, sum = 0;
+  std::vector<double> scores;
+  std::vector<std::pair<int, int>> tokens;  // physical page, offset
+  for (const KvasirKvRun& run : firstRuns_) {
+    for (int i = 0; i < run.len; ++i) tokens.emplace_back(pagesOfTurns_[static_cast<std::size_t>(run.page)], run.first + i);
+  }
+  for (const auto& [page, offset] : tokens) {
+    const std::vector<double> key = pool_.row(page, 0, 0, offset);
+    double score = 0;
+    for (std::size_t i = 0; i < headDim; ++i) score += key[i] * static_cast<double>(q[i]);
+    scores.push_back(score / std::sqrt(static_cast<double>(headDim)));
+    most = std::max(most, scores.back());
+  }
+  std::vector<double> want(headDim, 0.0);
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    const double weight = std::exp(scores[t] - most);
+    const std::vector<double> value = pool_.row(tokens[t].first, 0, 1, tokens[t].second);
+    for (std::size_t i = 0; i < headDim; ++i) want[i] += weight * value[i];
+    sum += weight;
+  }
+  double apart = 0, whole = 0;
+  for (std::size_t i = 0; i < headDim; ++i) {
+    const double expected = want[i] / sum;
+    apart += (static_cast<double>(out[i]) - expected) * (static_cast<double>(out[i]) - expected);
+    whole += expected * expected;
+  }
+  return std::sqrt(apart / whole);
+}
+
+}  // namespace kvasir::gpu::bench

@@ -1,0 +1,79 @@
+#include "pages.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "roofs.h"
+
+namespace kvasir::gpu::bench {
+
+PagePool::PagePool(const Gpu& gpu, const ModelShape& model, int numPages)
+    : gpu_(gpu), numPages_(numPages), memory_(Memory::onDevice(gpu, pageBytes(model) * static_cast<std::size_t>(numPages))) {
+  fillRandom(gpu, memory_);
+  const std::size_t rowBytes = static_cast<std::size_t>(model.headDim) * 2;
+  view_.base = memory_.device();
+  view_.pageStride = view_.layerStride = pageBytes(model);
+  view_.headStride = 2 * KVASIR_PAGE_TOKENS * rowBytes;
+  view_.valueStride = KVASIR_PAGE_TOKENS * rowBytes;
+  view_.type = KVASIR_F16;
+  view_.numKvHeads = model.numKvHeads;
+  view_.headDim = model.headDim;
+}
+
+std::vector<double> PagePool::row(int page, int kvHead, int kv, int offset) const {
+  const std::size_t rowBytes = static_cast<std::size_t>(view_.headDim) * 2;
+  const std::uint8_t* from = view_.base + static_cast<std::size_t>(page) * view_.pageStride +
+                             static_cast<std::size_t>(kvHead) * view_.headStride +
+                             static_cast<std::size_t>(kv) * view_.valueStride + static_cast<std::size_t>(offset) * rowBytes;
+  std::vector<double> values;
+  for (const std::uint16_t half : download<std::uint16_t>(gpu_, from, static_cast<std::size_t>(view_.headDim))) {
+    values.push_back(fromHalf(half));
+  }
+  return values;
+}
+
+double fromHalf(std::uint16_t half) {
+  const int exponent = (half >> 10) & 31, digits = half & 0x3ff;
+  const double size = exponent == 0 ? std::ldexp(digits, -24) : std::ldexp(1024 + digits, exponent - 25);
+  return (half & 0x8000) != 0 ? -size : size;
+}
+
+std::vector<std::int32_t> shuffledPages(int count, int numPages, int extent, unsigned seed) {
+  std::vector<std::int32_t> extents(static_cast<std::size_t>(numPages / extent));
+  std::iota(extents.begin(), extents.end(), 0);
+  std::mt19937 random(seed);
+  std::shuffle(extents.begin(), extents.end(), random);
+  std::vector<std::int32_t> pages;
+  for (std::size_t i = 0; static_cast<int>(pages.size()) < count; ++i) {
+    const std::int32_t first = extents[i % extents.size()] * extent;
+    for (int k = 0; k < extent && static_cast<int>(pages.size()) < count; ++k) pages.push_back(first + k);
+  }
+  return pages;
+}
+
+std::vector<KvasirKvRun> randomRuns(int tokens, int runTokens, int contextTokens, std::mt19937& random) {
+  std::vector<KvasirKvRun> runs;
+  const auto add = [&](int first, int end) {
+    while (first < end) {
+      const int page = first / KVASIR_PAGE_TOKENS, stop = std::min(end, (page + 1) * KVASIR_PAGE_TOKENS);
+      runs.push_back({page, first % KVASIR_PAGE_TOKENS, stop - first});
+      first = stop;
+    }
+  };
+  if (runTokens == 0) {
+    add(0, tokens);
+    return runs;
+  }
+  // Places are multiples of the run: which of them, in order, each with the chance that fills the list.
+  const int places = contextTokens / runTokens;
+  int left = (tokens + runTokens - 1) / runTokens;
+  for (int place = 0; place < places && left > 0; ++place) {
+    if (static_cast<int>(random() % static_cast<unsigned>(places - place)) >= left) continue;
+    add(place * runTokens, (place + 1) * runTokens);
+    --left;
+  }
+  return runs;
+}
+
+}  // namespace kvasir::gpu::bench

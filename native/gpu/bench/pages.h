@@ -1,0 +1,47 @@
+// Canonical pages with random rows, and random lists over them: what the steps on attention and on rows share.
+#pragma once
+
+#include <random>
+#include <string>
+
+#include "gpu.h"
+
+namespace kvasir::gpu::bench {
+
+struct ModelShape {
+  int numHeads, numKvHeads, headDim;
+  std::string text() const {
+    return std::to_string(numHeads) + "/" + std::to_string(numKvHeads) + "/" + std::to_string(headDim);
+  }
+};
+
+// Pages of one layer, f16, filled with random values.
+class PagePool {
+ public:
+  PagePool(const Gpu& gpu, const ModelShape& model, int numPages);
+
+  static std::size_t pageBytes(const ModelShape& model) {
+    return std::size_t{2} * KVASIR_PAGE_TOKENS * static_cast<std::size_t>(model.numKvHeads * model.headDim) * 2;
+  }
+  int numPages() const { return numPages_; }
+  const KvasirKvView& view() const { return view_; }
+  // Row of a token as doubles; kv 0: K, 1: V. For checks: slow.
+  std::vector<double> row(int page, int kvHead, int kv, int offset) const;
+
+ private:
+  const Gpu& gpu_;
+  int numPages_;
+  Memory memory_;
+  KvasirKvView view_{};
+};
+
+double fromHalf(std::uint16_t half);
+
+// Pages in random order, in extents of `extent` neighbours; the same order for the same seed.
+std::vector<std::int32_t> shuffledPages(int count, int numPages, int extent, unsigned seed);
+
+// Runs of `runTokens` at random places of a context, `tokens` in all, ascending and disjoint, none across a page.
+// The context must hold at least twice `tokens`, unless runTokens is 0, which takes its first `tokens` tokens whole.
+std::vector<KvasirKvRun> randomRuns(int tokens, int runTokens, int contextTokens, std::mt19937& random);
+
+}  // namespace kvasir::gpu::bench

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# build.sh DIR [host-only]: builds the GPU library for the device that is here, the suite and the benchmark, with nvcc and
+# a C++ compiler alone. host-only: the two programs. Whoever has node uses tools/cuda-check.mjs, which checks more.
+set -u -e -o pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+native=$here/../../native
+[ -d "$native/gpu" ] || native=$here/native
+mkdir -p "$1" && target=$(cd "$1" && pwd)
+cxx=${CXX:-g++}
+nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
+arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d . || true)
+cd "$native/gpu"
+
+compile() { # FILE: by its kind
+  local object=$target/${1//\//-}.o
+  case $1 in
+    test/* | bench/*) "$CXX" -std=c++17 -O2 -ffp-contract=off -pthread -c "$1" -o "$object" ;;
+    *) "$NVCC" -std=c++17 -O3 --fmad=false -Xcompiler -fPIC,-fvisibility=hidden "-arch=sm_$ARCH" -c "$1" -o "$object" ;;
+  esac
+}
+export -f compile
+export target CXX=$cxx NVCC=$nvcc ARCH=${arch:-90}
+
+objects() { for file in "$@"; do echo "$target/${file//\//-}.o"; done; }
+suite=$(ls test/*.cpp)
+bench=$(ls bench/*.cpp)
+device=''
+if [ "${2:-}" != host-only ]; then
+  [ -n "$nvcc" ] || { echo 'nvcc is not there'; exit 1; }
+  device="$(ls ops/*.cu cuda/*.cu) api.cpp failure.cpp"
+fi
+echo $device $suite $bench | tr ' ' '\n' | xargs -P "$(nproc)" -I FILE bash -c 'compile FILE || { echo "FILE did not compile"; exit 255; }'
+[ -z "$device" ] || "$nvcc" -shared -cudart static "-arch=sm_$ARCH" $(objects $device) -Xlinker --exclude-libs=ALL -o "$target/libkvasir_cuda.so"
+"$cxx" -pthread $(objects $suite) -ldl -o "$target/kvasir_gpu_suite"
+"$cxx" -pthread $(objects $bench) -ldl -o "$target/kvasir_gpu_bench"
+echo "built in $target"
