@@ -1,7 +1,7 @@
 // The rows that one part of a list holds: which, and where they lie.
 #pragma once
 
-#include "../abi.h"
+#include "../args/attend_runs.h"
 #include "../context/vocabulary.h"
 
 namespace kvasir::gpu {

@@ -101,13 +101,13 @@ struct MmaAttention {
         if (thread % kWarp / 4 + i / 2 * 8 >= tokens) r.scores[i] = -INFINITY;
       }
       KVASIR_UNROLL
-      for (int j = 0; j < 2; ++j) r.high[j] = most(r.scores[j], r.scores[j + 2]);
+      for (int j = 0; j < 2; ++j) r.high[j] = cx.max(r.scores[j], r.scores[j + 2]);
     });
-    acrossKeys(cx, regs, [](Regs& r) -> float(&)[2] { return r.high; }, [](float a, float b) { return most(a, b); });
+    acrossKeys(cx, regs, [](Regs& r) -> float(&)[2] { return r.high; }, [&](float a, float b) { return cx.max(a, b); });
     cx.each(regs, [&](int, Regs& r) {
       KVASIR_UNROLL
       for (int j = 0; j < 2; ++j) {
-        const float max = most(r.max[j], r.high[j]);
+        const float max = cx.max(r.max[j], r.high[j]);
         r.fade[j] = cx.exp2Approx(r.max[j] - max);
         r.max[j] = max;
         const float first = cx.exp2Approx(r.scores[j] - max + kHeadroom), second = cx.exp2Approx(r.scores[j + 2] - max + kHeadroom);

@@ -5,11 +5,12 @@
 
 #include <cmath>
 
-#include "../abi.h"
+#include "../args/attend_runs.h"
 #include "../context/launcher.h"
 #include "attend_list.h"
 #include "attend_mma.h"
 #include "attend_simt.h"
+#include "last_block.h"
 
 namespace kvasir::gpu {
 
@@ -51,7 +52,7 @@ struct AttendRuns {
     auto words = cx.template shared<std::uint32_t>(Math::kQueryBytes / 4);
     auto warpFloats = cx.template shared<float>(kWarps * Math::kWarpFloats);
     auto addresses = cx.template shared<const std::uint8_t*>(KVASIR_LONG_SPLIT_TOKENS);
-    auto scratch = cx.template view<int>(words);  // while the list is read, and to say whether this block is the last
+    auto scratch = cx.template view<int>(words);  // while the list is read
 
     const int list = cx.blockX() / args.maxSplits, split = cx.blockX() % args.maxSplits;
     const int sequence = list / args.rowsOfSequence, row = list % args.rowsOfSequence;
@@ -126,20 +127,9 @@ struct AttendRuns {
         cx.store16(args.outs + at * static_cast<std::size_t>(headDim) + dim, values);
         if (dim == 0) cx.store8(args.stats + 2 * at, Vec8{{cx.asBits(merged.max), cx.asBits(merged.sum)}});
       }
-      cx.threadFence();
     });
-    cx.barrier();
-    cx.each([&](int thread) {
-      if (thread != 0) return;
-      std::uint32_t* ticket = args.tickets + static_cast<std::size_t>(list) * static_cast<std::size_t>(cx.gridY()) + cx.blockY();
-      const bool last = cx.atomicAdd(ticket, std::uint32_t{1}) + 1 == static_cast<std::uint32_t>(part.splits);
-      cx.threadFence();
-      if (last) *ticket = 0;
-      scratch[0] = last ? 1 : 0;
-    });
-    cx.barrier();
-    const int last = scratch[0];
-    if (last == 0) return;
+    std::uint32_t* ticket = args.tickets + static_cast<std::size_t>(list) * static_cast<std::size_t>(cx.gridY()) + cx.blockY();
+    if (!isLastBlock(cx, words, ticket, static_cast<std::uint32_t>(part.splits))) return;
     writeRows(cx, op, head, queries, [&](int query, int dim) {
       return mergeParts(
           cx, part.splits,

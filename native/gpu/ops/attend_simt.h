@@ -2,6 +2,7 @@
 // float16 ones.
 #pragma once
 
+#include "../args/attend_runs.h"
 #include "elements.h"
 #include "merge_parts.h"
 #include "row_tiles.h"
@@ -70,7 +71,7 @@ struct SimtAttention {
       KVASIR_UNROLL
       for (int j = 0; j < kQueries / 2; ++j) {
         const int h = lane / 16 + 2 * j;
-        const float max = most(r.max[j], r.high[j]), fade = cx.exp2(r.max[j] - max), weight = cx.exp2(r.scores[j] - max);
+        const float max = cx.max(r.max[j], r.high[j]), fade = cx.exp2(r.max[j] - max), weight = cx.exp2(r.scores[j] - max);
         r.max[j] = max;
         r.sum[j] = cx.fma(r.sum[j], fade, weight);
         weights[h * kTileTokens + lane % 16] = weight;

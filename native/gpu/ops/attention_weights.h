@@ -4,9 +4,10 @@
 
 #include <cmath>
 
-#include "../abi.h"
+#include "../args/attention_weights.h"
 #include "../context/launcher.h"
 #include "attend_simt.h"
+#include "last_block.h"
 
 namespace kvasir::gpu {
 
@@ -81,20 +82,8 @@ struct AttentionWeights {
           [](auto, int) {});
     });
 
-    auto last = cx.template view<int>(words);
-    cx.each([&](int) { cx.threadFence(); });
-    cx.barrier();
-    cx.each([&](int thread) {
-      if (thread != 0) return;
-      std::uint32_t* ticket = static_cast<std::uint32_t*>(args.workspace) + kvHead * cx.gridY() + cx.blockY();
-      const bool isLast = cx.atomicAdd(ticket, std::uint32_t{1}) + 1 == static_cast<std::uint32_t>(ceilDiv(rows, kRows));
-      cx.threadFence();
-      if (isLast) *ticket = 0;
-      last[0] = isLast ? 1 : 0;
-    });
-    cx.barrier();
-    const int isLast = last[0];
-    if (isLast == 0) return;
+    std::uint32_t* ticket = static_cast<std::uint32_t*>(args.workspace) + kvHead * cx.gridY() + cx.blockY();
+    if (!isLastBlock(cx, words, ticket, static_cast<std::uint32_t>(ceilDiv(rows, kRows)))) return;
     typename Cx::template Threads<SoftmaxRegs> softmax(cx);
     cx.warps([&](int warp) {
       for (int h = warp; h < queries; h += kWarps) normalise(cx, softmax, out + static_cast<std::size_t>(h) * static_cast<std::size_t>(rows), rows);

@@ -1,6 +1,8 @@
 // Softmax states over disjoint rows into one over all of them (FlashInfer, arXiv 2501.01005, section 2.2).
 #pragma once
 
+#include <cmath>
+
 #include "../context/vocabulary.h"
 
 namespace kvasir::gpu {

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "../abi.h"
+#include "../args/merge_states.h"
 #include "../context/launcher.h"
 #include "merge_parts.h"
 

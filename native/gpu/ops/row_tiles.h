@@ -2,7 +2,7 @@
 // they are wanted, the K rows of the next, and so on, copied asynchronously.
 #pragma once
 
-#include "../abi.h"
+#include "../args/views.h"
 #include "../context/vocabulary.h"
 
 namespace kvasir::gpu {

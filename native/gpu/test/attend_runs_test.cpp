@@ -301,6 +301,7 @@ void tests::attendRuns(Suite& suite) {
   for (int group = 1; group <= 16; ++group) {
     for (const int type : {KVASIR_F16, KVASIR_F32}) {
       const int i = 2 * group + type;
+      if (suite.quick && i % 2 != group % 2) continue;
       const std::vector<int> tokens = i % 3 == 0 ? std::vector<int>{140 + i, 0, 17} : i % 3 == 1 ? std::vector<int>{3 + i, 1} : std::vector<int>{260};
       const AttentionShape shape = {type, 1 + i % 2, group, headDims[i % 7], tokens, i % 4 == 0 ? 32 : 0};
       runRandom(suite, shape, keeps[i / 2 % 4], longest[i % 4], i % 5 == 0, false);
@@ -312,8 +313,8 @@ void tests::attendRuns(Suite& suite) {
     runRandom(suite, {type, 1, 3, 208, {50}}, 0.9, 16, false, false);
   }
   // Where the parts' length changes, and parts that end within a tile.
-  for (const int tokens : {127, 128, 129, 2048, 2049, 2600}) runRandom(suite, {KVASIR_F16, 1, 3, 64, {tokens}}, 1.0, 16, false, false);
-  runRandom(suite, {KVASIR_F16, 1, 2, 32, {4000}}, 0.6, 16, false, false);
+  for (const int tokens : {127, 128, 129, 2048, 2049}) runRandom(suite, {KVASIR_F16, 1, 3, 64, {tokens}}, 1.0, 16, false, false);
+  if (!suite.quick) runRandom(suite, {KVASIR_F16, 1, 2, 32, {4000}}, 0.6, 16, false, false);
   runPerQueryHead(suite, {KVASIR_F16, 2, 3, 64, {300, 40}});
   runPerQueryHead(suite, {KVASIR_F32, 1, 5, 128, {90, 40}});
   runPerQueryHead(suite, {KVASIR_F16, 2, 4, 128, {0, 150}});
