@@ -30,6 +30,7 @@ const { values: options } = parseArgs({
 })
 const unknown = options.op.filter((name) => !listOps().some((op) => op.name === name))
 if (unknown.length > 0) throw new Error(`no such op: ${unknown.join(', ')}; see native/gpu/ops.inc`)
+if (options.update && options.arch) throw new Error('--update takes the most of all architectures: leave --arch out')
 const archs = options.arch ? [options.arch] : architectures
 const problems = []
 
