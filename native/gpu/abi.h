@@ -12,14 +12,23 @@
 
 #include "args/attend_runs.h"
 #include "args/attention_weights.h"
+#include "args/compare_kv.h"
 #include "args/context_probe.h"
+#include "args/copy_pages.h"
 #include "args/copy_pieces.h"
 #include "args/gather_rows.h"
+#include "args/hash_rows.h"
 #include "args/merge_states.h"
+#include "args/nearest_codes.h"
+#include "args/nearest_rows.h"
+#include "args/prepare_rows.h"
+#include "args/rank_rows.h"
+#include "args/read_kv.h"
 #include "args/roof_probe.h"
 #include "args/rope_rows.h"
 #include "args/scatter_rows.h"
 #include "args/turn_rows.h"
+#include "args/write_kv.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -125,6 +125,10 @@ class Context {
   KVASIR_DEVICE static float max(float a, float b) { return ::fmaxf(a, b); }
   KVASIR_DEVICE static float min(float a, float b) { return ::fminf(a, b); }
   KVASIR_DEVICE static float abs(float x) { return ::fabsf(x); }
+  KVASIR_DEVICE static double sqrt(double x) { return __dsqrt_rn(x); }
+  KVASIR_DEVICE static std::uint32_t addByteDifferences(std::uint32_t a, std::uint32_t b, std::uint32_t sum) {
+    return __vsadu4(a, b) + sum;
+  }
   KVASIR_DEVICE static int popcount(std::uint32_t bits) { return __popc(bits); }
   KVASIR_DEVICE static int leadingZeros(std::uint32_t bits) { return __clz(static_cast<int>(bits)); }
 

@@ -216,6 +216,15 @@ class Context {
   static float max(float a, float b) { return std::fmax(a, b); }
   static float min(float a, float b) { return std::fmin(a, b); }
   static float abs(float x) { return std::fabs(x); }
+  static double sqrt(double x) { return std::sqrt(x); }
+  // sum + |a - b| of each of four bytes.
+  static std::uint32_t addByteDifferences(std::uint32_t a, std::uint32_t b, std::uint32_t sum) {
+    for (int shift = 0; shift < 32; shift += 8) {
+      const std::uint32_t left = a >> shift & 255u, right = b >> shift & 255u;
+      sum += left < right ? right - left : left - right;
+    }
+    return sum;
+  }
   static int popcount(std::uint32_t bits) { return __builtin_popcount(bits); }
   static int leadingZeros(std::uint32_t bits) { return bits == 0 ? 32 : __builtin_clz(bits); }
 

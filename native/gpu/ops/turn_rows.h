@@ -6,16 +6,9 @@
 #include "../context/launcher.h"
 #include "elements.h"
 #include "rows.h"
+#include "slot_rows.h"
 
 namespace kvasir::gpu {
-
-// Address of a row through a view.
-KVASIR_DEVICE std::uint8_t* rowOf(const KvasirSlotRows& rows, int slot, int head, bool values, int rowBytes) {
-  const KvasirKvView& kv = rows.kv;
-  return kv.base + static_cast<std::size_t>(slot / KVASIR_PAGE_TOKENS) * kv.pageStride +
-         static_cast<std::size_t>(rows.layer) * kv.layerStride + static_cast<std::size_t>(head) * kv.headStride +
-         (values ? kv.valueStride : 0) + static_cast<std::size_t>(slot % KVASIR_PAGE_TOKENS) * static_cast<std::size_t>(rowBytes);
-}
 
 // kWhole: partners and cosines come in aligned vectors; else one by one.
 template <class T, int kPairing, bool kWhole>

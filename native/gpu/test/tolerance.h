@@ -20,5 +20,9 @@ constexpr Tolerance kAttendMma = {5e-4, 0.0, 1e-4};
 constexpr Tolerance kAttendSimt = {2e-5, 0.0, 1e-4};
 constexpr Tolerance kMergedStates = {1e-6, 1e-5, 1e-6};
 constexpr Tolerance kAttentionWeights = {1e-5, 2e-5, 1e-8};
+// compareKv: f32 sums of squares of a row, 32 ways and then together.
+constexpr Tolerance kDistances = {1e-6, 1e-6, 1e-30};
+// prepareRows: f64 sums, rounded once.
+constexpr Tolerance kLengths = {1e-7, 1e-7, 0.0};
 
 }  // namespace kvasir::gpu::test

@@ -1,9 +1,8 @@
 // turnRows against plain loops, to the bit and over the whole target.
 #include <cmath>
 
-#include "../../cpu/simd/half.h"
 #include "../context/vocabulary.h"
-#include "suite.h"
+#include "stored_rows.h"
 
 namespace kvasir::gpu::test {
 namespace {
@@ -12,75 +11,29 @@ struct Shape {
   int type, heads, headDim, rotaryDim, pairing, rows;
   int padding;         // bytes between tiles that nothing may touch, a multiple of 16
   bool turns, repeats; // repeats: several rows with one slot
+  // Tokens of a donor by a map: few source rows, each taken many times and turned by its own angle.
+  bool maps = false;
 };
 
 std::string nameOf(const Shape& s) {
   char text[160];
   std::snprintf(text, sizeof(text), "%s %d x %d, rotary %d %s, %d rows%s%s%s", s.type == KVASIR_F16 ? "f16" : "f32", s.heads, s.headDim,
                 s.rotaryDim, s.pairing == KVASIR_PAIRS_HALF ? "half" : "interleaved", s.rows, s.padding > 0 ? ", apart" : "",
-                s.turns ? "" : ", straight", s.repeats ? ", repeated" : "");
+                s.turns ? "" : ", straight", s.repeats ? ", repeated" : s.maps ? ", mapped" : "");
   return text;
 }
 
-constexpr int kLayers = 2, kLayer = 1;
-
-KvasirKvView viewOf(const Shape& s) {
-  KvasirKvView view{};
-  const std::size_t rowBytes = static_cast<std::size_t>(s.headDim) * (s.type == KVASIR_F16 ? 2 : 4), gap = static_cast<std::size_t>(s.padding);
-  view.valueStride = KVASIR_PAGE_TOKENS * rowBytes + gap;
-  view.headStride = 2 * view.valueStride + gap;
-  view.layerStride = static_cast<std::size_t>(s.heads) * view.headStride + gap;
-  view.pageStride = kLayers * view.layerStride + 3 * gap;
-  view.type = s.type;
-  view.numKvHeads = s.heads;
-  view.headDim = s.headDim;
-  return view;
-}
-
-std::size_t offsetOf(const KvasirKvView& view, int slot, int head, bool values) {
-  const std::size_t rowBytes = static_cast<std::size_t>(view.headDim) * (view.type == KVASIR_F16 ? 2 : 4);
-  return static_cast<std::size_t>(slot / 16) * view.pageStride + kLayer * view.layerStride + static_cast<std::size_t>(head) * view.headStride +
-         (values ? view.valueStride : 0) + static_cast<std::size_t>(slot % 16) * rowBytes;
-}
-
-float at(const std::uint8_t* row, int type, int i) {
-  if (type == KVASIR_F16) {
-    std::uint16_t half;
-    std::memcpy(&half, row + 2 * i, 2);
-    return halfToFloat(half);
-  }
-  float value;
-  std::memcpy(&value, row + 4 * i, 4);
-  return value;
-}
-
-void put(std::uint8_t* row, int type, int i, float value) {
-  const std::uint16_t half = floatToHalf(value);
-  if (type == KVASIR_F16) std::memcpy(row + 2 * i, &half, 2);
-  else std::memcpy(row + 4 * i, &value, 4);
-}
-
-std::vector<std::uint8_t> cacheBytes(Random& random, const Shape& s, std::size_t bytes) {
-  std::vector<std::uint8_t> data(bytes);
-  if (s.type == KVASIR_F16) {
-    const std::vector<std::uint16_t> halves = drawAnyHalves(random, bytes / 2);
-    if (bytes > 0) std::memcpy(data.data(), halves.data(), bytes / 2 * 2);
-  } else {
-    const std::vector<float> floats = drawNormal(random, bytes / 4, 30.0f);
-    if (bytes > 0) std::memcpy(data.data(), floats.data(), bytes / 4 * 4);
-  }
-  return data;
-}
+KvasirKvView viewOf(const Shape& s) { return storedView(s.type, s.heads, s.headDim, s.padding); }
 
 void run(Case& c, const Shape& s) {
-  const int sourcePages = 5 + s.rows / 32, targetPages = 3 + s.rows / 16, numTurns = 3, pairs = s.rotaryDim / 2;
+  const int sourcePages = 5 + s.rows / 32, targetPages = 3 + s.rows / 16, numTurns = s.maps ? s.rows + 1 : 3, pairs = s.rotaryDim / 2;
   KvasirKvView from = viewOf(s), to = viewOf(s);
-  const std::vector<std::uint8_t> source = cacheBytes(c.random, s, from.pageStride * static_cast<std::size_t>(sourcePages));
-  const std::vector<std::uint8_t> before = cacheBytes(c.random, s, to.pageStride * static_cast<std::size_t>(targetPages));
+  const std::vector<std::uint8_t> source = drawStored(c.random, s.type, from.pageStride * static_cast<std::size_t>(sourcePages));
+  const std::vector<std::uint8_t> before = drawStored(c.random, s.type, to.pageStride * static_cast<std::size_t>(targetPages));
   std::vector<std::int32_t> fromSlots, rowTurns, toSlots = drawDistinct(c.random, s.rows, targetPages * 16);
   for (int r = 0; r < s.rows; ++r) {
-    fromSlots.push_back(drawInt(c.random, 0, sourcePages * 16 - 1));
-    rowTurns.push_back(drawInt(c.random, -1, numTurns - 1));
+    fromSlots.push_back(drawInt(c.random, 0, s.maps ? 2 : sourcePages * 16 - 1));
+    rowTurns.push_back(s.maps ? r : drawInt(c.random, -1, numTurns - 1));
     if (s.repeats && r > 0 && drawInt(c.random, 0, 2) == 0) toSlots[static_cast<std::size_t>(r)] = toSlots[static_cast<std::size_t>(drawInt(c.random, 0, r - 1))];
   }
   std::vector<float> cosines, sines;
@@ -90,22 +43,22 @@ void run(Case& c, const Shape& s) {
   }
 
   std::vector<std::uint8_t> want = before;
-  const std::size_t rowBytes = static_cast<std::size_t>(s.headDim) * (s.type == KVASIR_F16 ? 2 : 4);
+  const std::size_t rowBytes = storedRowBytes(s.type, s.headDim);
   for (int r = 0; r < s.rows; ++r) {
     for (int head = 0; head < s.heads; ++head) {
       const int fromSlot = fromSlots[static_cast<std::size_t>(r)], toSlot = toSlots[static_cast<std::size_t>(r)];
-      std::memcpy(&want[offsetOf(to, toSlot, head, true)], &source[offsetOf(from, fromSlot, head, true)], rowBytes);
-      const std::uint8_t* key = &source[offsetOf(from, fromSlot, head, false)];
-      std::uint8_t* out = &want[offsetOf(to, toSlot, head, false)];
+      std::memcpy(&want[storedOffset(to, toSlot, head, true)], &source[storedOffset(from, fromSlot, head, true)], rowBytes);
+      const std::uint8_t* key = &source[storedOffset(from, fromSlot, head, false)];
+      std::uint8_t* out = &want[storedOffset(to, toSlot, head, false)];
       std::memcpy(out, key, rowBytes);
       const int turn = s.turns ? rowTurns[static_cast<std::size_t>(r)] : -1;
       for (int i = 0; turn >= 0 && i < pairs; ++i) {
         const bool half = s.pairing == KVASIR_PAIRS_HALF;
         const int first = half ? i : 2 * i, second = half ? i + pairs : 2 * i + 1;
         const float cos = cosines[static_cast<std::size_t>(turn * pairs + i)], sin = sines[static_cast<std::size_t>(turn * pairs + i)];
-        const float a = at(key, s.type, first), b = at(key, s.type, second);
-        put(out, s.type, first, a * cos - b * sin);
-        put(out, s.type, second, b * cos + a * sin);
+        const float a = storedValue(key, s.type, first), b = storedValue(key, s.type, second);
+        storeValue(out, s.type, first, a * cos - b * sin);
+        storeValue(out, s.type, second, b * cos + a * sin);
       }
     }
   }
@@ -116,8 +69,8 @@ void run(Case& c, const Shape& s) {
   const Buffer<std::int32_t> winners = c.poisoned<std::int32_t>(static_cast<std::size_t>(targetPages * 16));
   from.base = sourceBuffer.get();
   to.base = targetBuffer.get();
-  const KvasirTurnRowsArgs args{{from, kLayer, fromBuffer.get()},
-                                {to, kLayer, toBuffer.get()},
+  const KvasirTurnRowsArgs args{{from, kStoredLayer, fromBuffer.get()},
+                                {to, kStoredLayer, toBuffer.get()},
                                 s.rows,
                                 cosBuffer.get(),
                                 sinBuffer.get(),
@@ -146,6 +99,12 @@ void tests::turnRows(Suite& suite) {
           suite.run("turnRows", nameOf(shape), [&](Case& c) { run(c, shape); });
         }
       }
+    }
+  }
+  for (const int headDim : headDims) {
+    for (const int type : {KVASIR_F16, KVASIR_F32}) {
+      const Shape shape = {type, 2, headDim, headDim, headDim % 3 == 0 ? KVASIR_PAIRS_INTERLEAVED : KVASIR_PAIRS_HALF, 97, 0, true, false, true};
+      suite.run("turnRows", nameOf(shape), [&](Case& c) { run(c, shape); });
     }
   }
   suite.run("turnRows", "refuses what it does not do", [](Case& c) {
