@@ -48,7 +48,7 @@ export function draftRuns(request: DraftRequest, dials: Dials): Draft {
   const tailStart = Math.max(exactTokens, numTokens - dials.tailTokens)
   const starts = new Map<BorrowedPiece, number>()
   for (const chain of chainsOf(request.runs, dials.contextTokens)) {
-    const chainStartEnd = isPrefix(chain[0]) ? 0 : chain[0].start + chainStartTokens(chain, request.runs, dials)
+    const chainStartEnd = isPrefix(chain[0]) ? 0 : chain[0].start + startTokens(spanOf(chain), 1, dials)
     for (const run of chain.flatMap((run) => behind(run, exactTokens))) {
       const changed = changedContext(run, request.runs, dials.contextTokens)
       const count = Math.max(fewest, startTokens(run, changed, dials), chainStartEnd - run.start)
@@ -102,9 +102,8 @@ function continues(before: BorrowedPiece, run: BorrowedPiece, contextTokens: num
 }
 
 /** A passage is off where it begins as one run of its length would be, however many edits it has. */
-function chainStartTokens(chain: readonly BorrowedPiece[], runs: readonly BorrowedPiece[], dials: Dials): number {
-  const changed = changedContext(chain[0], runs, dials.contextTokens)
-  return startTokens({ start: chain[0].start, end: chain[chain.length - 1].end }, changed, dials)
+function spanOf(chain: readonly BorrowedPiece[]): Span {
+  return { start: chain[0].start, end: chain[chain.length - 1].end }
 }
 
 /** KV deviates most where a run begins, and hardly where most of the tokens before it are those of the donor. */
