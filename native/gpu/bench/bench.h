@@ -32,6 +32,7 @@ void ceilings(Bench& bench);
 void copies(Bench& bench);
 void turns(Bench& bench);
 void decode(Bench& bench);
+void matching(Bench& bench);
 }  // namespace steps
 
 }  // namespace kvasir::gpu::bench

@@ -3,20 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "roofs.h"
-
 namespace kvasir::gpu::bench {
-
-namespace {
-
-std::vector<float> randomFloats(std::size_t count) {
-  std::mt19937 random(5);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(random() % 4001u) / 2000.0f - 1.0f;
-  return values;
-}
-
-}  // namespace
 
 Attention::Attention(const Gpu& gpu, const PagePool& pool, const ModelShape& model, const ListShape& shape)
     : gpu_(gpu), pool_(pool), model_(model), shape_(shape),
@@ -78,34 +65,11 @@ void Attention::launch(KvasirStream* stream, int turn) const {
 double Attention::error() const {
   launch(gpu_.stream(), 0);
   const std::size_t headDim = static_cast<std::size_t>(model_.headDim);
-  const std::vector<float> out = download<float>(gpu_, out_.device(), headDim), q = download<float>(gpu_, q_.device(), headDim);
-  double most = -INFINITY, sum = 0;
-  std::vector<double> scores;
-  std::vector<std::pair<int, int>> tokens;  // physical page, offset
+  std::vector<std::pair<int, int>> tokens;
   for (const KvasirKvRun& run : firstRuns_) {
     for (int i = 0; i < run.len; ++i) tokens.emplace_back(pagesOfTurns_[static_cast<std::size_t>(run.page)], run.first + i);
   }
-  for (const auto& [page, offset] : tokens) {
-    const std::vector<double> key = pool_.row(page, 0, 0, offset);
-    double score = 0;
-    for (std::size_t i = 0; i < headDim; ++i) score += key[i] * static_cast<double>(q[i]);
-    scores.push_back(score / std::sqrt(static_cast<double>(headDim)));
-    most = std::max(most, scores.back());
-  }
-  std::vector<double> want(headDim, 0.0);
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    const double weight = std::exp(scores[t] - most);
-    const std::vector<double> value = pool_.row(tokens[t].first, 0, 1, tokens[t].second);
-    for (std::size_t i = 0; i < headDim; ++i) want[i] += weight * value[i];
-    sum += weight;
-  }
-  double apart = 0, whole = 0;
-  for (std::size_t i = 0; i < headDim; ++i) {
-    const double expected = want[i] / sum;
-    apart += (static_cast<double>(out[i]) - expected) * (static_cast<double>(out[i]) - expected);
-    whole += expected * expected;
-  }
-  return std::sqrt(apart / whole);
+  return attentionError(pool_, tokens, download<float>(gpu_, q_.device(), headDim), download<float>(gpu_, out_.device(), headDim));
 }
 
 }  // namespace kvasir::gpu::bench

@@ -25,6 +25,7 @@ const Step kSteps[] = {
     {"copies", 30, steps::copies},
     {"turns", 15, steps::turns},
     {"decode", 40, steps::decode},
+    {"matching", 10, steps::matching},
 };
 constexpr int kFirstListed = 2;
 

@@ -76,4 +76,38 @@ std::vector<KvasirKvRun> randomRuns(int tokens, int runTokens, int contextTokens
   return runs;
 }
 
+std::vector<float> randomFloats(std::size_t count) {
+  std::mt19937 random(5);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(random() % 4001u) / 2000.0f - 1.0f;
+  return values;
+}
+
+double attentionError(const PagePool& pool, const std::vector<std::pair<int, int>>& tokens, const std::vector<float>& q,
+                      const std::vector<float>& out) {
+  std::vector<double> scores;
+  for (const auto& [page, offset] : tokens) {
+    const std::vector<double> key = pool.row(page, 0, 0, offset);
+    double score = 0;
+    for (std::size_t i = 0; i < q.size(); ++i) score += key[i] * static_cast<double>(q[i]);
+    scores.push_back(score / std::sqrt(static_cast<double>(q.size())));
+  }
+  const double most = *std::max_element(scores.begin(), scores.end());
+  std::vector<double> want(q.size(), 0.0);
+  double sum = 0;
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    const double weight = std::exp(scores[t] - most);
+    const std::vector<double> value = pool.row(tokens[t].first, 0, 1, tokens[t].second);
+    for (std::size_t i = 0; i < q.size(); ++i) want[i] += weight * value[i];
+    sum += weight;
+  }
+  double apart = 0, whole = 0;
+  for (std::size_t i = 0; i < q.size(); ++i) {
+    const double expected = want[i] / sum, error = static_cast<double>(out[i]) - expected;
+    apart += error * error;
+    whole += expected * expected;
+  }
+  return std::sqrt(apart / whole);
+}
+
 }  // namespace kvasir::gpu::bench

@@ -3,6 +3,7 @@
 
 #include <random>
 #include <string>
+#include <utility>
 
 #include "gpu.h"
 
@@ -36,6 +37,14 @@ class PagePool {
 };
 
 double fromHalf(std::uint16_t half);
+
+// Numbers of [-1, 1], the same at every call.
+std::vector<float> randomFloats(std::size_t count);
+
+// Attention of one query over rows of KV head 0, scaled by 1 / sqrt(headDim), in double precision: |out - it| / |it|.
+// tokens: physical page and place in it.
+double attentionError(const PagePool& pool, const std::vector<std::pair<int, int>>& tokens, const std::vector<float>& q,
+                      const std::vector<float>& out);
 
 // Pages in random order, in extents of `extent` neighbours; the same order for the same seed.
 std::vector<std::int32_t> shuffledPages(int count, int numPages, int extent, unsigned seed);
