@@ -3,8 +3,8 @@
 # a C++ compiler alone. host-only: the two programs. Whoever has node uses tools/cuda-check.mjs, which checks more.
 set -u -e -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-native=$here/../../native
-[ -d "$native/gpu" ] || native=$here/native
+native=$here/native
+[ -d "$native/gpu" ] || native=$here/../../native
 mkdir -p "$1" && target=$(cd "$1" && pwd)
 cxx=${CXX:-g++}
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
