@@ -11,6 +11,7 @@
 #include "args/views.h"
 
 #include "args/attend_runs.h"
+#include "args/attend_runs_i8.h"
 #include "args/attention_weights.h"
 #include "args/compare_kv.h"
 #include "args/context_probe.h"
@@ -22,6 +23,7 @@
 #include "args/nearest_codes.h"
 #include "args/nearest_rows.h"
 #include "args/prepare_rows.h"
+#include "args/quantise_kv.h"
 #include "args/rank_rows.h"
 #include "args/read_kv.h"
 #include "args/roof_probe.h"

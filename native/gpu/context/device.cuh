@@ -105,6 +105,20 @@ class Context {
     const __half2 bounded = __hmax2_nan(__hmin2_nan(rounded, bound), __hneg2(bound));
     return *reinterpret_cast<const std::uint32_t*>(&bounded);
   }
+  template <bool kSigned>
+  KVASIR_DEVICE static void bytesToHalves(std::uint32_t bytes, std::uint32_t& low, std::uint32_t& high) {
+    // 1024 plus a byte is a float16 whose lower byte that is.
+    const __half2 zero = asHalf2(kSigned ? 0x64806480u : 0x64006400u);
+    const std::uint32_t raised = kSigned ? bytes ^ 0x80808080u : bytes;
+    const __half2 lower = __hsub2(asHalf2(__byte_perm(raised, 0x64646464u, 0x4140)), zero);
+    const __half2 upper = __hsub2(asHalf2(__byte_perm(raised, 0x64646464u, 0x4342)), zero);
+    low = *reinterpret_cast<const std::uint32_t*>(&lower);
+    high = *reinterpret_cast<const std::uint32_t*>(&upper);
+  }
+  KVASIR_DEVICE static void interleaveBytes(std::uint32_t a, std::uint32_t b, std::uint32_t& low, std::uint32_t& high) {
+    low = __byte_perm(a, b, 0x5140);
+    high = __byte_perm(a, b, 0x7362);
+  }
   KVASIR_DEVICE static float asFloat(std::uint32_t bits) { return __uint_as_float(bits); }
   KVASIR_DEVICE static std::uint32_t asBits(float value) { return __float_as_uint(value); }
 

@@ -203,6 +203,25 @@ class Context {
   static std::uint32_t toHalves(float first, float second) {
     return floatToHalf(first) | static_cast<std::uint32_t>(floatToHalf(second)) << 16;
   }
+  // Four bytes as float16, the lower two in one word.
+  template <bool kSigned>
+  static void bytesToHalves(std::uint32_t bytes, std::uint32_t& low, std::uint32_t& high) {
+    float values[4];
+    for (int i = 0; i < 4; ++i) {
+      const std::uint8_t byte = static_cast<std::uint8_t>(bytes >> (8 * i));
+      values[i] = kSigned ? static_cast<float>(static_cast<std::int8_t>(byte)) : static_cast<float>(byte);
+    }
+    low = toHalves(values[0], values[1]);
+    high = toHalves(values[2], values[3]);
+  }
+  // a0 b0 a1 b1 and a2 b2 a3 b3, lowest byte first.
+  static void interleaveBytes(std::uint32_t a, std::uint32_t b, std::uint32_t& low, std::uint32_t& high) {
+    low = high = 0;
+    for (int i = 0; i < 2; ++i) {
+      low |= (a >> (8 * i) & 0xffu) << (16 * i) | (b >> (8 * i) & 0xffu) << (16 * i + 8);
+      high |= (a >> (8 * i + 16) & 0xffu) << (16 * i) | (b >> (8 * i + 16) & 0xffu) << (16 * i + 8);
+    }
+  }
   static float asFloat(std::uint32_t bits) { return bitsAs<float>(bits); }
   static std::uint32_t asBits(float value) { return bitsAs<std::uint32_t>(value); }
 

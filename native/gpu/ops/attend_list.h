@@ -33,6 +33,23 @@ struct ListRows {
   int rowBytes;
 };
 
+// A register summed over this thread and those before it; gives its sum over the block. totals [kWarps].
+template <int kWarps, class Cx, class Threads, class Access>
+KVASIR_DEVICE int blockScan(Cx& cx, Threads& regs, const Access& access, typename Cx::template Shared<int> totals) {
+  cx.warpScan(regs, access);
+  cx.each(regs, [&](int thread, auto& r) {
+    if (thread % kWarp == kWarp - 1) totals[thread / kWarp] = field(r, access);
+  });
+  cx.barrier();
+  cx.each(regs, [&](int thread, auto& r) {
+    for (int warp = 0; warp < thread / kWarp; ++warp) field(r, access) += totals[warp];
+  });
+  int total = 0;
+  for (int warp = 0; warp < kWarps; ++warp) total += totals[warp];
+  cx.barrier();
+  return total;
+}
+
 template <class Cx, int kWarps>
 struct ListReader {
   template <class T>
@@ -66,7 +83,7 @@ struct ListReader {
       for (int run = from; run < to; ++run) r.own += list.runs[run].len;
       r.sum = r.own;
     });
-    const int tokens = scan(cx, regs, scratch);
+    const int tokens = blockScan<kWarps>(cx, regs, &Regs::sum, scratch);
     const ListPart part = partOf(tokens, split);
     if (part.count == 0) return part;
 
@@ -88,7 +105,7 @@ struct ListReader {
         r.run = run + thread < list.end ? list.runs[run + thread] : KvasirKvRun{0, 0, 0};
         r.sum = r.run.len;
       });
-      const int total = scan(cx, regs, scratch);
+      const int total = blockScan<kWarps>(cx, regs, &Regs::sum, scratch);
       cx.each(regs, [&](int, Regs& r) {
         const int at = listed + r.sum - r.run.len;
         const int from = most(0, -at), to = least(r.run.len, part.count - at);
@@ -100,24 +117,6 @@ struct ListReader {
       listed += total;
     }
     return part;
-  }
-
- private:
-  // Regs::sum over this thread and those before it; gives that of all threads.
-  template <class Threads>
-  static KVASIR_DEVICE int scan(Cx& cx, Threads& regs, Shared<int> totals) {
-    cx.warpScan(regs, &Regs::sum);
-    cx.each(regs, [&](int thread, Regs& r) {
-      if (thread % kWarp == kWarp - 1) totals[thread / kWarp] = r.sum;
-    });
-    cx.barrier();
-    cx.each(regs, [&](int thread, Regs& r) {
-      for (int warp = 0; warp < thread / kWarp; ++warp) r.sum += totals[warp];
-    });
-    int total = 0;
-    for (int warp = 0; warp < kWarps; ++warp) total += totals[warp];
-    cx.barrier();
-    return total;
   }
 };
 

@@ -18,6 +18,7 @@ constexpr Tolerance kProbeExp2 = {1e-6, 1e-6, 1e-30};
 // Decode attention, of each query head: norm of its output, absolute of its lse. Weights rounded to float16; all in float32.
 constexpr Tolerance kAttendMma = {5e-4, 0.0, 1e-4};
 constexpr Tolerance kAttendSimt = {2e-5, 0.0, 1e-4};
+constexpr Tolerance kAttendI8 = {5e-4, 0.0, 1e-4};
 constexpr Tolerance kMergedStates = {1e-6, 1e-5, 1e-6};
 constexpr Tolerance kAttentionWeights = {1e-5, 2e-5, 1e-8};
 // compareKv: f32 sums of squares of a row, 32 ways and then together.
