@@ -17,6 +17,8 @@
 #include "args/context_probe.h"
 #include "args/copy_pages.h"
 #include "args/copy_pieces.h"
+#include "args/cut_rows.h"
+#include "args/encode_segments.h"
 #include "args/gather_rows.h"
 #include "args/hash_rows.h"
 #include "args/merge_states.h"
@@ -29,6 +31,7 @@
 #include "args/roof_probe.h"
 #include "args/rope_rows.h"
 #include "args/scatter_rows.h"
+#include "args/select_runs.h"
 #include "args/turn_rows.h"
 #include "args/write_kv.h"
 

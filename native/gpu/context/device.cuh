@@ -144,6 +144,9 @@ class Context {
     return __vsadu4(a, b) + sum;
   }
   KVASIR_DEVICE static int popcount(std::uint32_t bits) { return __popc(bits); }
+  KVASIR_DEVICE static int dot4(std::uint32_t a, std::uint32_t b, int sum) {
+    return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);
+  }
   KVASIR_DEVICE static int leadingZeros(std::uint32_t bits) { return __clz(static_cast<int>(bits)); }
 
   template <class T>

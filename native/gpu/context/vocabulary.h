@@ -49,6 +49,8 @@ KVASIR_BOTH auto& field(Regs& regs, const Access& access) {
   }
 }
 
+KVASIR_BOTH constexpr std::size_t wide(int n) { return static_cast<std::size_t>(n); }
+
 template <class T>
 KVASIR_BOTH constexpr T ceilDiv(T value, T by) {
   return (value + by - 1) / by;
