@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 const folders = [
@@ -7,6 +8,10 @@ const folders = [
   'native',
   'tools',
 ].filter((folder) => existsSync(`${folder}/package.json`))
+
+// Packages whose tests run on every backend, the GPU's in emulation too.
+const emulatedGpu = fileURLToPath(new URL('./tools/emulated-gpu.mjs', import.meta.url))
+const onAllBackends = ['packages/kernels', 'packages/llama']
 
 // Tests run from sources: this condition leads from one workspace package to the src/ of another.
 const conditions = ['@kvasir/source', 'module', 'node', 'development|production']
@@ -20,6 +25,7 @@ export default defineConfig({
       test: {
         name: folder.split('/').pop()!,
         root: folder,
+        globalSetup: onAllBackends.includes(folder) ? [emulatedGpu] : [],
         include: ['**/*.test.ts'],
         testTimeout: 30_000,
         hookTimeout: 60_000,

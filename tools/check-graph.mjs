@@ -14,6 +14,7 @@ const allowedImports = {
   '@kvasir/model-smollm2-135m-instruct': [],
   '@kvasir/segment': ['@kvasir/core'],
   '@kvasir/kernels': ['@kvasir/core', '@kvasir/native'],
+  '@kvasir/kernels-cuda-linux-x64': [],
   '@kvasir/semantic': ['@kvasir/core', '@kvasir/kernels'],
   '@kvasir/lsh': ['@kvasir/core', '@kvasir/kernels'],
   '@kvasir/rope': ['@kvasir/core', '@kvasir/kernels'],

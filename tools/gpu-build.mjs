@@ -29,10 +29,10 @@ export function listOps() {
 
 /**
  * Builds the emulated library, the suite and the test of the context.
- * @param {{ plain?: boolean }} options plain: optimised and without sanitizers
+ * @param {{ plain?: boolean, libraryOnly?: boolean }} options plain: optimised and without sanitizers
  * @returns {Promise<{ ok: boolean, log: string, sanitized: boolean, library: string, suite: string, contextTest: string }>}
  */
-export async function buildEmulated({ plain = false } = {}) {
+export async function buildEmulated({ plain = false, libraryOnly = false } = {}) {
   const sanitized = !plain && (await hasSanitizers(findCompiler()))
   const kind = sanitized ? 'sanitized' : 'plain'
   const files = {
@@ -46,7 +46,7 @@ export async function buildEmulated({ plain = false } = {}) {
     suite: join(buildDir, kind, 'kvasir_gpu_suite'),
     contextTest: join(buildDir, kind, 'context_test'),
   }
-  return buildPrograms(files, outputs, sanitized)
+  return buildPrograms(libraryOnly ? { library: files.library } : files, outputs, sanitized)
 }
 
 /**

@@ -3,19 +3,24 @@
 #include <vector>
 #include <string>
 
+#include "../runtime/gpu/device_arena.h"
 #include "arguments.h"
 #include "calls.h"
 
 namespace kvasir::node {
 
 Napi::Value createArena(const Napi::CallbackInfo& info) {
-  const int layers = integerOf(info[0], "numLayers");
-  const int kvHeads = integerOf(info[1], "numKvHeads");
-  const int headDim = integerOf(info[2], "headDim");
-  const int pages = integerOf(info[3], "capacityPages");
+  const Runtime& runtime = unwrap<Runtime>(info[0]);
+  const int layers = integerOf(info[1], "numLayers");
+  const int kvHeads = integerOf(info[2], "numKvHeads");
+  const int headDim = integerOf(info[3], "headDim");
+  const int pages = integerOf(info[4], "capacityPages");
   const bool small = layers <= 4096 && kvHeads <= 4096 && headDim <= 4096;
   require(info.Env(), layers >= 1 && kvHeads >= 1 && headDim >= 1 && pages >= 1 && small, "arena sizes");
-  const ArenaShape shape{layers, kvHeads, headDim, pages, kvTypeOf(info[4])};
+  const ArenaShape shape{layers, kvHeads, headDim, pages, kvTypeOf(info[5])};
+  if (runtime.gpu() != nullptr) {
+    return wrap<Arena>(info.Env(), std::make_shared<gpu::DeviceArena>(runtime.gpu(), shape));
+  }
   return wrap<Arena>(info.Env(), std::make_shared<PlainArena>(shape));
 }
 

@@ -8,6 +8,7 @@ namespace kvasir::node {
 using Call = Napi::Value (*)(const Napi::CallbackInfo& info);
 
 Napi::Value machine(const Napi::CallbackInfo& info);
+Napi::Value gpuState(const Napi::CallbackInfo& info);
 Napi::Value useErrors(const Napi::CallbackInfo& info);
 Napi::Value openRuntime(const Napi::CallbackInfo& info);
 Napi::Value closeRuntime(const Napi::CallbackInfo& info);

@@ -21,7 +21,7 @@ enum class HandleKind : int { runtime, weight, arena, runLists, keptRows, progra
 template <class T>
 struct HandleKindOf;
 template <> struct HandleKindOf<Runtime> { static constexpr HandleKind value = HandleKind::runtime; };
-template <> struct HandleKindOf<PackedWeight> { static constexpr HandleKind value = HandleKind::weight; };
+template <> struct HandleKindOf<StoredWeight> { static constexpr HandleKind value = HandleKind::weight; };
 template <> struct HandleKindOf<Arena> { static constexpr HandleKind value = HandleKind::arena; };
 template <> struct HandleKindOf<RunLists> { static constexpr HandleKind value = HandleKind::runLists; };
 template <> struct HandleKindOf<KeptRows> { static constexpr HandleKind value = HandleKind::keptRows; };

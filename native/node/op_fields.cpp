@@ -19,6 +19,7 @@ float* OpFields::floats(const char* name, int rowValues, Extent extent) const {
   require(op_.Env(), rowValues >= 1, name);
   program_.limit(extent, slice.length / rowValues);
   program_.keep(holderOf(slice.data));
+  program_.buffer(slice.data, slice.length);
   return slice.data;
 }
 

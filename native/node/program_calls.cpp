@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "../runtime/gpu/device_steps.h"
 #include "../runtime/steps.h"
 #include "arguments.h"
 #include "calls.h"
@@ -14,16 +15,16 @@ constexpr Extent one{Extent::fixed, 1};
 constexpr Extent tokens{Extent::tokens};
 constexpr Extent sequences{Extent::sequences};
 
-std::unique_ptr<Step> embedRowsStep(const OpFields& op) {
+std::unique_ptr<EmbedRowsStep> embedRowsStep(const OpFields& op) {
   auto step = std::make_unique<EmbedRowsStep>();
   step->rows = op.rows();
-  step->table = &op.handle<PackedWeight>("table").weight;
+  step->table = &op.handle<StoredWeight>("table").weight;
   step->ids = op.indices("ids", step->rows);
   step->out = op.floats("out", step->table->cols, step->rows);
   return step;
 }
 
-std::unique_ptr<Step> rmsNormStep(const OpFields& op) {
+std::unique_ptr<RmsNormStep> rmsNormStep(const OpFields& op) {
   auto step = std::make_unique<RmsNormStep>();
   step->rows = op.rows();
   step->groups = op.integer("groups");
@@ -35,7 +36,7 @@ std::unique_ptr<Step> rmsNormStep(const OpFields& op) {
   return step;
 }
 
-std::unique_ptr<Step> linearStep(const OpFields& op, Program& program) {
+std::unique_ptr<LinearStep> linearStep(const OpFields& op, Program& program) {
   auto step = std::make_unique<LinearStep>();
   step->rows = op.rows();
   step->path = op.is("path", "decode") ? LinearPath::decode : LinearPath::prefill;
@@ -43,7 +44,7 @@ std::unique_ptr<Step> linearStep(const OpFields& op, Program& program) {
   const Napi::Array parts = op["parts"].As<Napi::Array>();
   for (std::uint32_t i = 0; i < parts.Length(); ++i) {
     const OpFields part(parts.Get(i).As<Napi::Object>(), program);
-    const Weight* weight = &part.handle<PackedWeight>("weight").weight;
+    const Weight* weight = &part.handle<StoredWeight>("weight").weight;
     const float* bias = part.has("bias") ? part.floats("bias", weight->rows, one) : nullptr;
     float* out = weight->rows > 0 ? part.floats("out", weight->rows, step->rows) : nullptr;
     const bool accumulate = part.has("accumulate") && part["accumulate"].ToBoolean();
@@ -53,7 +54,7 @@ std::unique_ptr<Step> linearStep(const OpFields& op, Program& program) {
   return step;
 }
 
-std::unique_ptr<Step> ropeStep(const OpFields& op) {
+std::unique_ptr<RopeStep> ropeStep(const OpFields& op) {
   auto step = std::make_unique<RopeStep>();
   step->rows = op.rows();
   step->pairing = op.is("pairing", "half") ? RopePairing::half : RopePairing::interleaved;
@@ -66,7 +67,7 @@ std::unique_ptr<Step> ropeStep(const OpFields& op) {
   return step;
 }
 
-std::unique_ptr<Step> siluGateStep(const OpFields& op) {
+std::unique_ptr<SiluGateStep> siluGateStep(const OpFields& op) {
   auto step = std::make_unique<SiluGateStep>();
   step->rows = op.rows();
   step->dim = op.integer("dim");
@@ -76,7 +77,7 @@ std::unique_ptr<Step> siluGateStep(const OpFields& op) {
   return step;
 }
 
-std::unique_ptr<Step> gatherRowsStep(const OpFields& op) {
+std::unique_ptr<GatherRowsStep> gatherRowsStep(const OpFields& op) {
   auto step = std::make_unique<GatherRowsStep>();
   step->rows = op.rows();
   step->dim = op.integer("dim");
@@ -97,13 +98,13 @@ void readKvRows(const OpFields& op, KvRowsStep& step) {
   step.slots = op.indices("slots", step.rows);
 }
 
-std::unique_ptr<Step> writeKvStep(const OpFields& op) {
+std::unique_ptr<WriteKvStep> writeKvStep(const OpFields& op) {
   auto step = std::make_unique<WriteKvStep>();
   readKvRows(op, *step);
   return step;
 }
 
-std::unique_ptr<Step> compareKvStep(const OpFields& op) {
+std::unique_ptr<CompareKvStep> compareKvStep(const OpFields& op) {
   auto step = std::make_unique<CompareKvStep>();
   readKvRows(op, *step);
   step->out = op.floats("out", 2, step->rows);
@@ -122,7 +123,7 @@ int readAttention(const OpFields& op, AttentionStep& step, Extent rows) {
   return rowValues;
 }
 
-std::unique_ptr<Step> attendPrefillStep(const OpFields& op) {
+std::unique_ptr<AttendPrefillStep> attendPrefillStep(const OpFields& op) {
   auto step = std::make_unique<AttendPrefillStep>();
   step->out = op.floats("out", readAttention(op, *step, tokens), tokens);
   if (op.has("positions")) step->batch.positions = op.indices("positions", tokens);
@@ -131,7 +132,7 @@ std::unique_ptr<Step> attendPrefillStep(const OpFields& op) {
   return step;
 }
 
-std::unique_ptr<Step> attentionMassStep(const OpFields& op) {
+std::unique_ptr<AttentionMassStep> attentionMassStep(const OpFields& op) {
   auto step = std::make_unique<AttentionMassStep>();
   readAttention(op, *step, tokens);
   if (op.has("positions")) step->batch.positions = op.indices("positions", tokens);
@@ -150,7 +151,7 @@ RunLists* listsOf(const OpFields& op, const AttentionStep& step) {
   throw Failure{"lists", "lists of as many heads as the op", std::to_string(lists.numHeads())};
 }
 
-std::unique_ptr<Step> selectRunsStep(const OpFields& op) {
+std::unique_ptr<SelectRunsStep> selectRunsStep(const OpFields& op) {
   auto step = std::make_unique<SelectRunsStep>();
   readAttention(op, *step, sequences);
   step->windowTokens = op.integer("windowTokens");
@@ -158,7 +159,7 @@ std::unique_ptr<Step> selectRunsStep(const OpFields& op) {
   return step;
 }
 
-std::unique_ptr<Step> attendRunsStep(const OpFields& op) {
+std::unique_ptr<AttendRunsStep> attendRunsStep(const OpFields& op) {
   auto step = std::make_unique<AttendRunsStep>();
   step->out = op.floats("out", readAttention(op, *step, sequences), sequences);
   step->lse = op.has("lse") ? op.floats("lse", step->numHeads, sequences) : nullptr;
@@ -166,20 +167,32 @@ std::unique_ptr<Step> attendRunsStep(const OpFields& op) {
   return step;
 }
 
-std::unique_ptr<Step> stepOf(const OpFields& op, Program& program) {
+// A program, and the same one if it runs on a device.
+struct Target {
+  Program& program;
+  gpu::DeviceProgram* device;
+
+  template <class S>
+  void add(std::unique_ptr<S> step) const {
+    if (device != nullptr) program.add(gpu::onDevice(*device, *step));
+    else program.add(std::move(step));
+  }
+};
+
+void addStep(const Target& target, const OpFields& op) {
   const std::string kind = textOf(op["kind"], "kind");
-  if (kind == "embedRows") return embedRowsStep(op);
-  if (kind == "rmsNorm") return rmsNormStep(op);
-  if (kind == "linear") return linearStep(op, program);
-  if (kind == "rope") return ropeStep(op);
-  if (kind == "siluGate") return siluGateStep(op);
-  if (kind == "gatherRows") return gatherRowsStep(op);
-  if (kind == "writeKv") return writeKvStep(op);
-  if (kind == "compareKv") return compareKvStep(op);
-  if (kind == "attendPrefill") return attendPrefillStep(op);
-  if (kind == "attentionMass") return attentionMassStep(op);
-  if (kind == "selectRuns") return selectRunsStep(op);
-  if (kind == "attendRuns") return attendRunsStep(op);
+  if (kind == "embedRows") return target.add(embedRowsStep(op));
+  if (kind == "rmsNorm") return target.add(rmsNormStep(op));
+  if (kind == "linear") return target.add(linearStep(op, target.program));
+  if (kind == "rope") return target.add(ropeStep(op));
+  if (kind == "siluGate") return target.add(siluGateStep(op));
+  if (kind == "gatherRows") return target.add(gatherRowsStep(op));
+  if (kind == "writeKv") return target.add(writeKvStep(op));
+  if (kind == "compareKv") return target.add(compareKvStep(op));
+  if (kind == "attendPrefill") return target.add(attendPrefillStep(op));
+  if (kind == "attentionMass") return target.add(attentionMassStep(op));
+  if (kind == "selectRuns") return target.add(selectRunsStep(op));
+  if (kind == "attendRuns") return target.add(attendRunsStep(op));
   throw Failure{"kind", "an op", kind};
 }
 
@@ -213,12 +226,17 @@ std::vector<const KeptRows*> keptOf(Napi::Value value) {
 }  // namespace
 
 Napi::Value createProgram(const Napi::CallbackInfo& info) {
-  const Napi::Array ops = info[0].As<Napi::Array>();
-  auto program = std::make_shared<Program>();
+  const gpu::SessionPtr& session = unwrap<Runtime>(info[0]).gpu();
+  const Napi::Array ops = info[1].As<Napi::Array>();
+  const Napi::Array scratch = info[2].As<Napi::Array>();
+  const auto device = session != nullptr ? std::make_shared<gpu::DeviceProgram>(session) : nullptr;
+  const std::shared_ptr<Program> program = device != nullptr ? device : std::make_shared<Program>();
   for (std::uint32_t i = 0; i < ops.Length(); ++i) {
-    program->add(stepOf(OpFields(ops.Get(i).As<Napi::Object>(), *program), *program));
+    addStep({*program, device.get()}, OpFields(ops.Get(i).As<Napi::Object>(), *program));
   }
-  return wrap(info.Env(), std::move(program));
+  for (std::uint32_t i = 0; i < scratch.Length(); ++i) program->scratch(floatsOf(scratch.Get(i), "scratch").data);
+  if (device != nullptr) device->finish();
+  return wrap(info.Env(), program);
 }
 
 Napi::Value runProgram(const Napi::CallbackInfo& info) {

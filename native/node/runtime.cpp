@@ -8,6 +8,15 @@ struct Environment {
   Napi::FunctionReference makeError;
 };
 
+const char* nameOf(Failure::Kind kind) {
+  switch (kind) {
+    case Failure::Kind::tier: return "tier";
+    case Failure::Kind::backend: return "backend";
+    case Failure::Kind::kernel: break;
+  }
+  return "kernel";
+}
+
 void closeAtEnd(void* runtime) { static_cast<Runtime*>(runtime)->close(); }
 
 }  // namespace
@@ -38,7 +47,7 @@ Napi::Object describe(Napi::Env env, const Failure& failure) {
   description.Set("parameter", failure.parameter);
   description.Set("expected", failure.expected);
   description.Set("got", failure.got);
-  description.Set("kind", failure.kind == Failure::Kind::tier ? "tier" : "kernel");
+  description.Set("kind", nameOf(failure.kind));
   return description;
 }
 
@@ -48,8 +57,8 @@ Napi::Error errorOf(Napi::Env env, const Failure& failure) {
   return Napi::Error(env, makeError.Call({describe(env, failure)}));
 }
 
-std::shared_ptr<Runtime> Runtime::open(Napi::Env env, Isa isa, int workers, Napi::Function settle) {
-  std::shared_ptr<Runtime> runtime(new Runtime(env, isa, workers));
+std::shared_ptr<Runtime> Runtime::open(Napi::Env env, Isa isa, int workers, gpu::SessionPtr gpu, Napi::Function settle) {
+  std::shared_ptr<Runtime> runtime(new Runtime(env, isa, workers, std::move(gpu)));
   const napi_value name = Napi::String::New(env, "kvasir");
   const napi_status status = napi_create_threadsafe_function(env, settle, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
                                                              Runtime::settle, &runtime->loop_);

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "../runtime/executor.h"
+#include "../runtime/gpu/session.h"
 #include "napi_setup.h"
 
 namespace kvasir::node {
@@ -15,10 +16,12 @@ namespace kvasir::node {
 class Runtime : public std::enable_shared_from_this<Runtime> {
  public:
   // `settle(job, failure | undefined)` is called once a job has ended.
-  static std::shared_ptr<Runtime> open(Napi::Env env, Isa isa, int workers, Napi::Function settle);
+  // Weights, arenas and programs live in the memory of `gpu`; null: in the host's.
+  static std::shared_ptr<Runtime> open(Napi::Env env, Isa isa, int workers, gpu::SessionPtr gpu, Napi::Function settle);
   ~Runtime() { close(); }
 
   Isa isa() const { return isa_; }
+  const gpu::SessionPtr& gpu() const { return gpu_; }
 
   // `execute` runs on the executor's thread; `keep` lives until the job has settled.
   void enqueue(std::uint32_t number, std::function<void(Context&)> execute);
@@ -33,13 +36,15 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
  private:
   struct NodeJob;
 
-  Runtime(napi_env env, Isa isa, int workers) : env_(env), isa_(isa), workers_(workers) {}
+  Runtime(napi_env env, Isa isa, int workers, gpu::SessionPtr gpu)
+      : env_(env), isa_(isa), workers_(workers), gpu_(std::move(gpu)) {}
   static void settle(napi_env env, napi_value callback, void* context, void* data);
   void forget(std::uint32_t number);
 
   napi_env env_;
   Isa isa_;
   int workers_;
+  gpu::SessionPtr gpu_;
   napi_threadsafe_function loop_ = nullptr;
   std::shared_ptr<Executor> executor_;
   std::unordered_map<std::uint32_t, std::shared_ptr<NodeJob>> pending_;

@@ -1,6 +1,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "../runtime/gpu/library.h"
 #include "../runtime/machine.h"
 #include "allocations.h"
 #include "arguments.h"
@@ -17,6 +18,22 @@ Napi::Value machine(const Napi::CallbackInfo& info) {
   return result;
 }
 
+Napi::Value gpuState(const Napi::CallbackInfo& info) {
+  const gpu::LibraryState state = gpu::openLibrary(textOf(info[0], "library"));
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("missing", state.missing);
+  result.Set("kind", state.table != nullptr ? state.table->kind : "");
+  Napi::Array devices = Napi::Array::New(info.Env());
+  for (const KvasirDeviceInfo& device : state.devices) {
+    Napi::Object described = Napi::Object::New(info.Env());
+    described.Set("name", device.name);
+    described.Set("capability", device.major * 10 + device.minor);
+    devices.Set(devices.Length(), described);
+  }
+  result.Set("devices", devices);
+  return result;
+}
+
 Napi::Value useErrors(const Napi::CallbackInfo& info) {
   setErrorMaker(info.Env(), info[0].As<Napi::Function>());
   return info.Env().Undefined();
@@ -26,8 +43,10 @@ Napi::Value openRuntime(const Napi::CallbackInfo& info) {
   const Isa isa = isaOf(info[0]);
   const int workers = integerOf(info[1], "numThreads");
   require(info.Env(), workers >= 1 && workers <= Pool::maxWorkers, "numThreads");
-  if (!info[2].IsFunction()) throw Napi::TypeError::New(info.Env(), "settle: expected a function");
-  return wrap(info.Env(), Runtime::open(info.Env(), isa, workers, info[2].As<Napi::Function>()));
+  const std::string library = textOf(info[2], "gpuLibrary");
+  if (!info[3].IsFunction()) throw Napi::TypeError::New(info.Env(), "settle: expected a function");
+  gpu::SessionPtr gpu = library.empty() ? nullptr : std::make_shared<gpu::Session>(library);
+  return wrap(info.Env(), Runtime::open(info.Env(), isa, workers, std::move(gpu), info[3].As<Napi::Function>()));
 }
 
 Napi::Value closeRuntime(const Napi::CallbackInfo& info) {

@@ -32,14 +32,17 @@ tier::TierOptions optionsOf(const Napi::Object& from) {
 }  // namespace
 
 Napi::Value createTieredArena(const Napi::CallbackInfo& info) {
-  const ArenaShape shape{integerOf(info[0], "numLayers"), integerOf(info[1], "numKvHeads"),
-                         integerOf(info[2], "headDim"), integerOf(info[3], "capacityPages"), KvType::f16};
+  if (unwrap<Runtime>(info[0]).gpu() != nullptr) {
+    throw Failure{"tier", "none on a GPU: this backend keeps all rows in device memory", "one", Failure::Kind::backend};
+  }
+  const ArenaShape shape{integerOf(info[1], "numLayers"), integerOf(info[2], "numKvHeads"),
+                         integerOf(info[3], "headDim"), integerOf(info[4], "capacityPages"), KvType::f16};
   const bool small = shape.numLayers <= 4096 && shape.numKvHeads <= 4096 && shape.headDim <= 4096;
   require(info.Env(),
           shape.numLayers >= 1 && shape.numKvHeads >= 1 && shape.headDim >= 1 && shape.capacityPages >= 1 && small,
           "arena sizes");
-  if (!info[4].IsObject()) throw Napi::TypeError::New(info.Env(), "tier: expected an object");
-  const tier::TierOptions options = optionsOf(info[4].As<Napi::Object>());
+  if (!info[5].IsObject()) throw Napi::TypeError::New(info.Env(), "tier: expected an object");
+  const tier::TierOptions options = optionsOf(info[5].As<Napi::Object>());
   require(info.Env(), options.ioThreads >= 0 && options.ioThreads <= 64, "ioThreads");
   require(info.Env(), !options.file || (options.ioThreads > 0 && options.blocks), "ioThreads, unit");
   return wrap<Arena>(info.Env(), std::make_shared<TieredArena>(shape, options));

@@ -73,8 +73,8 @@ Napi::Value adoptRows(const Napi::CallbackInfo& info) {
       keyTurns = turns->turns;
       keyTurns.rowTurns = turns->rowTurns.data();
     }
-    kvasir::adoptRows(context, *arena, layer, source.data, sourceTokens, rowsOf.data(), slots.data(),
-                      static_cast<int>(slots.size()), turns != nullptr ? &keyTurns : nullptr);
+    arena->adopt(context, layer, source.data, sourceTokens, rowsOf.data(), slots.data(), static_cast<int>(slots.size()),
+                 turns != nullptr ? &keyTurns : nullptr);
   });
   return info.Env().Undefined();
 }
@@ -93,7 +93,7 @@ Napi::Value exportRows(const Napi::CallbackInfo& info) {
   require(info.Env(), static_cast<double>(out.length) == layerBytes(arena->shape, numTokens), "out");
   requireEach(info.Env(), pages, 0, arena->shape.capacityPages, "pages");
   runtime.enqueue(job, [arena, layer, pages = std::move(pages), numTokens, out, hold = holderOf(out.data)](Context& context) {
-    kvasir::exportRows(context, *arena, layer, pages.data(), numTokens, out.data);
+    arena->exportTo(context, layer, pages.data(), numTokens, out.data);
   });
   return info.Env().Undefined();
 }

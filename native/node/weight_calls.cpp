@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "../runtime/gpu/device_weight.h"
 #include "allocations.h"
 #include "arguments.h"
 #include "calls.h"
@@ -7,26 +8,29 @@
 namespace kvasir::node {
 
 Napi::Value createWeight(const Napi::CallbackInfo& info) {
-  const Isa isa = unwrap<Runtime>(info[0]).isa();
+  const Runtime& runtime = unwrap<Runtime>(info[0]);
   const WeightType type = weightTypeOf(info[1]);
   const int rows = integerOf(info[2], "rows");
   const int cols = integerOf(info[3], "cols");
   const bool addressable = static_cast<double>(rows) * cols <= 1e12;
   require(info.Env(), rows >= 0 && cols >= 1 && addressable, "rows, cols");
-  auto weight = std::make_shared<PackedWeight>(type, rows, cols, isa);
-  const auto bytes = static_cast<std::int64_t>(weight->memory.bytes());
-  return wrap(info.Env(), std::move(weight), bytes);
+  if (runtime.gpu() != nullptr) {
+    return wrap<StoredWeight>(info.Env(), std::make_shared<gpu::DeviceWeight>(runtime.gpu(), type, rows, cols));
+  }
+  auto weight = std::make_shared<PackedWeight>(type, rows, cols, runtime.isa());
+  const auto bytes = static_cast<std::int64_t>(weight->bytes());
+  return wrap<StoredWeight>(info.Env(), std::move(weight), bytes);
 }
 
 Napi::Value weightBytes(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(unwrap<PackedWeight>(info[0]).memory.bytes()));
+  return Napi::Number::New(info.Env(), static_cast<double>(unwrap<StoredWeight>(info[0]).bytes()));
 }
 
 // The caller keeps the weight and the source until the job has settled.
 Napi::Value packWeightRows(const Napi::CallbackInfo& info) {
   Runtime& runtime = unwrap<Runtime>(info[0]);
   const std::uint32_t job = info[1].As<Napi::Number>().Uint32Value();
-  const std::shared_ptr<PackedWeight> packed = sharedOf<PackedWeight>(info[2]);
+  const std::shared_ptr<StoredWeight> packed = sharedOf<StoredWeight>(info[2]);
   const int first = integerOf(info[3], "first");
   const int count = integerOf(info[4], "count");
   const Slice<std::uint8_t> source = bytesOf(info[5], "rows");
@@ -39,11 +43,11 @@ Napi::Value packWeightRows(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value readWeightRow(const Napi::CallbackInfo& info) {
-  const PackedWeight& packed = unwrap<PackedWeight>(info[0]);
+  const StoredWeight& packed = unwrap<StoredWeight>(info[0]);
   const int row = integerOf(info[1], "row");
   require(info.Env(), row >= 0 && row < packed.weight.rows, "row");
   Napi::Float32Array values = Napi::Float32Array::New(info.Env(), packed.weight.cols);
-  dequantiseRow(packed.weight, row, values.Data());
+  packed.readRow(row, values.Data());
   return values;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kvasir/attention.h"
+#include "kvasir/kv_transfer.h"
 #include "memory.h"
 
 namespace kvasir {
@@ -70,6 +71,11 @@ class Arena {
   // As readKv.
   virtual void readRows(int layer, int kvHead, bool values, const std::int32_t* pages, int start, int end,
                         float* out) = 0;
+
+  // As adoptRows and exportRows of transfer.h, which are what an arena in host memory does.
+  virtual void adopt(Context& context, int layer, const std::uint8_t* source, int sourceTokens,
+                     const std::int32_t* rowsOf, const std::int32_t* slots, int rows, const KeyTurns* turns);
+  virtual void exportTo(Context& context, int layer, const std::int32_t* pages, int numTokens, std::uint8_t* out);
 
   // out [count][headDim] in the arena's type: the K rows at `indices`.
   virtual void gatherKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,

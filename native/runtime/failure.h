@@ -6,7 +6,7 @@
 namespace kvasir {
 
 struct Failure {
-  enum class Kind { kernel, tier };
+  enum class Kind { kernel, tier, backend };
   std::string parameter;
   std::string expected;
   std::string got;

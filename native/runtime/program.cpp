@@ -59,6 +59,7 @@ Run Program::prepare(const RunCounts& counts, std::vector<SelectorChoice> select
                                   ? static_cast<std::size_t>(counts.of(source.extent)) + source.extra
                                   : static_cast<std::size_t>(sources_[source.pageStarts].data[counts.sequences]);
     if (count > source.length) throw Failure{"ops", "index arrays that hold their rows", "a short one"};
+    run.copies_.resize((run.copies_.size() + 3) / 4 * 4);
     run.starts_.push_back(run.copies_.size());
     run.copies_.insert(run.copies_.end(), source.data, source.data + count);
   }

@@ -48,6 +48,10 @@ class Run {
 
   const std::int32_t* indices(int source) const { return copies_.data() + starts_[source]; }
 
+  // All of them in one piece, each from a multiple of 4 entries on.
+  const std::vector<std::int32_t>& allIndices() const { return copies_; }
+  std::size_t start(int source) const { return starts_[source]; }
+
  private:
   friend class Program;
   std::vector<std::int32_t> copies_;
@@ -72,6 +76,8 @@ struct Step {
 
 class Program {
  public:
+  virtual ~Program() = default;
+
   // An index array that runs copy `extent` + extra entries of; the same array and extent give the same number.
   int addIndices(const std::int32_t* data, std::size_t length, Extent extent, int extra = 0);
   // The pages of a batch: as many as its page starts say.
@@ -79,6 +85,11 @@ class Program {
 
   // A buffer that holds `rows` rows of `extent`.
   void limit(Extent extent, std::size_t rows);
+
+  // A float buffer that an op is about to name.
+  virtual void buffer(const float* /*data*/, std::size_t /*length*/) {}
+  // One whose contents nobody looks at after a run.
+  virtual void scratch(const float* /*data*/) {}
 
   // Memory that must outlive the steps; null is ignored.
   void keep(std::shared_ptr<void> memory);
@@ -88,7 +99,10 @@ class Program {
   // Throws Failure if a buffer is too short for the counts.
   Run prepare(const RunCounts& counts, std::vector<SelectorChoice> selectors, std::vector<const KeptRows*> kept) const;
 
-  void execute(Context& context, Run& run) const;
+  virtual void execute(Context& context, Run& run) const;
+
+ protected:
+  const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }
 
  private:
   struct IndexSource {

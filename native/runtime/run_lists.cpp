@@ -23,6 +23,7 @@ const ChosenRuns& RunLists::at(int sequence) const {
 
 ChosenRuns& RunLists::rewrite(int sequence) {
   joined_ = -1;
+  ++version_;
   Sequence& own = sequences_[sequence];
   own.narrowed = false;
   own.spanEnd = -1;
@@ -61,7 +62,10 @@ void RunLists::setSpan(int sequence, int first, int end) {
 void RunLists::narrow(int sequence, const KeptView& kept, int current) {
   Sequence& own = sequences_[sequence];
   const bool narrowed = !kept.keepsAll();
-  if (narrowed || own.narrowed) joined_ = -1;
+  if (narrowed || own.narrowed) {
+    joined_ = -1;
+    ++version_;
+  }
   own.narrowed = narrowed;
   if (narrowed) keepRuns(own.list, kept, rowsOf(own.list) / numKvHeads_, current, own.kept);
 }

@@ -1,6 +1,7 @@
 // One run list a sequence of a batch, and their concatenation, which attention reads.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "kvasir/attention.h"
@@ -34,6 +35,9 @@ class RunLists {
   // the next layer can narrow it to other rows.
   void narrow(int sequence, const KeptView& kept, int current);
 
+  // Another number whenever what attention reads may be another list.
+  std::uint64_t version() const { return version_; }
+
   // First index past the runs of a sequence.
   int endOf(int sequence) const;
 
@@ -55,6 +59,7 @@ class RunLists {
   std::vector<Sequence> sequences_;
   std::vector<std::int32_t> rowStarts_;
   std::vector<KvRun> runs_;
+  std::uint64_t version_ = 0;
   bool joinedPerQueryHead_ = false;
   int joined_ = -1;  // sequences that rowStarts_ and runs_ hold; -1: stale
 };

@@ -104,16 +104,20 @@ void SelectRunsStep::execute(Context& context, Run& run) const {
   }
 }
 
-void AttendRunsStep::execute(Context& context, Run& run) const {
-  const Batch sequences = batch.of(run);
-  for (int s = 0; s < sequences.numSequences; ++s) {
-    const int end = lists->endOf(s);
-    const int numTokens = sequences.contextTokens[s];
-    if (end <= numTokens || context.cancelled()) continue;
+void requireHeldRows(const RunLists& lists, const Batch& batch) {
+  for (int s = 0; s < batch.numSequences; ++s) {
+    const int end = lists.endOf(s);
+    const int numTokens = batch.contextTokens[s];
+    if (end <= numTokens) continue;
     throw Failure{"lists[" + std::to_string(s) + "]",
                   "runs that end at or before token " + std::to_string(numTokens) + ", the end of the sequence",
                   std::to_string(end)};
   }
+}
+
+void AttendRunsStep::execute(Context& context, Run& run) const {
+  const Batch sequences = batch.of(run);
+  if (!context.cancelled()) requireHeldRows(*lists, sequences);
   if (context.cancelled()) return;
   const RunRows rows = lists->rows(sequences.numSequences);
   const int rowsOfSequence = rows.perQueryHead ? numHeads : arena->shape.numKvHeads;

@@ -116,6 +116,9 @@ struct SelectRunsStep final : AttentionStep {
   void execute(Context& context, Run& run) const override;
 };
 
+// Throws a Failure where the list of a sequence names rows that it does not hold.
+void requireHeldRows(const RunLists& lists, const Batch& batch);
+
 struct AttendRunsStep final : AttentionStep {
   RunLists* lists;
   float* out;

@@ -46,6 +46,15 @@ void widen(const KvView& dense, bool values, int count, float* out) {
 
 }  // namespace
 
+void Arena::adopt(Context& context, int layer, const std::uint8_t* source, int sourceTokens, const std::int32_t* rowsOf,
+                  const std::int32_t* slots, int rows, const KeyTurns* turns) {
+  adoptRows(context, *this, layer, source, sourceTokens, rowsOf, slots, rows, turns);
+}
+
+void Arena::exportTo(Context& context, int layer, const std::int32_t* pages, int numTokens, std::uint8_t* out) {
+  exportRows(context, *this, layer, pages, numTokens, out);
+}
+
 void adoptRows(Context& context, Arena& arena, int layer, const std::uint8_t* source, int sourceTokens,
                const std::int32_t* rowsOf, const std::int32_t* slots, int rows, const KeyTurns* turns) {
   const ArenaShape& shape = arena.shape;

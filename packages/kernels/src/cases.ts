@@ -22,12 +22,21 @@ export interface CaseResult {
   readonly maxNmse: number
 }
 
-/** Builds inputs of a shape drawn from the seed, runs the op on them. The same seed gives the same inputs everywhere. */
-export type Case = (kernels: Kernels, seed: number) => Promise<CaseResult>
+/** Sizes to draw from. */
+export interface CaseShapes {
+  readonly dims: readonly number[]
+  readonly headDims: readonly number[]
+}
+
+/** Builds inputs of a shape drawn from the seed, runs the op on them. The same seed and sizes give the same inputs everywhere. */
+export type Case = (kernels: Kernels, seed: number, shapes: CaseShapes) => Promise<CaseResult>
 
 const rowCounts = [0, 1, 2, 3, 5, 17, 33] as const
-const dims = [1, 2, 7, 16, 31, 64, 65, 200] as const
-const headDims = [2, 8, 16, 33, 64, 80, 128] as const
+
+export const anyShapes: CaseShapes = { dims: [1, 2, 7, 16, 31, 64, 65, 200], headDims: [2, 8, 16, 33, 64, 80, 128] }
+
+/** Those that a GPU takes: it reads rows 16 bytes at a time. */
+export const gpuShapes: CaseShapes = { dims: [4, 16, 64, 68, 200, 576], headDims: [16, 32, 64, 80, 96, 128] }
 
 /** An op, or what is asked of the Kernels themselves. */
 export type CaseKind = Op['kind'] | 'adoptRows' | 'exportRows'
@@ -46,9 +55,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: [out], maxNmse: 0 }
   },
 
-  rmsNorm: async (kernels, seed) => {
+  rmsNorm: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const [rows, dim, groups] = [pick(random, rowCounts), pick(random, dims), pick(random, [1, 1, 3])]
+    const [rows, dim, groups] = [pick(random, rowCounts), pick(random, shapes.dims), pick(random, [1, 1, 3])]
     const x = random.normals((rows + 1) * groups * dim, 3)
     const weight = random.normals(dim)
     const out = random.integer(2) ? x : poisoned(rows, groups * dim)
@@ -79,9 +88,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: parts.map((part) => part.out), maxNmse: mode === 'exact' ? 1e-10 : 5e-4 }
   },
 
-  rope: async (kernels, seed) => {
+  rope: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const [rows, headDim, numHeads] = [pick(random, rowCounts), pick(random, headDims), 1 + random.integer(5)]
+    const [rows, headDim, numHeads] = [pick(random, rowCounts), pick(random, shapes.headDims), 1 + random.integer(5)]
     const rotaryDim = 2 * (1 + random.integer(Math.floor(headDim / 2)))
     const x = random.normals((rows + 1) * numHeads * headDim)
     const angles = random.normals((rows * rotaryDim) / 2, 100)
@@ -90,9 +99,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: [x], maxNmse: 1e-10 }
   },
 
-  siluGate: async (kernels, seed) => {
+  siluGate: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const [rows, dim] = [pick(random, rowCounts), pick(random, dims)]
+    const [rows, dim] = [pick(random, rowCounts), pick(random, shapes.dims)]
     const gate = random.normals((rows + 1) * dim, pick(random, [1, 10, 60]))
     const up = random.normals(rows * dim)
     const out = random.integer(2) ? gate : poisoned(rows, dim)
@@ -100,9 +109,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: [out], maxNmse: 1e-10 }
   },
 
-  gatherRows: async (kernels, seed) => {
+  gatherRows: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const [rows, dim, sourceRows] = [pick(random, rowCounts), pick(random, dims), 1 + random.integer(40)]
+    const [rows, dim, sourceRows] = [pick(random, rowCounts), pick(random, shapes.dims), 1 + random.integer(40)]
     const x = random.normals(sourceRows * dim)
     const ids = Int32Array.from({ length: rows }, () => random.integer(sourceRows))
     const out = poisoned(rows, dim)
@@ -110,12 +119,12 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: [out], maxNmse: 0 }
   },
 
-  writeKv: async (kernels, seed) => {
+  writeKv: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
     const shape = {
       numLayers: 1 + random.integer(2),
       numKvHeads: 1 + random.integer(3),
-      headDim: pick(random, headDims),
+      headDim: pick(random, shapes.headDims),
     }
     const type = pick(random, ['f16', 'f32'] as const)
     const capacityPages = 1 + random.integer(4)
@@ -136,9 +145,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: outputs.flat(), maxNmse: 0 }
   },
 
-  compareKv: async (kernels, seed) => {
+  compareKv: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const shape = randomArena(random)
+    const shape = randomArena(random, shapes)
     const arena = await fillArena(kernels, random, shape)
     const rows = pick(random, [...rowCounts, 300])
     const spread = pick(random, [1, 1, 1e-5, 1e4])
@@ -162,9 +171,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: [out, ...arenaRows(arena)], maxNmse: 1e-12 }
   },
 
-  adoptRows: async (kernels, seed) => {
+  adoptRows: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const shape = randomArena(random)
+    const shape = randomArena(random, shapes)
     const arena = await fillArena(kernels, random, shape)
     const sourceTokens = 1 + random.integer(pick(random, [1, 20, 300]))
     const values = random.normals(shape.numKvHeads * 2 * sourceTokens * shape.headDim, pick(random, [1, 1e-4, 1e4]))
@@ -185,9 +194,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: arenaRows(arena), maxNmse: 0 }
   },
 
-  exportRows: async (kernels, seed) => {
+  exportRows: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const shape = randomArena(random)
+    const shape = randomArena(random, shapes)
     const arena = await fillArena(kernels, random, shape)
     const pages = Int32Array.from({ length: random.integer(4) }, () => random.integer(shape.capacityPages))
     const numTokens = Math.max(0, pages.length * pageTokens - random.integer(20))
@@ -197,9 +206,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: [out], maxNmse: 0 }
   },
 
-  attendPrefill: async (kernels, seed) => {
+  attendPrefill: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const shape = randomShape(random, 40, (context) => random.integer(context + 1))
+    const shape = randomShape(random, shapes, 40, (context) => random.integer(context + 1))
     const { arena, batch, tokens, sequences } = await randomKv(kernels, random, shape)
     const { layer, numHeads, scale } = randomHeads(random, shape)
     const q = random.normals(tokens * numHeads * shape.headDim)
@@ -212,10 +221,12 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: [out, lse], maxNmse: 1e-10 }
   },
 
-  attentionMass: async (kernels, seed) => {
+  attentionMass: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
     const shape = {
-      ...randomShape(random, pick(random, [40, 40, 300]), (context) => random.integer(Math.min(context, 40) + 1)),
+      ...randomShape(random, shapes, pick(random, [40, 40, 300]), (context) =>
+        random.integer(Math.min(context, 40) + 1),
+      ),
       sequences: random.integer(8) === 0 ? 0 : 1,
     }
     const { arena, batch, tokens, sequences, contextTokens } = await randomKv(kernels, random, shape)
@@ -235,9 +246,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: [mass], maxNmse: 1e-10 }
   },
 
-  attendRuns: async (kernels, seed) => {
+  attendRuns: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const shape = randomShape(random, 100, () => 1)
+    const shape = randomShape(random, shapes, 100, () => 1)
     const { arena, batch, tokens, sequences, contextTokens } = await randomKv(kernels, random, shape)
     const { layer, numHeads, scale } = randomHeads(random, shape)
     const lists = kernels.createRunLists(Math.max(1, sequences), shape.numKvHeads, numHeads)
@@ -250,9 +261,9 @@ export const cases: { readonly [K in CaseKind]: Case } = {
     return { outputs: [out, lse], maxNmse: 1e-10 }
   },
 
-  selectRuns: async (kernels, seed) => {
+  selectRuns: async (kernels, seed, shapes) => {
     const random = seededRandom(seed)
-    const shape = randomShape(random, 100, () => 1)
+    const shape = randomShape(random, shapes, 100, () => 1)
     const { arena, batch, tokens, sequences, contextTokens } = await randomKv(kernels, random, shape)
     const { layer, numHeads, scale } = randomHeads(random, shape)
     const lists = kernels.createRunLists(Math.max(1, sequences), shape.numKvHeads, numHeads)
@@ -281,18 +292,23 @@ function pick<T>(random: Random, values: readonly T[]): T {
   return values[random.integer(values.length)] as T
 }
 
-function randomArena(random: Random) {
+function randomArena(random: Random, shapes: CaseShapes) {
   const [numLayers, numKvHeads] = [1 + random.integer(2), 1 + random.integer(3)]
   const capacityPages = 1 + random.integer(4)
   const type = pick(random, ['f16', 'f16', 'f32'] as const)
-  return { numLayers, numKvHeads, headDim: pick(random, headDims), capacityPages, type }
+  return { numLayers, numKvHeads, headDim: pick(random, shapes.headDims), capacityPages, type }
 }
 
-function randomShape(random: Random, maxContext: number, rowsOf: (context: number) => number): KvShapeOfCase {
+function randomShape(
+  random: Random,
+  shapes: CaseShapes,
+  maxContext: number,
+  rowsOf: (context: number) => number,
+): KvShapeOfCase {
   return {
     numLayers: 1 + random.integer(2),
     numKvHeads: pick(random, [1, 2, 3]),
-    headDim: pick(random, headDims),
+    headDim: pick(random, shapes.headDims),
     type: pick(random, ['f16', 'f32'] as const),
     sequences: random.integer(4),
     contextOf: () => 1 + random.integer(maxContext),

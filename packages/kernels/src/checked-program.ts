@@ -1,6 +1,7 @@
+import { checkKeys, OptionError } from '@kvasir/core'
 import { checkOps } from './check-ops.ts'
 import { checkRun, type Run } from './check-run.ts'
-import type { Program, RunOptions } from './kernels.ts'
+import type { Program, ProgramOptions, RunOptions } from './kernels.ts'
 import type { Op } from './ops.ts'
 import type { ProgramNeeds } from './program-needs.ts'
 import { holding, Resource, type ResourceOwner } from './resource.ts'
@@ -10,10 +11,19 @@ export abstract class CheckedProgram extends Resource implements Program {
   protected readonly ops: readonly Op[]
   protected readonly needs: ProgramNeeds
 
-  constructor(owner: ResourceOwner, ops: readonly Op[]) {
+  /** Buffers whose contents after a run nobody reads. */
+  protected readonly scratch: readonly Float32Array[]
+
+  constructor(owner: ResourceOwner, ops: readonly Op[], options: ProgramOptions = {}) {
     super(owner)
     this.ops = ops.map(copyOf)
     this.needs = checkOps(owner, this.ops)
+    checkKeys('createProgram', options, ['scratch'])
+    this.scratch = [...(options.scratch ?? [])]
+    this.scratch.forEach((buffer, i) => {
+      if (this.needs.buffers.has(buffer)) return
+      throw new OptionError({ parameter: `scratch[${i}]`, expected: 'a buffer that an op names', got: buffer })
+    })
   }
 
   async run(options: RunOptions): Promise<void> {

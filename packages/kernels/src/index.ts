@@ -20,6 +20,7 @@ export type {
   KvArena,
   KvArenaOptions,
   Program,
+  ProgramOptions,
   RunLists,
   RunOptions,
   Weight,

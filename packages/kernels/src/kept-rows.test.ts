@@ -1,19 +1,19 @@
 import { indicesOfRow, runsOfIndices, runsOfSpans } from '@kvasir/core'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { availableBackends, loadKernels } from './backends.ts'
 import type { KeptRows, Kernels } from './kernels.ts'
+import { loadTested, testedBackends } from './tested-backends.ts'
 
-const backends = availableBackends().filter(({ missing }) => missing === undefined)
+const backends = testedBackends()
 const spanOf = (start: number, end: number) => runsOfSpans([{ start, end }], 2)
 
 /** Indices of each KV head that attention reads of numTokens rows, where everything is chosen. */
 async function readRows(kernels: Kernels, kept: KeptRows, numTokens: number, layers = [0, 1]): Promise<number[][][]> {
-  const arena = kernels.createArena({ numLayers: 2, numKvHeads: 2, headDim: 2, capacityPages: 8 })
+  const arena = kernels.createArena({ numLayers: 2, numKvHeads: 2, headDim: 16, capacityPages: 8 })
   const lists = layers.map(() => kernels.createRunLists(1, 2))
   const starts = { rowStarts: Int32Array.of(0, 1), pageStarts: Int32Array.of(0, 8) }
   const batch = { ...starts, contextTokens: Int32Array.of(numTokens), pages: Int32Array.of(0, 1, 2, 3, 4, 5, 6, 7) }
-  const fixed = { arena, q: new Float32Array(4), numHeads: 2, scale: 1, windowTokens: 0, batch }
+  const fixed = { arena, q: new Float32Array(32), numHeads: 2, scale: 1, windowTokens: 0, batch }
   const program = kernels.createProgram(
     layers.map((layer, i) => ({ kind: 'selectRuns' as const, ...fixed, layer, lists: lists[i]! })),
   )
@@ -23,8 +23,8 @@ async function readRows(kernels: Kernels, kept: KeptRows, numTokens: number, lay
 
 const range = (start: number, end: number) => Array.from({ length: end - start }, (_, i) => start + i)
 
-describe.each(backends)('$backend', ({ backend }) => {
-  const loaded = loadKernels({ backend, numThreads: 1 })
+describe.each(backends)('$backend $isa', ({ backend, isa }) => {
+  const loaded = loadTested({ backend, isa })
   afterAll(async () => (await loaded).dispose())
 
   test('a second set drops more, brings nothing back, and leaves later rows and other layers alone', async () => {
@@ -73,10 +73,10 @@ describe.each(backends)('$backend', ({ backend }) => {
     kept.set(0, runsOfSpans([{ start: 0, end: 4 }], 1), 20)
     const lists = kernels.createRunLists(1, 1, 2)
     lists.set(0, runsOfIndices([range(2, 25), range(0, 20)]))
-    const arena = kernels.createArena({ numLayers: 2, numKvHeads: 1, headDim: 1, capacityPages: 2 })
+    const arena = kernels.createArena({ numLayers: 2, numKvHeads: 1, headDim: 16, capacityPages: 2 })
     const starts = { rowStarts: Int32Array.of(0, 1), pageStarts: Int32Array.of(0, 2) }
     const batch = { ...starts, contextTokens: Int32Array.of(25), pages: Int32Array.of(0, 1) }
-    const fixed = { arena, q: new Float32Array(2), numHeads: 2, scale: 1, batch, lists }
+    const fixed = { arena, q: new Float32Array(32), numHeads: 2, scale: 1, batch, lists }
     const select = (layer: number) => ({ kind: 'selectRuns' as const, ...fixed, layer, windowTokens: 0 })
     const readAfter = async (layers: readonly number[]) => {
       const program = kernels.createProgram(layers.map(select))

@@ -163,6 +163,14 @@ export interface ExportOptions {
   readonly signal?: AbortSignal
 }
 
+export interface ProgramOptions {
+  /**
+   * Buffers of the ops whose contents after a run nobody reads, neither the caller nor a later run before it has written
+   * them. A backend with memory of its own does not bring them back. @default none
+   */
+  readonly scratch?: readonly Float32Array[]
+}
+
 /** Ops compiled once, run many times. Buffers are held by reference: a run reads what they hold when it starts. */
 export interface Program {
   /** Runs off the calling thread; runs of one Kernels are executed in the order of the calls. */
@@ -172,8 +180,8 @@ export interface Program {
 
 /** One face over all backends. */
 export interface Kernels {
-  readonly backend: 'reference' | 'cpu'
-  /** Instruction set in use: scalar, avx2, avx512, vnni, neon; `js` for the reference. */
+  readonly backend: 'reference' | 'cpu' | 'cuda'
+  /** Instruction set in use: scalar, avx2, avx512, vnni, neon; `js` for the reference; sm_90 or the like, or emulated, for cuda. */
   readonly isa: string
   readonly numThreads: number
   /** Zeroed 64-byte aligned memory outside V8's heap, taken from the system as it is touched. */
@@ -212,7 +220,7 @@ export interface Kernels {
   ): Float32Array
   /** Keeps every row until it is told otherwise. */
   createKeptRows(numLayers: number, numKvHeads: number): KeptRows
-  createProgram(ops: readonly Op[]): Program
+  createProgram(ops: readonly Op[], options?: ProgramOptions): Program
   /** Index of segments and token codes of one sequence. */
   createSegmentIndex(options: SegmentIndexOptions): SegmentIndex
   /** Chooses by estimates from a segment index. */

@@ -1,10 +1,11 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
-import { availableBackends, loadKernels } from './backends.ts'
+import { loadKernels } from './backends.ts'
 import type { Kernels, Program } from './kernels.ts'
+import { backendsOfAnyRows } from './tested-backends.ts'
 
-const backends = availableBackends().filter(({ missing }) => missing === undefined)
+const backends = backendsOfAnyRows()
 
 describe.each(backends)('$backend', ({ backend }) => {
   const loaded = loadKernels({ backend, numThreads: 2 })

@@ -1,11 +1,12 @@
 import { DisposedError, KvasirError, OptionError, runsOfSpans, ShapeError } from '@kvasir/core'
 import { afterAll, describe, expect, test } from 'vitest'
-import { availableBackends, loadKernels } from './backends.ts'
+import { loadKernels } from './backends.ts'
 import { BackendError, KernelError } from './errors.ts'
 import type { KeptRows, Kernels } from './kernels.ts'
 import type { Batch, Op } from './ops.ts'
+import { backendsOfAnyRows } from './tested-backends.ts'
 
-const backends = availableBackends().filter(({ missing }) => missing === undefined)
+const backends = backendsOfAnyRows()
 
 describe.each(backends)('$backend', ({ backend }) => {
   const loaded = loadKernels({ backend, numThreads: 1 })

@@ -40,7 +40,7 @@ const variants: readonly (readonly [string, () => TierOptions])[] = [
   ['file q8', () => ({ lower: fileLower(), hotBytes: 20_000, lowerType: 'q8' })],
 ]
 
-const backends = availableBackends().filter(({ missing }) => missing === undefined)
+const backends = availableBackends().filter(({ backend, missing }) => backend !== 'cuda' && missing === undefined)
 
 describe.each(backends.map(({ backend }) => backend))('%s', (backend) => {
   const loading = loadKernels({ backend, numThreads: 2 })

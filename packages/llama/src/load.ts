@@ -98,9 +98,12 @@ function buildParts(
 }
 
 function compile(graph: GraphParts, kernels: Kernels): Programs {
-  const prefill = kernels.createProgram(trunk(graph, 'prefill'))
-  const decode = kernels.createProgram([...trunk(graph, 'decode'), ...head(graph)])
-  const logits = kernels.createProgram(head(graph))
+  const { hidden, normed, q, k, v, attended, gate, up, outputHidden } = graph.workspace
+  const ofLayers = [normed, q, k, v, attended, gate, up]
+  const prefill = kernels.createProgram(trunk(graph, 'prefill'), { scratch: ofLayers })
+  const decodeOps = [...trunk(graph, 'decode'), ...head(graph)]
+  const decode = kernels.createProgram(decodeOps, { scratch: [...ofLayers, hidden, outputHidden] })
+  const logits = kernels.createProgram(head(graph), { scratch: [outputHidden] })
   let cuts: readonly Program[] = []
   let observer: Observer | undefined
   let rowWriter: RowWriter | undefined

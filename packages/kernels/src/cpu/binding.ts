@@ -14,7 +14,17 @@ export interface NativeFailure {
   readonly parameter: string
   readonly expected: string
   readonly got: string
-  readonly kind: 'kernel' | 'tier'
+  readonly kind: 'kernel' | 'tier' | 'backend'
+}
+
+/** What a GPU library is good for here. */
+export interface GpuState {
+  /** Why it cannot be used; '' if it can. */
+  readonly missing: string
+  /** cuda or emulated; '' if it cannot be used. */
+  readonly kind: string
+  /** capability: 90 for compute capability 9.0. */
+  readonly devices: readonly { readonly name: string; readonly capability: number }[]
 }
 
 /** Called once for each job when it has ended: with nothing, or with what went wrong. */
@@ -29,9 +39,13 @@ export interface NativeBinding {
   /** Instruction sets that this machine runs, worst first, and its physical cores. */
   machine(): { readonly isas: readonly string[]; readonly physicalCores: number }
 
+  /** Loads the library once a process; where it or its driver is absent, says why. */
+  gpuState(library: string): GpuState
+
   /** From here on failures are thrown as what makeError returns. Once an environment. */
   useErrors(makeError: (failure: NativeFailure) => Error): void
-  openRuntime(isa: string, numThreads: number, settle: Settle): Handle
+  /** gpuLibrary: weights, arenas and programs live on its first device; '': in host memory. */
+  openRuntime(isa: string, numThreads: number, gpuLibrary: string, settle: Settle): Handle
   /** Cancels what is queued, waits for what runs, stops the threads if nobody else uses them. */
   closeRuntime(runtime: Handle): void
   /** True if the job was still queued: it is gone and will not settle. Else it settles soon. */
@@ -45,9 +59,17 @@ export interface NativeBinding {
   packWeightRows(runtime: Handle, job: number, weight: Handle, first: number, count: number, rows: Uint8Array): void
   readWeightRow(weight: Handle, row: number): Float32Array
 
-  createArena(numLayers: number, numKvHeads: number, headDim: number, capacityPages: number, type: string): Handle
+  createArena(
+    runtime: Handle,
+    numLayers: number,
+    numKvHeads: number,
+    headDim: number,
+    capacityPages: number,
+    type: string,
+  ): Handle
   /** Rows of type f16; `tier` is complete. Throws where the file or hotBytes will not do. */
   createTieredArena(
+    runtime: Handle,
     numLayers: number,
     numKvHeads: number,
     headDim: number,
@@ -110,8 +132,8 @@ export interface NativeBinding {
   truncateKeptRows(kept: Handle, numTokens: number): void
   cloneKeptRows(kept: Handle): Handle
 
-  /** Ops with handles in place of weights, arenas and lists. */
-  createProgram(ops: readonly object[]): Handle
+  /** Ops with handles in place of weights, arenas and lists; buffers that nobody looks at after a run. */
+  createProgram(runtime: Handle, ops: readonly object[], scratch: readonly Float32Array[]): Handle
   /** Copies the index arrays in the call. Selectors: null for `all`, false for `given`, a handle else. */
   runProgram(
     runtime: Handle,

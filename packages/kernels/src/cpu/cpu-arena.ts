@@ -12,10 +12,11 @@ export class CpuArena extends PageArena {
   constructor(owner: CpuKernels, options: KvArenaOptions) {
     super(owner, options)
     const { numLayers, numKvHeads, headDim, capacityPages, type, tier } = this
+    const { binding, jobs } = owner
     this.handle =
       tier === null
-        ? owner.binding.createArena(numLayers, numKvHeads, headDim, capacityPages, type)
-        : owner.binding.createTieredArena(numLayers, numKvHeads, headDim, capacityPages, tier)
+        ? binding.createArena(jobs.runtime, numLayers, numKvHeads, headDim, capacityPages, type)
+        : binding.createTieredArena(jobs.runtime, numLayers, numKvHeads, headDim, capacityPages, tier)
   }
 
   get notes(): readonly TierNote[] {

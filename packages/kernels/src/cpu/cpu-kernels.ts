@@ -10,6 +10,7 @@ import type {
   KvArena,
   KvArenaOptions,
   Program,
+  ProgramOptions,
   RunLists,
   Weight,
   WeightType,
@@ -34,9 +35,20 @@ import { CpuExactSelector, CpuSegmentIndex, CpuSegmentSelector } from './cpu-sel
 import { CpuWeight } from './cpu-weight.ts'
 import { errorOf, Jobs } from './jobs.ts'
 
-/** The compiled ops of one instruction set, on threads of their own. */
+/** Where compiled ops run. */
+export interface CompiledTarget {
+  readonly backend: 'cpu' | 'cuda'
+  readonly isa: string
+  /** Instruction set of what runs on the host beside a GPU. */
+  readonly hostIsa: string
+  readonly numThreads: number
+  /** '': none. */
+  readonly gpuLibrary: string
+}
+
+/** The compiled ops of one instruction set on threads of their own, or of a GPU. */
 export class CpuKernels implements ResourceOwner {
-  readonly backend = 'cpu'
+  readonly backend: 'cpu' | 'cuda'
   readonly isa: string
   readonly numThreads: number
   readonly binding: NativeBinding
@@ -44,12 +56,13 @@ export class CpuKernels implements ResourceOwner {
   readonly resources = new ResourceRegistry()
   #closing: Promise<void> | undefined
 
-  constructor(binding: NativeBinding, isa: string, numThreads: number) {
+  constructor(binding: NativeBinding, { backend, isa, hostIsa, numThreads, gpuLibrary }: CompiledTarget) {
+    this.backend = backend
     this.isa = isa
     this.numThreads = numThreads
     this.binding = binding
     binding.useErrors(errorOf)
-    this.jobs = new Jobs(binding, isa, numThreads)
+    this.jobs = new Jobs(binding, hostIsa, numThreads, gpuLibrary)
   }
 
   allocate(bytes: number): ArrayBuffer {
@@ -138,9 +151,9 @@ export class CpuKernels implements ResourceOwner {
     )
   }
 
-  createProgram(ops: readonly Op[]): Program {
+  createProgram(ops: readonly Op[], options?: ProgramOptions): Program {
     this.assertAlive()
-    return this.resources.keep(new CpuProgram(this, ops))
+    return this.resources.keep(new CpuProgram(this, ops, options))
   }
 
   createSegmentIndex(options: SegmentIndexOptions): SegmentIndex {

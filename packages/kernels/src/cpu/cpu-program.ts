@@ -1,5 +1,6 @@
 import type { Run } from '../check-run.ts'
 import { CheckedProgram } from '../checked-program.ts'
+import type { ProgramOptions } from '../kernels.ts'
 import type { Op } from '../ops.ts'
 import type { Handle } from './binding.ts'
 import type { CpuArena } from './cpu-arena.ts'
@@ -14,9 +15,9 @@ export class CpuProgram extends CheckedProgram {
   declare readonly owner: CpuKernels
   private readonly handle: Handle
 
-  constructor(owner: CpuKernels, ops: readonly Op[]) {
-    super(owner, ops)
-    this.handle = owner.binding.createProgram(this.ops.map(withHandles))
+  constructor(owner: CpuKernels, ops: readonly Op[], options?: ProgramOptions) {
+    super(owner, ops, options)
+    this.handle = owner.binding.createProgram(owner.jobs.runtime, this.ops.map(withHandles), this.scratch)
   }
 
   protected execute(run: Run): Promise<void> {

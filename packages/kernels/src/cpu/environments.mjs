@@ -14,7 +14,7 @@ const kept = []
 async function openLongProgram(numOps) {
   const addon = loadAddon()
   const pending = new Map()
-  const runtime = addon.openRuntime('scalar', 2, (job, failure) => {
+  const runtime = addon.openRuntime('scalar', 2, '', (job, failure) => {
     pending.get(job)(failure)
     pending.delete(job)
   })
@@ -29,8 +29,12 @@ async function openLongProgram(numOps) {
   const x = new Float32Array(addon.allocate(4 * rows * cols)).fill(3)
   const out = new Float32Array(addon.allocate(4 * rows * cols))
   const op = { kind: 'linear', x, parts: [{ weight, out }], rows, path: 'prefill', mode: 'exact' }
-  const program = addon.createProgram(Array.from({ length: numOps }, () => op))
-  const arena = addon.createArena(2, 2, 64, 1000, 'f16')
+  const program = addon.createProgram(
+    runtime,
+    Array.from({ length: numOps }, () => op),
+    [],
+  )
+  const arena = addon.createArena(runtime, 2, 2, 64, 1000, 'f16')
   kept.push(weight, x, out, program, source)
   return { out, arena, run: () => start(2, () => addon.runProgram(runtime, 2, program, 0, 0, 0, [], [])) }
 }
@@ -82,16 +86,16 @@ async function runChurn() {
     pending.get(job)()
     pending.delete(job)
   }
-  const runtime = addon.openRuntime('scalar', 2, settle)
+  const runtime = addon.openRuntime('scalar', 2, '', settle)
   const x = new Float32Array(64)
   const op = { kind: 'gatherRows', x, ids: new Int32Array(1), dim: 64, out: x, rows: 1 }
   let job = 0
   const round = async () => {
     for (let i = 0; i < 200; i++) {
-      const program = addon.createProgram([op, op])
+      const program = addon.createProgram(runtime, [op, op], [])
       const handles = [
         addon.createWeight(runtime, 'Q8_0', 256, 1024),
-        addon.createArena(2, 2, 64, 100_000, 'f16'),
+        addon.createArena(runtime, 2, 2, 64, 100_000, 'f16'),
         addon.createRunLists(4, 2, 2),
         addon.createSegmentIndex(2, 2, 64, 2, 16, 1),
       ]

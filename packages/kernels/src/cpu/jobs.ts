@@ -1,9 +1,10 @@
-import { KernelError, TierError } from '../errors.ts'
+import { BackendError, KernelError, TierError } from '../errors.ts'
 import { AbortWatch } from './abort-watch.ts'
 import type { Handle, NativeBinding, NativeFailure } from './binding.ts'
 
 /** What a native failure is thrown as. */
-export function errorOf({ kind, ...detail }: NativeFailure): KernelError | TierError {
+export function errorOf({ kind, ...detail }: NativeFailure): BackendError | KernelError | TierError {
+  if (kind === 'backend') return new BackendError(detail)
   return kind === 'tier' ? new TierError(detail) : new KernelError(detail)
 }
 
@@ -23,11 +24,11 @@ export class Jobs {
   private readonly aborts = new AbortWatch()
   private last = 0
 
-  constructor(binding: NativeBinding, isa: string, numThreads: number) {
+  constructor(binding: NativeBinding, isa: string, numThreads: number, gpuLibrary: string) {
     const pending = new Map<number, PendingJob>()
     this.binding = binding
     this.pending = pending
-    this.runtime = binding.openRuntime(isa, numThreads, (job, failure) => {
+    this.runtime = binding.openRuntime(isa, numThreads, gpuLibrary, (job, failure) => {
       const ended = pending.get(job)
       pending.delete(job)
       ended?.settled(failure)

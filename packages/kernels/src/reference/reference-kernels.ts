@@ -10,6 +10,7 @@ import type {
   KvArena,
   KvArenaOptions,
   Program,
+  ProgramOptions,
   RunLists,
   Weight,
   WeightType,
@@ -107,9 +108,9 @@ export class ReferenceKernels implements ResourceOwner {
     return attentionWeights(arena, kv.pages, layer, kvHead, queries, indices, scale)
   }
 
-  createProgram(ops: readonly Op[]): Program {
+  createProgram(ops: readonly Op[], options?: ProgramOptions): Program {
     this.assertAlive()
-    return this.resources.keep(new ReferenceProgram(this, ops))
+    return this.resources.keep(new ReferenceProgram(this, ops, options))
   }
 
   createSegmentIndex(options: SegmentIndexOptions): SegmentIndex {

@@ -1,0 +1,124 @@
+// Decode attention over lists that the host makes or native selectors choose.
+#include <algorithm>
+#include <string>
+
+#include "device_arena.h"
+#include "device_steps.h"
+#include "launch_step.h"
+
+namespace kvasir::gpu {
+namespace {
+
+static_assert(sizeof(KvRun) == sizeof(KvasirKvRun), "runs are sent as they are");
+
+// Lists are made on the host; native selectors read K rows from the device, after the queries have come back.
+class SelectRunsOnDevice final : public Step {
+ public:
+  SelectRunsOnDevice(const DeviceProgram& program, const SelectRunsStep& step, const float* q)
+      : program_(program), step_(step), q_(q) {}
+
+  void execute(Context& context, Run& run) const override {
+    const auto isNative = [](const SelectorChoice& choice) { return choice.kind == SelectorChoice::native; };
+    SelectRunsStep own = step_;
+    if (std::any_of(run.selectors.begin(), run.selectors.end(), isNative)) own.q = queries(run);
+    own.execute(context, run);
+  }
+
+ private:
+  const float* queries(const Run& run) const {
+    Session& session = program_.session();
+    const std::size_t rowBytes = static_cast<std::size_t>(step_.numHeads) * static_cast<std::size_t>(step_.arena->shape.headDim) * sizeof(float);
+    const std::size_t bytes = static_cast<std::size_t>(run.counts.sequences) * rowBytes;
+    if (session.queries.bytes() < bytes) session.queries = PinnedMemory(session.device, bytes);
+    session.stream.copy(session.queries.data(), q_, bytes);
+    session.stream.synchronize();
+    return reinterpret_cast<const float*>(session.queries.data());
+  }
+
+  const DeviceProgram& program_;
+  SelectRunsStep step_;
+  const float* q_;
+};
+
+int longestList(const RunRows& rows, int numRows) {
+  int longest = 0;
+  for (int row = 0; row < numRows; ++row) {
+    int tokens = 0;
+    for (int at = rows.rowStarts[row]; at < rows.rowStarts[row + 1]; ++at) tokens += rows.runs[at].len;
+    longest = std::max(longest, tokens);
+  }
+  return longest;
+}
+
+class AttendRunsOnDevice final : public Step {
+ public:
+  AttendRunsOnDevice(const DeviceProgram& program, const AttendRunsStep& step, const KvasirAttendRunsArgs& args)
+      : program_(program), step_(step), args_(args) {}
+
+  void execute(Context&, Run& run) const override {
+    const Batch batch = step_.batch.of(run);
+    requireHeldRows(*step_.lists, batch);
+    const DeviceLists lists = program_.lists(*step_.lists, batch.numSequences, step_.numHeads);
+    Session& session = program_.session();
+    KvasirAttendRunsArgs args = args_;
+    args.numSequences = batch.numSequences;
+    args.pageStarts = program_.indices(run, step_.batch.pageStarts);
+    args.pages = program_.indices(run, step_.batch.pages);
+    args.rows = lists.rows;
+    args.maxTokens = lists.maxTokens;
+    const int group = lists.rows.perQueryHead ? 1 : step_.numHeads / args.kv.numKvHeads;
+    args.workspaceBytes = kvasirAttendWorkspaceBytes(lists.numRows, group, args.kv.headDim, lists.maxTokens);
+    args.workspace = session.attendWorkspace.reserve(session.stream, args.workspaceBytes,
+                                                     kvasirAttendTicketBytes(lists.numRows, group));
+    session.stream.launch(&KvasirGpuV1::attendRuns, "attendRuns", args);
+  }
+
+ private:
+  const DeviceProgram& program_;
+  AttendRunsStep step_;
+  KvasirAttendRunsArgs args_;
+};
+
+}  // namespace
+
+// Lists that several layers read are sent once.
+DeviceLists DeviceProgram::lists(RunLists& lists, int numSequences, int numHeads) const {
+  SentLists& sent = lists_[&lists];
+  if (sent.sent && sent.version == lists.version()) return sent.lists;
+  const RunRows rows = lists.rows(numSequences);
+  const int numRows = numSequences * (rows.perQueryHead ? numHeads : lists.numKvHeads());
+  DeviceLists& own = sent.lists;
+  own.numRows = numRows;
+  own.maxTokens = longestList(rows, numRows);
+  own.rows.rowStarts = session_->uploads.push(rows.rowStarts, static_cast<std::size_t>(numRows) + 1);
+  const auto* runs = reinterpret_cast<const KvasirKvRun*>(rows.runs);
+  own.rows.runs = session_->uploads.push(runs, numRows > 0 ? static_cast<std::size_t>(rows.rowStarts[numRows]) : 0);
+  own.rows.perQueryHead = rows.perQueryHead;
+  sent.version = lists.version();
+  sent.sent = true;
+  return own;
+}
+
+std::unique_ptr<Step> onDevice(DeviceProgram& program, const SelectRunsStep& step) {
+  const std::size_t rowValues = static_cast<std::size_t>(step.numHeads) * static_cast<std::size_t>(step.arena->shape.headDim);
+  const float* q = program.reads(step.q, rowValues, rowsOf({Extent::sequences}));
+  return std::make_unique<SelectRunsOnDevice>(program, step, q);
+}
+
+std::unique_ptr<Step> onDevice(DeviceProgram& program, const AttendRunsStep& step) {
+  KvasirAttendRunsArgs args{};
+  args.kv = deviceViewOf(*step.arena);
+  requireHeadDim(args.kv);
+  const Extent sequences{Extent::sequences};
+  const auto numHeads = static_cast<std::size_t>(step.numHeads);
+  const std::size_t rowValues = numHeads * static_cast<std::size_t>(args.kv.headDim);
+  args.layer = step.layer;
+  args.numHeads = step.numHeads;
+  args.scale = step.scale;
+  args.q = program.reads(step.q, rowValues, rowsOf(sequences));
+  args.out = program.writes(step.out, rowValues, rowsOf(sequences));
+  if (step.lse != nullptr) args.lse = program.writes(step.lse, numHeads, rowsOf(sequences));
+  return std::make_unique<AttendRunsOnDevice>(program, step, args);
+}
+
+}  // namespace kvasir::gpu

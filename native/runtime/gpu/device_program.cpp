@@ -1,0 +1,129 @@
+#include "device_program.h"
+
+#include <algorithm>
+
+#include "../failure.h"
+
+namespace kvasir::gpu {
+namespace {
+
+// The host is never more steps ahead of the device than twice this: an aborted run ends soon.
+constexpr int kStepsBetweenWaits = 16;
+
+}  // namespace
+
+int RowCount::of(const Run& run) const {
+  const int count = run.counts.of(rows);
+  switch (kind) {
+    case extent: return count;
+    case lastStart: return run.counts.sequences > 0 ? run.indices(source)[run.counts.sequences] : 0;
+    case largestIndex: break;
+  }
+  const std::int32_t* ids = run.indices(source);
+  return count > 0 ? *std::max_element(ids, ids + count) + 1 : 0;
+}
+
+void DeviceProgram::buffer(const float* data, std::size_t length) {
+  std::size_t& known = lengths_[data];
+  known = std::max(known, length);
+}
+
+float* DeviceProgram::reads(const float* data, std::size_t rowValues, RowCount rows) {
+  return addUse(data, rowValues, rows, false).data();
+}
+
+float* DeviceProgram::writes(float* data, std::size_t rowValues, RowCount rows) {
+  return addUse(data, rowValues, rows, true).data();
+}
+
+Shadow& DeviceProgram::addUse(const float* data, std::size_t rowValues, RowCount rows, bool writes) {
+  const auto [at, isNew] = numbers_.try_emplace(data, shadows_.size());
+  if (isNew) shadows_.push_back(session_->shadow(const_cast<float*>(data), lengths_.at(data) * sizeof(float)));
+  uses_.push_back({at->second, rowValues * sizeof(float), rows, writes});
+  return *shadows_[at->second];
+}
+
+// Two shadows of one piece of memory drift apart once one is written.
+void DeviceProgram::finish() const {
+  const auto bytesAt = [](const float* data) { return reinterpret_cast<const std::uint8_t*>(data); };
+  for (const Use& use : uses_) {
+    const Shadow& own = *shadows_[use.shadow];
+    const std::uint8_t* start = bytesAt(own.host());
+    for (const auto& [data, length] : lengths_) {
+      const bool isOwn = data == own.host() && length * sizeof(float) == own.bytes();
+      const bool meets = bytesAt(data) < start + own.bytes() && start < bytesAt(data) + length * sizeof(float);
+      if (isOwn || !meets || !(use.writes || data == own.host())) continue;
+      throw Failure{"ops", "buffers that are the same or do not overlap where one is written on a GPU", "two that overlap"};
+    }
+  }
+}
+
+std::vector<DeviceProgram::Traffic> DeviceProgram::trafficOf(const Run& run) const {
+  std::vector<Traffic> traffic(shadows_.size());
+  for (const Use& use : uses_) {
+    const std::size_t bytes = static_cast<std::size_t>(use.rows.of(run)) * use.rowBytes;
+    Traffic& own = traffic[use.shadow];
+    if (use.writes) own.written = std::max(own.written, bytes);
+    else if (bytes > own.written) own.upload = std::max(own.upload, bytes);
+  }
+  return traffic;
+}
+
+const std::int32_t* DeviceProgram::distinctSlots(const Run& run, int source, int rows) const {
+  const auto known = distinct_.find(source);
+  if (known != distinct_.end()) return known->second;
+  std::vector<std::int32_t> slots(run.indices(source), run.indices(source) + rows);
+  std::unordered_set<std::int32_t> seen;
+  bool repeated = false;
+  for (int r = rows - 1; r >= 0; --r) {
+    if (seen.insert(slots[static_cast<std::size_t>(r)]).second) continue;
+    slots[static_cast<std::size_t>(r)] = -1;
+    repeated = true;
+  }
+  const std::int32_t* address = repeated ? session_->uploads.push(slots.data(), slots.size()) : indices(run, source);
+  return distinct_[source] = address;
+}
+
+void DeviceProgram::execute(Context& context, Run& run) const {
+  const Stream& stream = session_->stream;
+  session_->uploads.reset();
+  distinct_.clear();
+  lists_.clear();
+  const std::vector<Traffic> traffic = trafficOf(run);
+  try {
+    indices_ = session_->uploads.push(run.allIndices().data(), run.allIndices().size());
+    for (std::size_t i = 0; i < shadows_.size(); ++i) {
+      if (traffic[i].upload > 0) shadows_[i]->upload(stream, traffic[i].upload);
+      if (traffic[i].written > 0) shadows_[i]->changed();
+    }
+    runSteps(context, run);
+    if (context.cancelled()) return stream.synchronize();
+    const auto comesBack = [&](std::size_t i) { return traffic[i].written > 0 && scratch_.count(shadows_[i]->host()) == 0; };
+    for (std::size_t i = 0; i < shadows_.size(); ++i) {
+      if (comesBack(i)) shadows_[i]->fetch(stream, traffic[i].written);
+    }
+    stream.synchronize();
+    for (std::size_t i = 0; i < shadows_.size(); ++i) {
+      if (comesBack(i)) shadows_[i]->deliver(traffic[i].written);
+    }
+  } catch (...) {
+    stream.settle();
+    throw;
+  }
+}
+
+void DeviceProgram::runSteps(Context& context, Run& run) const {
+  const Stream& stream = session_->stream;
+  const Event* const events[2] = {&session_->evenSteps, &session_->oddSteps};
+  int done = 0;
+  for (const std::unique_ptr<Step>& step : steps()) {
+    if (context.cancelled()) return;
+    step->execute(context, run);
+    if (++done % kStepsBetweenWaits != 0) continue;
+    const int turn = done / kStepsBetweenWaits;
+    stream.record(*events[turn % 2]);
+    if (turn > 1) events[(turn - 1) % 2]->synchronize();
+  }
+}
+
+}  // namespace kvasir::gpu

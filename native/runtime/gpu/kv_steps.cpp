@@ -1,0 +1,54 @@
+// Ops over new KV rows and the rows that an arena holds.
+#include <string>
+
+#include "device_arena.h"
+#include "device_steps.h"
+#include "launch_step.h"
+
+namespace kvasir::gpu {
+
+KvasirKvView deviceViewOf(const Arena& arena) {
+  const auto* own = dynamic_cast<const DeviceArena*>(&arena);
+  if (own == nullptr) throw Failure{"arena", "one on the GPU", "one in host memory"};
+  return own->deviceView();
+}
+
+void requireHeadDim(const KvasirKvView& view) {
+  if (view.headDim % 16 == 0 && view.headDim <= 256) return;
+  throw Failure{"headDim", "a multiple of 16, at most 256, for attention on a GPU", std::to_string(view.headDim)};
+}
+
+std::unique_ptr<Step> onDevice(DeviceProgram& program, const WriteKvStep& step) {
+  KvasirWriteKvArgs args{};
+  args.to.kv = deviceViewOf(*step.arena);
+  args.to.layer = step.layer;
+  const std::size_t rowValues = static_cast<std::size_t>(args.to.kv.numKvHeads) * static_cast<std::size_t>(args.to.kv.headDim);
+  args.keys = program.reads(step.keys, rowValues, rowsOf(step.rows));
+  args.values = program.reads(step.values, rowValues, rowsOf(step.rows));
+  return launchStep(program, &KvasirGpuV1::writeKv, "writeKv",
+                    [&program, args, slots = step.slots, rows = step.rows](const Run& run) {
+                      KvasirWriteKvArgs own = args;
+                      own.rows = run.counts.of(rows);
+                      own.to.slots = program.distinctSlots(run, slots, own.rows);
+                      return own;
+                    });
+}
+
+std::unique_ptr<Step> onDevice(DeviceProgram& program, const CompareKvStep& step) {
+  KvasirCompareKvArgs args{};
+  args.at.kv = deviceViewOf(*step.arena);
+  args.at.layer = step.layer;
+  const std::size_t rowValues = static_cast<std::size_t>(args.at.kv.numKvHeads) * static_cast<std::size_t>(args.at.kv.headDim);
+  args.keys = program.reads(step.keys, rowValues, rowsOf(step.rows));
+  args.values = program.reads(step.values, rowValues, rowsOf(step.rows));
+  args.out = program.writes(step.out, 2, rowsOf(step.rows));
+  return launchStep(program, &KvasirGpuV1::compareKv, "compareKv",
+                    [&program, args, slots = step.slots, rows = step.rows](const Run& run) {
+                      KvasirCompareKvArgs own = args;
+                      own.rows = run.counts.of(rows);
+                      own.at.slots = program.indices(run, slots);
+                      return own;
+                    });
+}
+
+}  // namespace kvasir::gpu

@@ -1,0 +1,80 @@
+// What one Kernels object has of a device: the stream of its jobs, and memory that they share. Used by the executor's
+// thread alone, but for making and forgetting shadows.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "shadow.h"
+#include "uploads.h"
+
+namespace kvasir::gpu {
+
+// Working memory of one op. The first `zeroBytes` are 0 before its first use, and it leaves them so.
+class Workspace {
+ public:
+  std::uint8_t* reserve(const Stream& stream, std::size_t bytes, std::size_t zeroBytes);
+  std::size_t bytes() const { return memory_.bytes(); }
+
+ private:
+  DeviceMemory memory_;
+  std::size_t zeros_ = 0;  // first bytes that are 0 between ops
+};
+
+// Two pieces of memory on either side that take turns, so that a copy of one goes on while the other is worked on.
+class Lanes {
+ public:
+  struct Lane {
+    explicit Lane(const DevicePtr& owner) : copied(owner), used(owner) {}
+    PinnedMemory host;
+    DeviceMemory device;
+    Event copied;  // on the copy stream
+    Event used;    // on the stream of ops
+  };
+
+  explicit Lanes(const DevicePtr& device) : stream(device), lanes_{Lane(device), Lane(device)} {}
+  ~Lanes() { stream.settle(); }
+
+  // Of at least so many bytes. Nothing may be under way.
+  void reserve(std::size_t bytes);
+  Lane& at(int piece) { return lanes_[piece % 2]; }
+
+  const Stream stream;  // of copies
+
+ private:
+  Lane lanes_[2];
+};
+
+class Session {
+ public:
+  explicit Session(const std::string& libraryPath);
+  ~Session();
+
+  // The one shadow of this memory; programs that name it share it.
+  std::shared_ptr<Shadow> shadow(float* host, std::size_t bytes);
+
+  const DevicePtr device;
+  const Stream stream;
+  // For single rows of weights, from any thread.
+  std::mutex asideMutex;
+  const Stream asideStream;
+  PinnedMemory aside;
+  Uploads uploads;
+  Lanes lanes;
+  const Event evenSteps, oddSteps;
+  PinnedMemory queries;  // for selectors on the host
+  Workspace attendWorkspace;
+  Workspace prefillWorkspace;
+  Workspace massWorkspace;
+  Workspace linearWorkspace;
+
+ private:
+  std::mutex mutex_;
+  std::map<std::pair<const float*, std::size_t>, std::weak_ptr<Shadow>> shadows_;
+};
+
+using SessionPtr = std::shared_ptr<Session>;
+
+}  // namespace kvasir::gpu

@@ -1,0 +1,22 @@
+import { availableBackends, type Backend, loadKernels } from './backends.ts'
+import type { Kernels } from './kernels.ts'
+
+/** A backend that is there, with one of its instruction sets. */
+export interface TestedBackend {
+  readonly backend: Backend['backend']
+  readonly isa: string
+}
+
+/** All that tests can run on here, best first. */
+export function testedBackends(): readonly TestedBackend[] {
+  return availableBackends().flatMap(({ backend, isas }) => isas.map((isa) => ({ backend, isa })))
+}
+
+export function loadTested({ backend, isa }: TestedBackend): Promise<Kernels> {
+  return loadKernels(backend === 'cpu' ? { backend, isa, numThreads: 2 } : { backend })
+}
+
+/** A GPU takes rows of whole 16 bytes alone; these take any. */
+export function backendsOfAnyRows(): readonly Backend[] {
+  return availableBackends().filter(({ backend, missing }) => backend !== 'cuda' && missing === undefined)
+}
