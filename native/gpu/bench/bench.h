@@ -33,6 +33,8 @@ void copies(Bench& bench);
 void turns(Bench& bench);
 void decode(Bench& bench);
 void matching(Bench& bench);
+void quantised(Bench& bench);
+void select(Bench& bench);
 }  // namespace steps
 
 }  // namespace kvasir::gpu::bench

@@ -44,7 +44,7 @@ Attention::Attention(const Gpu& gpu, const PagePool& pool, const ModelShape& mod
   gpu.synchronize();
 }
 
-void Attention::launch(KvasirStream* stream, int turn) const {
+KvasirAttendRunsArgs Attention::arguments(int turn) const {
   const std::size_t tableBytes = static_cast<std::size_t>(shape_.sequences * pagesASequence_) * sizeof(std::int32_t);
   KvasirAttendRunsArgs args{};
   args.kv = pool_.view();
@@ -59,6 +59,11 @@ void Attention::launch(KvasirStream* stream, int turn) const {
   args.out = out_.device<float>();
   args.workspace = workspace_.device();
   args.workspaceBytes = workspace_.bytes();
+  return args;
+}
+
+void Attention::launch(KvasirStream* stream, int turn) const {
+  const KvasirAttendRunsArgs args = arguments(turn);
   gpu_.check(gpu_.table().attendRuns(stream, &args), "attendRuns");
 }
 

@@ -18,6 +18,7 @@ class Attention {
  public:
   Attention(const Gpu& gpu, const PagePool& pool, const ModelShape& model, const ListShape& shape);
 
+  KvasirAttendRunsArgs arguments(int turn) const;
   void launch(KvasirStream* stream, int turn) const;
   // Launches turn 0 and compares query head 0 of sequence 0 with double precision: the length of what is off / of the answer.
   double error() const;

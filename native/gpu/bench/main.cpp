@@ -25,6 +25,8 @@ const Step kSteps[] = {
     {"copies", 30, steps::copies},
     {"turns", 15, steps::turns},
     {"decode", 40, steps::decode},
+    {"quantised", 10, steps::quantised},
+    {"select", 20, steps::select},
     {"matching", 10, steps::matching},
 };
 constexpr int kFirstListed = 2;

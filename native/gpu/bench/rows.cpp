@@ -40,6 +40,7 @@ double scaleOf(const std::string& unit) {
   if (unit == "GB/s") return 1e9;
   if (unit == "TFLOP/s") return 1e12;
   if (unit == "Gpair/s") return 1e9;
+  if (unit == "Mtoken/s") return 1e6;
   throw std::invalid_argument("rows: no such unit of a rate: " + unit);
 }
 
