@@ -10,8 +10,11 @@
 #include "args/status.h"
 #include "args/views.h"
 
+#include "args/attend_prefill.h"
 #include "args/attend_runs.h"
 #include "args/attend_runs_i8.h"
+#include "args/attention_mass.h"
+#include "args/attention_recovery.h"
 #include "args/attention_weights.h"
 #include "args/compare_kv.h"
 #include "args/context_probe.h"

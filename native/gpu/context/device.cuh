@@ -119,6 +119,10 @@ class Context {
     low = __byte_perm(a, b, 0x5140);
     high = __byte_perm(a, b, 0x7362);
   }
+  KVASIR_DEVICE static std::uint32_t roundToHalves(float first, float second) {
+    const __half2 rounded = __floats2half2_rn(first, second);
+    return *reinterpret_cast<const std::uint32_t*>(&rounded);
+  }
   KVASIR_DEVICE static float asFloat(std::uint32_t bits) { return __uint_as_float(bits); }
   KVASIR_DEVICE static std::uint32_t asBits(float value) { return __float_as_uint(value); }
 

@@ -222,6 +222,11 @@ class Context {
       high |= (a >> (8 * i + 16) & 0xffu) << (16 * i) | (b >> (8 * i + 16) & 0xffu) << (16 * i + 8);
     }
   }
+  // toHalves of values within the range alone.
+  static std::uint32_t roundToHalves(float first, float second) {
+    if (std::fabs(first) > 65504.0f || std::fabs(second) > 65504.0f) throw Fault{"roundToHalves: beyond the range"};
+    return toHalves(first, second);
+  }
   static float asFloat(std::uint32_t bits) { return bitsAs<float>(bits); }
   static std::uint32_t asBits(float value) { return bitsAs<std::uint32_t>(value); }
 

@@ -26,4 +26,12 @@ constexpr Tolerance kDistances = {1e-6, 1e-6, 1e-30};
 // prepareRows: f64 sums, rounded once.
 constexpr Tolerance kLengths = {1e-7, 1e-7, 0.0};
 
+// Prefill attention, of a query head's out by its length, and of lse by the larger of 1 and its own size: on tensor cores, where
+// q and weights are rounded to float16, and in float32.
+constexpr double kPrefillMma = 1e-3, kPrefillMmaLse = 2e-3;
+constexpr double kPrefillSimt = 2e-5, kPrefillSimtLse = 1e-5;
+// Attention mass: norm of the whole, relative and absolute of each key's.
+constexpr Tolerance kMassMma = {1e-3, 1e-2, 1e-4};
+constexpr Tolerance kMassSimt = {2e-5, 1e-4, 1e-6};
+
 }  // namespace kvasir::gpu::test
