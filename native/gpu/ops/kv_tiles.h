@@ -6,7 +6,7 @@
 namespace kvasir::gpu {
 
 // Rows of `vectors` times 16 bytes lie so that eight of them at one column are in eight different groups of banks.
-struct TileLayout {
+struct KeyTileLayout {
   int vectors;  // of a row
   int stride;
   int mask;
@@ -14,8 +14,8 @@ struct TileLayout {
   KVASIR_DEVICE int at(int row, int vector) const { return row * stride + (vector ^ (row & mask)); }
 };
 
-KVASIR_DEVICE TileLayout tileLayoutOf(int vectors) {
-  return vectors % 8 == 0 ? TileLayout{vectors, vectors, 7} : TileLayout{vectors, vectors | 1, 0};
+KVASIR_DEVICE KeyTileLayout keyTileLayoutOf(int vectors) {
+  return vectors % 8 == 0 ? KeyTileLayout{vectors, vectors, 7} : KeyTileLayout{vectors, vectors | 1, 0};
 }
 
 // The K rows of one KV head of one sequence.
@@ -39,7 +39,7 @@ KVASIR_DEVICE HeadPages headPagesOf(const KvasirKvView& kv, int layer, int kvHea
 // Starts the copies of rows [start, start + kKeys), `offset` bytes behind the K rows; rows outside [low, stop) become zero.
 // start and kKeys are multiples of 16, stop > low.
 template <class T, int kKeys, int kThreads, int kMostVectors, class Cx>
-KVASIR_DEVICE void loadTile(Cx& cx, typename Cx::template Shared<T> slot, const TileLayout& layout, const HeadPages& head,
+KVASIR_DEVICE void loadTile(Cx& cx, typename Cx::template Shared<T> slot, const KeyTileLayout& layout, const HeadPages& head,
                             std::size_t offset, int start, int low, int stop) {
   constexpr int kRows = kKeys / (kThreads / kWarp);  // of a warp, all in one page
   constexpr int kPerVec = static_cast<int>(16 / sizeof(T));

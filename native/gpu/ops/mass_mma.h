@@ -114,7 +114,7 @@ struct MassMma {
     if (begin >= end) return;
 
     const int headDim = op.kv.headDim, groups = (end - begin) * args.group;
-    const TileLayout layout = tileLayoutOf(headDim / 8);
+    const KeyTileLayout layout = keyTileLayoutOf(headDim / 8);
     int issued = 0, filled = 0, nextTile = begin, nextHead = 0;
     const auto issue = [&] {
       if (issued++ < groups) {
@@ -181,7 +181,7 @@ struct MassMma {
   }
 
   template <class Cx>
-  static KVASIR_DEVICE void loadQueries(Cx& cx, typename Cx::template Shared<Half> slot, const TileLayout& layout, const std::uint16_t* from) {
+  static KVASIR_DEVICE void loadQueries(Cx& cx, typename Cx::template Shared<Half> slot, const KeyTileLayout& layout, const std::uint16_t* from) {
     cx.each([&](int thread) {
       KVASIR_UNROLL
       for (int pass = 0; pass < kRows / (kThreads / 8); ++pass) {
@@ -197,7 +197,7 @@ struct MassMma {
 
   template <class Cx>
   static KVASIR_DEVICE void loadKeys(Cx& cx, typename Cx::template Threads<Regs>& regs, typename Cx::template Shared<Half> keys,
-                                     const TileLayout& layout) {
+                                     const KeyTileLayout& layout) {
     KVASIR_UNROLL
     for (int t = 0; t < kTiles; ++t) {
       KVASIR_UNROLL
@@ -227,7 +227,7 @@ struct MassMma {
   // What the warp's keys, from index `own` on, get of a tile of queries.
   template <class Cx>
   static KVASIR_DEVICE void addTile(Cx& cx, typename Cx::template Threads<Regs>& regs, typename Cx::template Shared<Half> slot,
-                                    const TileLayout& layout, typename Cx::template Shared<float> lse,
+                                    const KeyTileLayout& layout, typename Cx::template Shared<float> lse,
                                     typename Cx::template Shared<int> first, typename Cx::template Shared<int> last, int own) {
     const int lowFirst = first[0], highFirst = first[kRows - 1], lowLast = last[0], highLast = last[kRows - 1];
     if (own > highLast || own + kWarpKeys <= lowFirst) return;

@@ -33,7 +33,7 @@ struct MassSimt {
     const int start = cx.blockX() * kKeys, kvHead = cx.blockY();
     const int low = firstSeen(indexOfRow(op.batch, 0, 0), op.windowTokens), stop = indexOfRow(op.batch, 0, args.rows - 1) + 1;
     if (start >= stop || start + kKeys <= low) return;
-    const TileLayout layout = tileLayoutOf(op.kv.headDim / kPerVec);
+    const KeyTileLayout layout = keyTileLayoutOf(op.kv.headDim / kPerVec);
     const HeadPages head = headPagesOf(op.kv, op.layer, kvHead, op.batch.pages + op.batch.pageStarts[0]);
     loadTile<T, kKeys, kThreads, kDims / kPerVec>(cx, keys, layout, head, 0, start, low, stop);
     cx.commit();
@@ -65,7 +65,7 @@ struct MassSimt {
 
  private:
   template <class Cx>
-  static KVASIR_DEVICE float addRows(Cx& cx, const Args& args, typename Cx::template Shared<T> keys, const TileLayout& layout, int queryHead,
+  static KVASIR_DEVICE float addRows(Cx& cx, const Args& args, typename Cx::template Shared<T> keys, const KeyTileLayout& layout, int queryHead,
                                      int firstRow, int key, float sum) {
     const KvasirAttentionMassArgs& op = args.op;
     const std::size_t headDim = static_cast<std::size_t>(op.kv.headDim), heads = static_cast<std::size_t>(op.numHeads);

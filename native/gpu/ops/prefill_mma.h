@@ -34,8 +34,8 @@ struct PrefillMma {
   // Fragments of q stay in registers where there is room.
   static constexpr bool kKeepsQueries = kTiles * kSteps <= 8;
 
-  using Layout = TileLayout;
-  static KVASIR_DEVICE Layout layoutOf(int headDim) { return tileLayoutOf(headDim / 8); }
+  using Layout = KeyTileLayout;
+  static KVASIR_DEVICE Layout layoutOf(int headDim) { return keyTileLayoutOf(headDim / 8); }
 
   // A thread has rows lane / 4 and lane / 4 + 8 of each tile, columns 2 (lane % 4) and the next of every eight.
   struct Regs {

@@ -32,8 +32,8 @@ struct PrefillSimt {
   static constexpr int kWidth = 1;
   static constexpr int kColumns = (kDims + kWarp - 1) / kWarp;
 
-  using Layout = TileLayout;
-  static KVASIR_DEVICE Layout layoutOf(int headDim) { return tileLayoutOf(headDim / kPerVec); }
+  using Layout = KeyTileLayout;
+  static KVASIR_DEVICE Layout layoutOf(int headDim) { return keyTileLayoutOf(headDim / kPerVec); }
 
   struct Regs {
     float out[kStates][kColumns];

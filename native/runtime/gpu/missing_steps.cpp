@@ -16,8 +16,6 @@ std::unique_ptr<Step> onDevice(DeviceProgram&, const EmbedRowsStep&) { missing("
 std::unique_ptr<Step> onDevice(DeviceProgram&, const RmsNormStep&) { missing("rmsNorm"); }
 std::unique_ptr<Step> onDevice(DeviceProgram&, const LinearStep&) { missing("linear"); }
 std::unique_ptr<Step> onDevice(DeviceProgram&, const SiluGateStep&) { missing("siluGate"); }
-std::unique_ptr<Step> onDevice(DeviceProgram&, const AttendPrefillStep&) { missing("attendPrefill"); }
-std::unique_ptr<Step> onDevice(DeviceProgram&, const AttentionMassStep&) { missing("attentionMass"); }
 
 DeviceWeight::DeviceWeight(SessionPtr, WeightType, int, int) { missing("linear"); }
 void DeviceWeight::pack(Context&, int, int, const std::uint8_t*, std::size_t) {}

@@ -27,7 +27,7 @@ function referenceResult(kind: CaseKind, seed: number, shapes: CaseShapes): Prom
 const compiled = testedBackends()
 
 /** Ops that the GPU library is still without. */
-const withoutGpu: readonly CaseKind[] = ['embedRows', 'rmsNorm', 'linear', 'siluGate', 'attendPrefill', 'attentionMass']
+const withoutGpu: readonly CaseKind[] = ['embedRows', 'rmsNorm', 'linear', 'siluGate']
 
 describe.each(compiled.filter(({ backend }) => backend !== 'reference'))('$backend $isa', ({ backend, isa }) => {
   const isGpu = backend === 'cuda'
