@@ -9,8 +9,19 @@ import { findProgram } from './find-program.mjs'
 
 export const gpuDir = fileURLToPath(new URL('../native/gpu/', import.meta.url))
 const buildDir = fileURLToPath(new URL('../native/build/gpu/', import.meta.url))
+const includeDir = fileURLToPath(new URL('../native/include/', import.meta.url))
+/** What the suite packs weights with, and reads them by. */
+const weightSources = ['weights/pack.cpp', '../cpu/linear/gguf_blocks.cpp', '../cpu/linear/pack.cpp']
 
-const commonFlags = ['-std=c++17', '-Wall', '-Wextra', '-fPIC', '-fvisibility=hidden', '-ffp-contract=off']
+const commonFlags = [
+  '-std=c++17',
+  '-Wall',
+  '-Wextra',
+  '-fPIC',
+  '-fvisibility=hidden',
+  '-ffp-contract=off',
+  `-I${includeDir}`,
+]
 const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer']
 
 /** @returns {string | undefined} the C++ compiler's path */
@@ -37,7 +48,7 @@ export async function buildEmulated({ plain = false, libraryOnly = false } = {})
   const kind = sanitized ? 'sanitized' : 'plain'
   const files = {
     library: ['api.cpp', 'failure.cpp', ...sourcesOf('emulated', '.cpp'), ...sourcesOf('ops', '.cu')],
-    suite: sourcesOf('test', '.cpp'),
+    suite: [...sourcesOf('test', '.cpp'), ...weightSources],
     contextTest: sourcesOf('test/context', '.cpp'),
   }
   const outputs = {
@@ -159,6 +170,7 @@ function closureOf(file, seen = new Set()) {
   seen.add(file)
   for (const [, included] of readFileSync(file, 'utf8').matchAll(/^\s*#\s*include\s+"([^"]+)"/gm)) {
     closureOf(resolve(dirname(file), included), seen)
+    closureOf(resolve(includeDir, included), seen)
   }
   return [...seen].sort((a, b) => relative(gpuDir, a).localeCompare(relative(gpuDir, b)))
 }

@@ -9,6 +9,7 @@
 
 #include "args/status.h"
 #include "args/views.h"
+#include "args/weights.h"
 
 #include "args/attend_prefill.h"
 #include "args/attend_runs.h"
@@ -21,9 +22,11 @@
 #include "args/copy_pages.h"
 #include "args/copy_pieces.h"
 #include "args/cut_rows.h"
+#include "args/embed_rows.h"
 #include "args/encode_segments.h"
 #include "args/gather_rows.h"
 #include "args/hash_rows.h"
+#include "args/linear.h"
 #include "args/merge_states.h"
 #include "args/nearest_codes.h"
 #include "args/nearest_rows.h"
@@ -31,10 +34,12 @@
 #include "args/quantise_kv.h"
 #include "args/rank_rows.h"
 #include "args/read_kv.h"
+#include "args/rms_norm.h"
 #include "args/roof_probe.h"
 #include "args/rope_rows.h"
 #include "args/scatter_rows.h"
 #include "args/select_runs.h"
+#include "args/silu_gate.h"
 #include "args/turn_rows.h"
 #include "args/write_kv.h"
 

@@ -14,7 +14,7 @@ cd "$native/gpu"
 compile() { # FILE: by its kind
   local object=$target/${1//\//-}.o
   case $1 in
-    test/* | bench/*) "$CXX" -std=c++17 -O2 -ffp-contract=off -pthread -c "$1" -o "$object" ;;
+    test/* | bench/* | weights/* | ../cpu/*) "$CXX" -std=c++17 -O2 -ffp-contract=off -pthread -I../include -c "$1" -o "$object" ;;
     *) "$NVCC" -std=c++17 -O3 --fmad=false -Xcompiler -fPIC,-fvisibility=hidden "-arch=sm_$ARCH" -c "$1" -o "$object" ;;
   esac
 }
@@ -22,7 +22,7 @@ export -f compile
 export target CXX=$cxx NVCC=$nvcc ARCH=${arch:-90}
 
 objects() { for file in "$@"; do echo "$target/${file//\//-}.o"; done; }
-suite=$(ls test/*.cpp)
+suite="$(ls test/*.cpp) weights/pack.cpp ../cpu/linear/gguf_blocks.cpp ../cpu/linear/pack.cpp"
 bench=$(ls bench/*.cpp)
 device=''
 if [ "${2:-}" != host-only ]; then

@@ -102,8 +102,16 @@ class Context {
   KVASIR_DEVICE static std::uint32_t toHalves(float first, float second) {
     // Infinities of the rounding go to the largest finite value; NaN stays.
     const __half2 bound = asHalf2(0x7bff7bffu), rounded = __floats2half2_rn(first, second);
-    const __half2 bounded = __hmax2_nan(__hmin2_nan(rounded, bound), __hneg2(bound));
-    return *reinterpret_cast<const std::uint32_t*>(&bounded);
+    return wordOf(__hmax2_nan(__hmin2_nan(rounded, bound), __hneg2(bound)));
+  }
+  KVASIR_DEVICE static std::uint32_t addHalves(std::uint32_t a, std::uint32_t b) {
+    return wordOf(__hadd2_rn(asHalf2(a), asHalf2(b)));
+  }
+  KVASIR_DEVICE static std::uint32_t multiplyHalves(std::uint32_t a, std::uint32_t b) {
+    return wordOf(__hmul2_rn(asHalf2(a), asHalf2(b)));
+  }
+  KVASIR_DEVICE static std::uint32_t fmaHalves(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+    return wordOf(__hfma2(asHalf2(a), asHalf2(b), asHalf2(c)));
   }
   template <bool kSigned>
   KVASIR_DEVICE static void bytesToHalves(std::uint32_t bytes, std::uint32_t& low, std::uint32_t& high) {
@@ -260,6 +268,7 @@ class Context {
   static constexpr unsigned kAll = 0xffffffffu;
 
   KVASIR_DEVICE static __half2 asHalf2(std::uint32_t halves) { return *reinterpret_cast<const __half2*>(&halves); }
+  KVASIR_DEVICE static std::uint32_t wordOf(__half2 halves) { return *reinterpret_cast<const std::uint32_t*>(&halves); }
   template <class T>
   KVASIR_DEVICE static std::uint32_t sharedAddress(T* at) {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(at));

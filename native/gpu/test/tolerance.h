@@ -33,5 +33,12 @@ constexpr double kPrefillSimt = 2e-5, kPrefillSimtLse = 1e-5;
 // Attention mass: norm of the whole, relative and absolute of each key's.
 constexpr Tolerance kMassMma = {1e-3, 1e-2, 1e-4};
 constexpr Tolerance kMassSimt = {2e-5, 1e-4, 1e-6};
+// linear, a row at a time: |got - want| against the root of the sum of squares of all products and of what is added. Exact:
+// f32 sums of K terms, so times the root of K. Fast: activations and weights of 11 bits.
+constexpr double kLinearExact = 2e-6;
+constexpr double kLinearFast = 1e-3;
+
+constexpr Tolerance kRmsNorm = {1e-6, 3e-6, 1e-30};
+constexpr Tolerance kSiluGate = {1e-6, 4e-6, 1e-30};
 
 }  // namespace kvasir::gpu::test
