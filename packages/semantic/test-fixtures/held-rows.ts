@@ -1,6 +1,6 @@
 import { type EngineProfile, indicesOfRow, type KvReader, type NativeSelector } from '@kvasir/core'
 import { seededRandom } from '@kvasir/core/testing'
-import { type Kernels, loadKernels } from '@kvasir/kernels'
+import { type Backend, type Kernels, loadKernels } from '@kvasir/kernels'
 
 export const numLayers = 2
 export const numHeads = 4
@@ -18,7 +18,7 @@ export function profileOf(kernels: Kernels | undefined, layers: Partial<EnginePr
 }
 
 /** Random KV rows, the same for every backend, in pages that are not in order. */
-export async function heldRows(backend: 'cpu' | 'reference', numTokens: number, seed: number) {
+export async function heldRows(backend: Backend['backend'], numTokens: number, seed: number) {
   const kernels = await loadKernels({ backend })
   const numPages = Math.ceil(numTokens / 16)
   const arena = kernels.createArena({ numLayers, numKvHeads, headDim, capacityPages: numPages + 2 })

@@ -1,6 +1,6 @@
 import { type CachePolicy, type EngineProfile, indicesOfRow, type KvReader, privateScope } from '@kvasir/core'
 import { seededRandom } from '@kvasir/core/testing'
-import { type CountingSelector, type Kernels, type KvArena, loadKernels } from '@kvasir/kernels'
+import { type Backend, type CountingSelector, type Kernels, type KvArena, loadKernels } from '@kvasir/kernels'
 
 export const shape = { numLayers: 2, numHeads: 4, numKvHeads: 2, headDim: 32 } as const
 const { numLayers, numKvHeads, headDim } = shape
@@ -20,7 +20,7 @@ export class KernelRows {
   }
 
   static async write(
-    backend: 'cpu' | 'reference',
+    backend: Backend['backend'],
     capacity: number,
     seed: number,
     numHeads: number = shape.numHeads,

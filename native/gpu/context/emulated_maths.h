@@ -1,0 +1,102 @@
+// Numbers as a body computes with them: halves, bytes, and what the device has an instruction for.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "../../cpu/simd/half.h"
+#include "emulated_shared.h"
+#include "vocabulary.h"
+
+namespace kvasir::gpu::emulated {
+
+struct Maths {
+  static float toFloat(Half half) { return halfToFloat(half.bits); }
+  // Nearest even; beyond the range +-65504.
+  static Half toHalf(float value) { return {floatToHalf(value)}; }
+  // Two of them in a word, the first one low.
+  static void toFloats(std::uint32_t halves, float& first, float& second) {
+    first = halfToFloat(static_cast<std::uint16_t>(halves));
+    second = halfToFloat(static_cast<std::uint16_t>(halves >> 16));
+  }
+  static std::uint32_t toHalves(float first, float second) {
+    return floatToHalf(first) | static_cast<std::uint32_t>(floatToHalf(second)) << 16;
+  }
+  // Four bytes as float16, the lower two in one word.
+  template <bool kSigned>
+  static void bytesToHalves(std::uint32_t bytes, std::uint32_t& low, std::uint32_t& high) {
+    float values[4];
+    for (int i = 0; i < 4; ++i) {
+      const std::uint8_t byte = static_cast<std::uint8_t>(bytes >> (8 * i));
+      values[i] = kSigned ? static_cast<float>(static_cast<std::int8_t>(byte)) : static_cast<float>(byte);
+    }
+    low = toHalves(values[0], values[1]);
+    high = toHalves(values[2], values[3]);
+  }
+  // a0 b0 a1 b1 and a2 b2 a3 b3, lowest byte first.
+  static void interleaveBytes(std::uint32_t a, std::uint32_t b, std::uint32_t& low, std::uint32_t& high) {
+    low = high = 0;
+    for (int i = 0; i < 2; ++i) {
+      low |= (a >> (8 * i) & 0xffu) << (16 * i) | (b >> (8 * i) & 0xffu) << (16 * i + 8);
+      high |= (a >> (8 * i + 16) & 0xffu) << (16 * i) | (b >> (8 * i + 16) & 0xffu) << (16 * i + 8);
+    }
+  }
+  // toHalves of values within the range alone.
+  static std::uint32_t roundToHalves(float first, float second) {
+    if (std::fabs(first) > 65504.0f || std::fabs(second) > 65504.0f) throw Fault{"roundToHalves: beyond the range"};
+    return toHalves(first, second);
+  }
+  // Pairs of f16 in words; each rounds once, beyond the range to infinities.
+  static std::uint32_t addHalves(std::uint32_t a, std::uint32_t b) {
+    return eachHalf(a, b, 0, [](double x, double y, double) { return x + y; });
+  }
+  static std::uint32_t multiplyHalves(std::uint32_t a, std::uint32_t b) {
+    return eachHalf(a, b, 0, [](double x, double y, double) { return x * y; });
+  }
+  static std::uint32_t fmaHalves(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+    return eachHalf(a, b, c, [](double x, double y, double z) { return x * y + z; });
+  }
+  static float asFloat(std::uint32_t bits) { return bitsAs<float>(bits); }
+  static std::uint32_t asBits(float value) { return bitsAs<std::uint32_t>(value); }
+
+  static float fma(float a, float b, float c) { return std::fma(a, b, c); }
+  static float exp2(float x) { return std::exp2(x); }
+  static float log2(float x) { return std::log2(x); }
+  static float exp2Approx(float x) { return std::exp2(x); }
+  static float log2Approx(float x) { return std::log2(x); }
+  static float sqrt(float x) { return std::sqrt(x); }
+  // The other one where one is NaN.
+  static float max(float a, float b) { return std::fmax(a, b); }
+  static float min(float a, float b) { return std::fmin(a, b); }
+  static float abs(float x) { return std::fabs(x); }
+  static double sqrt(double x) { return std::sqrt(x); }
+  // sum + |a - b| of each of four bytes.
+  static std::uint32_t addByteDifferences(std::uint32_t a, std::uint32_t b, std::uint32_t sum) {
+    for (int shift = 0; shift < 32; shift += 8) {
+      const std::uint32_t left = a >> shift & 255u, right = b >> shift & 255u;
+      sum += left < right ? right - left : left - right;
+    }
+    return sum;
+  }
+  static int popcount(std::uint32_t bits) { return __builtin_popcount(bits); }
+  // sum + products of the four signed bytes of both.
+  static int dot4(std::uint32_t a, std::uint32_t b, int sum) {
+    for (int shift = 0; shift < 32; shift += 8) {
+      sum += static_cast<std::int8_t>(a >> shift) * static_cast<std::int8_t>(b >> shift);
+    }
+    return sum;
+  }
+  static int leadingZeros(std::uint32_t bits) { return bits == 0 ? 32 : __builtin_clz(bits); }
+
+ private:
+  template <class To, class From>
+  static To bitsAs(From from) {
+    To to;
+    static_assert(sizeof(To) == sizeof(From), "same bits");
+    std::memcpy(&to, &from, sizeof(To));
+    return to;
+  }
+};
+
+}  // namespace kvasir::gpu::emulated
