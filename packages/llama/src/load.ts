@@ -98,11 +98,11 @@ function buildParts(
 }
 
 function compile(graph: GraphParts, kernels: Kernels): Programs {
-  const { hidden, normed, q, k, v, attended, gate, up, outputHidden } = graph.workspace
+  const { normed, q, k, v, attended, gate, up, outputHidden } = graph.workspace
   const ofLayers = [normed, q, k, v, attended, gate, up]
   const prefill = kernels.createProgram(trunk(graph, 'prefill'), { scratch: ofLayers })
   const decodeOps = [...trunk(graph, 'decode'), ...head(graph)]
-  const decode = kernels.createProgram(decodeOps, { scratch: [...ofLayers, hidden, outputHidden] })
+  const decode = kernels.createProgram(decodeOps, { scratch: [...ofLayers, outputHidden] })
   const logits = kernels.createProgram(head(graph), { scratch: [outputHidden] })
   let cuts: readonly Program[] = []
   let observer: Observer | undefined
