@@ -90,6 +90,25 @@ struct Maths {
   static int leadingZeros(std::uint32_t bits) { return bits == 0 ? 32 : __builtin_clz(bits); }
 
  private:
+  template <class Compute>
+  static std::uint32_t eachHalf(std::uint32_t a, std::uint32_t b, std::uint32_t c, Compute compute) {
+    const auto number = [](std::uint32_t words, int shift) {
+      return static_cast<double>(halfToFloat(static_cast<std::uint16_t>(words >> shift)));
+    };
+    std::uint32_t pair = 0;
+    for (int shift = 0; shift < 32; shift += 16) {
+      // To f32 to odd, so that the second rounding cannot undo the first.
+      const double exact = compute(number(a, shift), number(b, shift), number(c, shift));
+      float value = static_cast<float>(exact);
+      if (std::isfinite(value) && static_cast<double>(value) != exact && bitsAs<std::uint32_t>(value) % 2 == 0) {
+        value = std::nextafter(value, exact > static_cast<double>(value) ? INFINITY : -INFINITY);
+      }
+      const std::uint32_t infinite = 0x7c00u | (value < 0.0f ? 0x8000u : 0u);
+      pair |= (std::fabs(value) >= 65520.0f ? infinite : floatToHalf(value)) << shift;
+    }
+    return pair;
+  }
+
   template <class To, class From>
   static To bitsAs(From from) {
     To to;
