@@ -1,4 +1,4 @@
-#include "prefill_launch.h"
+#include "attend_prefill.h"
 
 namespace kvasir::gpu::launch {
 

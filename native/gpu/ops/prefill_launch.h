@@ -1,7 +1,9 @@
 // Which kernel goes through the keys of prefilled rows, and in which blocks.
 #pragma once
 
-#include "attend_prefill.h"
+#include <string>
+
+#include "prefill_kernel.h"
 
 namespace kvasir::gpu {
 
@@ -81,19 +83,6 @@ int runPrefillOf(Launcher launcher, const KvasirAttendPrefillArgs& op) {
   if (headDim <= 64) return runPrefillMma<kValues, 4>(launcher, op);
   if (headDim <= 128) return runPrefillMma<kValues, 8>(launcher, op);
   return runPrefillMma<kValues, 16>(launcher, op);
-}
-
-inline int launchAttendPrefill(Launcher launcher, const KvasirAttendPrefillArgs& op) {
-  const char* problem = prefillProblem(op.kv, op.numHeads, op.batch, op.maxTokens);
-  if (problem != nullptr) return launcher.refuse(std::string("attendPrefill: ") + problem);
-  const std::size_t needed = kvasirAttendPrefillWorkspaceBytes(op.batch.numRows, op.batch.numSequences, op.numHeads,
-                                                               op.kv.numKvHeads, op.kv.headDim, op.maxTokens);
-  if (op.workspace != nullptr && op.workspaceBytes < needed) {
-    return launcher.refuse("attendPrefill: the workspace has " + std::to_string(op.workspaceBytes) + " bytes, needed are " +
-                           std::to_string(needed));
-  }
-  if (op.batch.numRows == 0 || op.batch.numSequences == 0) return KVASIR_GPU_OK;
-  return runPrefillOf<true>(launcher, op);
 }
 
 }  // namespace kvasir::gpu
