@@ -35,6 +35,11 @@ void decode(Bench& bench);
 void matching(Bench& bench);
 void quantised(Bench& bench);
 void select(Bench& bench);
+void prefill(Bench& bench);
+void mass(Bench& bench);
+void linear(Bench& bench);
+void step(Bench& bench);
+void reuse(Bench& bench);
 }  // namespace steps
 
 }  // namespace kvasir::gpu::bench

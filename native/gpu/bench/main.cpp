@@ -28,6 +28,11 @@ const Step kSteps[] = {
     {"quantised", 10, steps::quantised},
     {"select", 20, steps::select},
     {"matching", 10, steps::matching},
+    {"prefill", 30, steps::prefill},
+    {"mass", 10, steps::mass},
+    {"linear", 20, steps::linear},
+    {"step", 50, steps::step},
+    {"reuse", 45, steps::reuse},
 };
 constexpr int kFirstListed = 2;
 
