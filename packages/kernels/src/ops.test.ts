@@ -26,17 +26,13 @@ function referenceResult(kind: CaseKind, seed: number, shapes: CaseShapes): Prom
 
 const compiled = testedBackends()
 
-/** Ops that the GPU library is still without. */
-const withoutGpu: readonly CaseKind[] = ['embedRows', 'rmsNorm', 'linear', 'siluGate']
-
 describe.each(compiled.filter(({ backend }) => backend !== 'reference'))('$backend $isa', ({ backend, isa }) => {
   const isGpu = backend === 'cuda'
   const shapes = isGpu ? gpuShapes : anyShapes
   const loaded = loadTested({ backend, isa })
   afterAll(async () => (await loaded).dispose())
 
-  const own = kinds.filter((kind) => !isGpu || !withoutGpu.includes(kind))
-  test.each(own)('%s agrees with the reference', { timeout: 120_000 }, async (kind) => {
+  test.each(kinds)('%s agrees with the reference', { timeout: 120_000 }, async (kind) => {
     const kernels = await loaded
     for (let seed = 0; seed < (isGpu ? shapesPerGpuOp : shapesPerOp); seed++) {
       const [actual, wanted] = [await cases[kind](kernels, seed, shapes), await referenceResult(kind, seed, shapes)]
