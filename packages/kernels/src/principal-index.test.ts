@@ -2,7 +2,7 @@ import { OptionError } from '@kvasir/core'
 import { assertSameBits } from '@kvasir/core/testing'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { availableBackends, loadKernels } from './backends.ts'
+import { loadKernels } from './backends.ts'
 import type { Kernels } from './kernels.ts'
 import { KeyedSequence } from './reference/selection/keyed-sequence.ts'
 import { mixedNormals, normals } from './reference/selection/test-numbers.ts'
@@ -14,9 +14,10 @@ import type {
   SegmentSelectorOptions,
   VectorBits,
 } from './selection.ts'
+import { backendsOfAnyRows } from './tested-backends.ts'
 
 const numTokens = 420
-const backends = availableBackends().flatMap(({ backend, missing }) => (missing ? [] : backend))
+const backends = backendsOfAnyRows().map(({ backend }) => backend)
 
 /** Ascending ends of segments of at most 40 tokens that cover the text, and where they are cut into calls of extend. */
 const cutTexts = fc
