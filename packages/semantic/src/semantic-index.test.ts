@@ -22,7 +22,8 @@ const choices: Partial<SelectionOptions>[] = [
   { certify: 'extend' },
 ]
 
-const backends = availableBackends().flatMap(({ backend, missing }) => (missing ? [] : backend))
+// An index reads rows in host memory.
+const backends = availableBackends().flatMap(({ backend, missing }) => (missing || backend === 'cuda' ? [] : backend))
 
 type Rows = Awaited<ReturnType<typeof heldRows>>
 
