@@ -36,6 +36,24 @@ struct Runtime::NodeJob final : Job {
   }
 };
 
+// Holds the place of a job among the others, and passes it on when its turn has come.
+struct Runtime::HandOver final : Job {
+  std::shared_ptr<NodeJob> job;
+  Executor* to;
+  std::function<void()> begin;
+
+  void execute(Context&) override {
+    begin();
+    to->enqueue(job);
+  }
+
+  void ended() override {
+    if (!failure) return;
+    job->failure = failure;
+    job->ended();
+  }
+};
+
 void prepareEnvironment(Napi::Env env) { env.SetInstanceData<Environment>(new Environment); }
 
 void setErrorMaker(Napi::Env env, Napi::Function makeError) {
@@ -65,12 +83,13 @@ std::shared_ptr<Runtime> Runtime::open(Napi::Env env, Isa isa, int workers, gpu:
   if (status != napi_ok) throw Napi::Error::New(env);
   napi_unref_threadsafe_function(env, runtime->loop_);
   runtime->executor_ = Executor::shared(workers);
+  if (runtime->gpu_ != nullptr) runtime->beside_ = std::make_shared<Executor>(workers);
   // Hooks run last first: this one before the end of the thread-safe function, which jobs call.
   napi_add_env_cleanup_hook(env, closeAtEnd, runtime.get());
   return runtime;
 }
 
-void Runtime::enqueue(std::uint32_t number, std::function<void(Context&)> execute) {
+std::shared_ptr<Runtime::NodeJob> Runtime::jobOf(std::uint32_t number, std::function<void(Context&)> execute) {
   if (executor_ == nullptr) throw Napi::Error::New(env_, "the runtime is closed");
   auto job = std::make_shared<NodeJob>();
   job->isa = isa_;
@@ -83,7 +102,21 @@ void Runtime::enqueue(std::uint32_t number, std::function<void(Context&)> execut
   job->self = job;
   if (pending_.empty()) napi_ref_threadsafe_function(env_, loop_);
   pending_.emplace(number, job);
+  return job;
+}
+
+void Runtime::enqueue(std::uint32_t number, std::function<void(Context&)> execute) {
+  std::shared_ptr<NodeJob> job = jobOf(number, std::move(execute));
   executor_->enqueue(std::move(job));
+}
+
+void Runtime::enqueueBeside(std::uint32_t number, std::function<void()> begin, std::function<void(Context&)> execute) {
+  auto handOver = std::make_shared<HandOver>();
+  handOver->job = jobOf(number, std::move(execute));
+  handOver->owner = this;
+  handOver->to = beside_.get();
+  handOver->begin = std::move(begin);
+  executor_->enqueue(std::move(handOver));
 }
 
 bool Runtime::cancel(std::uint32_t number) {
@@ -117,8 +150,11 @@ void Runtime::settle(napi_env env, napi_value callback, void*, void* data) {
 void Runtime::close() {
   if (executor_ == nullptr) return;
   napi_remove_env_cleanup_hook(env_, closeAtEnd, this);
+  // In this order: a job that runs may wait for one beside it.
   executor_->drain(this);
+  if (beside_ != nullptr) beside_->drain(this);
   executor_.reset();
+  beside_.reset();
   pending_.clear();
   napi_release_threadsafe_function(loop_, napi_tsfn_abort);
 }

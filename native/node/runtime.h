@@ -26,6 +26,10 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   // `execute` runs on the executor's thread; `keep` lives until the job has settled.
   void enqueue(std::uint32_t number, std::function<void(Context&)> execute);
 
+  // The same for work that goes on beside the jobs after it: once its turn has come there is `begin`, and then `execute` on
+  // another thread, one such job after another. Only with a GPU.
+  void enqueueBeside(std::uint32_t number, std::function<void()> begin, std::function<void(Context&)> execute);
+
   // True if the job was still queued and is gone; else it is told to stop, and settles.
   bool cancel(std::uint32_t number);
 
@@ -35,10 +39,12 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
 
  private:
   struct NodeJob;
+  struct HandOver;
 
   Runtime(napi_env env, Isa isa, int workers, gpu::SessionPtr gpu)
       : env_(env), isa_(isa), workers_(workers), gpu_(std::move(gpu)) {}
   static void settle(napi_env env, napi_value callback, void* context, void* data);
+  std::shared_ptr<NodeJob> jobOf(std::uint32_t number, std::function<void(Context&)> execute);
   void forget(std::uint32_t number);
 
   napi_env env_;
@@ -47,6 +53,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   gpu::SessionPtr gpu_;
   napi_threadsafe_function loop_ = nullptr;
   std::shared_ptr<Executor> executor_;
+  std::shared_ptr<Executor> beside_;  // null without a GPU
   std::unordered_map<std::uint32_t, std::shared_ptr<NodeJob>> pending_;
 };
 

@@ -65,6 +65,7 @@ Napi::Value extendSegmentIndex(const Napi::CallbackInfo& info) {
   const int last = ends.empty() ? 0 : ends.back();
   require(info.Env(), last >= 0 && static_cast<std::size_t>(last) <= pages.size() * kPageTokens, "ends");
   runtime.enqueue(job, [index, arena, pages, ends](Context& context) {
+    for (int layer = 0; layer < arena->shape.numLayers; ++layer) arena->awaitLoads(layer);
     // Ends ascend; jobs before this one may have moved the end of the index.
     if (!ends.empty() && ends.front() <= index->numTokens()) {
       throw Failure{"ends[0]", "more than " + std::to_string(index->numTokens()), std::to_string(ends.front())};

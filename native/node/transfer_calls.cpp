@@ -66,8 +66,8 @@ Napi::Value adoptRows(const Napi::CallbackInfo& info) {
   requireEach(info.Env(), slots, 0, static_cast<double>(shape.capacityPages) * kPageTokens, "slots");
   std::shared_ptr<Turns> turns;
   if (info[8].IsObject()) turns = std::make_shared<Turns>(turnsOf(info[8].As<Napi::Object>(), shape, slots.size()));
-  runtime.enqueue(job, [arena, layer, source, sourceTokens, rowsOf = std::move(rowsOf), slots = std::move(slots), turns,
-                        hold = holderOf(source.data)](Context& context) {
+  const auto adopt = [arena, layer, source, sourceTokens, rowsOf = std::move(rowsOf), slots = std::move(slots), turns,
+                      hold = holderOf(source.data)](Context& context) {
     KeyTurns keyTurns{};
     if (turns != nullptr) {
       keyTurns = turns->turns;
@@ -75,7 +75,9 @@ Napi::Value adoptRows(const Napi::CallbackInfo& info) {
     }
     arena->adopt(context, layer, source.data, sourceTokens, rowsOf.data(), slots.data(), static_cast<int>(slots.size()),
                  turns != nullptr ? &keyTurns : nullptr);
-  });
+  };
+  if (arena->loadsBeside()) runtime.enqueueBeside(job, [arena, layer] { arena->announceLoad(layer); }, adopt);
+  else runtime.enqueue(job, adopt);
   return info.Env().Undefined();
 }
 

@@ -77,6 +77,12 @@ class Arena {
                      const std::int32_t* rowsOf, const std::int32_t* slots, int rows, const KeyTurns* turns);
   virtual void exportTo(Context& context, int layer, const std::int32_t* pages, int numTokens, std::uint8_t* out);
 
+  // Whether adopt() runs on a thread beside the executor's. Then each of its calls has been announced on the executor's
+  // thread, which goes on at once, and awaits the loads of a layer before it does anything else with its rows.
+  virtual bool loadsBeside() const { return false; }
+  virtual void announceLoad(int /*layer*/) {}
+  virtual void awaitLoads(int /*layer*/) {}
+
   // out [count][headDim] in the arena's type: the K rows at `indices`.
   virtual void gatherKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
                           std::uint8_t* out) = 0;

@@ -46,7 +46,7 @@ std::shared_ptr<Executor> Executor::shared(int workers) {
   return executor;
 }
 
-Executor::Executor() : thread_([this] { work(); }) {}
+Executor::Executor(int workers) : wantedWorkers_(workers), thread_([this] { work(); }) {}
 
 Executor::~Executor() {
   {

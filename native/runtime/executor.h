@@ -36,7 +36,7 @@ class Executor {
   // The one of the process: made by the first that asks, gone with the last.
   static std::shared_ptr<Executor> shared(int workers);
 
-  Executor();
+  explicit Executor(int workers = 1);
   // Nothing may be queued. Never called on its own thread: jobs do not own executors.
   ~Executor();
 

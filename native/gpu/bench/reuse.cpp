@@ -2,11 +2,13 @@
 // against computing all of them.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <string>
 
 #include "bench.h"
+#include "lending.h"
 #include "model.h"
 
 namespace kvasir::gpu::bench {
@@ -41,10 +43,12 @@ class Prompt {
     gpu.synchronize();
   }
 
-  void compute(KvasirStream* stream) const {
+  // underWay(layer): the first chunk has written its rows of the layer.
+  void compute(KvasirStream* stream, const std::function<void(int)>& underWay = [](int) {}) const {
     const ModelConfig& config = model_.config();
     for (const Chunk& chunk : chunks_) {
       model_.forward(stream, chunk.rows, cache_, [&](KvasirStream* on, int layer, const float* q, float* out) {
+        if (&chunk == &chunks_.front()) underWay(layer);
         KvasirAttendPrefillArgs args{};
         args.kv = cache_.kv;
         args.layer = layer;
@@ -119,6 +123,32 @@ class Adoption {
   Memory slots_, turns_, cos_, sin_;
 };
 
+// The donor's rows lie in host memory: the copy of each layer before its rows are computed, and beside the layer before.
+void runLent(Bench& bench, const Model& model, const Cache& own, const Prompt& part, const std::string& shape, const Pace& pace) {
+  const Gpu& gpu = bench.gpu;
+  ModelConfig layer = model.config();
+  layer.layers = 1;
+  const Cache donor(gpu, layer, own.numTokens, true);
+  const Lending lending(gpu, model.config(), donor, own);
+  const auto job = [&](bool beside) {
+    const auto work = [&, beside](KvasirStream* stream, int) {
+      lending.begin(stream, beside);
+      part.compute(stream, [&](int of) { lending.next(stream, of, beside); });
+    };
+    return Job{work, 1, 1, false};
+  };
+  double micros[2];
+  for (const bool beside : {false, true}) {
+    const Job lent = job(beside);
+    lent.work(gpu.stream(), 0);
+    if (!model.finite()) return bench.rows.wrong("reuse", shape, "a logit is no number");
+    micros[beside ? 1 : 0] = measure(gpu, lent, nullptr, pace).micros.median;
+  }
+  bench.rows.value("reuse", shape + " from host memory, copies before layers", micros[0] / 1000.0, "ms");
+  bench.rows.value("reuse", shape + " from host memory, copies beside layers", micros[1] / 1000.0, "ms");
+  bench.rows.value("reuse", shape + " copies beside against before", micros[0] / micros[1], "times");
+}
+
 std::vector<std::int32_t> someRows(int tokens, int percent) {
   std::vector<std::int32_t> rows(static_cast<std::size_t>(tokens));
   std::iota(rows.begin(), rows.end(), 0);
@@ -170,6 +200,7 @@ void runLength(Bench& bench, const Model& model, int tokens, int chunkRows) {
     const double micros = measure(gpu, reused, nullptr, pace).micros.median;
     bench.rows.value("reuse", shape, micros / 1000.0, "ms");
     bench.rows.value("reuse", shape + " against all", fullMicros / micros, "times");
+    if (percent == 15) runLent(bench, model, own, part, shape, pace);
   }
   const Job adopted{[&](KvasirStream* stream, int) { adoption.launch(stream); }, 2.0 * static_cast<double>(Cache::bytesFor(config, tokens)), 1};
   bench.rows.timing("reuse", head + "adopt and turn alone", measure(gpu, adopted, &bench.roofs.copy(), bench.pace), "GB/s", "copy");

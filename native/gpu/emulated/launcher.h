@@ -12,6 +12,7 @@
 #include "../context/emulated.h"
 #include "../failure.h"
 #include "stream.h"
+#include "trace.h"
 
 namespace kvasir::gpu {
 namespace emulated {
@@ -59,6 +60,7 @@ class Launcher {
     if (plan.gridX > 0x7fffffffu || plan.gridY > 65535u) return refuse(emulated::kernelName<Kernel>() + ": the grid is too large");
     if (plan.sharedBytes > Kernel::kSharedBytes) return refuse(emulated::kernelName<Kernel>() + ": plan exceeds kSharedBytes");
     const std::lock_guard<std::recursive_mutex> lock(emulated::everything());
+    if (emulated::tracing()) emulated::trace("stream " + std::to_string(stream_->number) + " launch " + emulated::kernelName<Kernel>());
     const unsigned order = launches()++;
     stream_->push([plan, args, order] { emulated::runGrid<Kernel>(plan, args, order); });
     return KVASIR_GPU_OK;

@@ -10,6 +10,7 @@
 #include "../context/emulated_shared.h"
 #include "../failure.h"
 #include "stream.h"
+#include "trace.h"
 
 struct KvasirDevice {
   int index;
@@ -17,6 +18,7 @@ struct KvasirDevice {
 
 // Recorded so many times, reached so often: a wait is for a number.
 struct KvasirEvent {
+  int number = kvasir::gpu::emulated::nextNumber();  // in the trace
   std::uint64_t recorded = 0;
   std::uint64_t reached = 0;
   KvasirStream* stream = nullptr;
@@ -59,6 +61,10 @@ namespace {
 
 constexpr std::size_t kAlignment = 256;
 
+void traceOf(const KvasirStream* stream, const char* what, std::size_t number) {
+  if (tracing()) trace("stream " + std::to_string(stream->number) + " " + what + " " + std::to_string(number));
+}
+
 int deviceCount(int32_t* count) {
   *count = 1;
   return KVASIR_GPU_OK;
@@ -76,6 +82,7 @@ int deviceInfo(int32_t index, KvasirDeviceInfo* info) {
 
 int openDevice(int32_t index, KvasirDevice** device) {
   if (index != 0) return fail(KVASIR_GPU_INVALID, "the emulation has one device, number 0");
+  openTrace();
   *device = new KvasirDevice{index};
   return KVASIR_GPU_OK;
 }
@@ -106,12 +113,14 @@ int allocateHost(KvasirDevice* device, std::size_t bytes, void** host, void** ma
 int createStream(KvasirDevice* device, int32_t, KvasirStream** stream) {
   *stream = new KvasirStream;
   (*stream)->device = device;
+  (*stream)->number = nextNumber();
   return KVASIR_GPU_OK;
 }
 
 int synchronizeStream(KvasirStream* stream) {
   const Lock lock(everything());
   if (stream->capture != nullptr) return fail(KVASIR_GPU_INVALID, "synchronizeStream while the stream is being captured");
+  if (tracing()) trace("host waits for stream " + std::to_string(stream->number));
   return stream->drain();
 }
 
@@ -148,6 +157,7 @@ int destroyEvent(KvasirEvent* event) {
 int recordEvent(KvasirStream* stream, KvasirEvent* event) {
   const Lock lock(everything());
   if (stream->capture != nullptr) return fail(KVASIR_GPU_UNSUPPORTED, "events of a stream that is being captured");
+  traceOf(stream, "record", static_cast<std::size_t>(event->number));
   const std::uint64_t number = ++event->recorded;
   event->stream = stream;
   stream->push([event, number] {
@@ -160,6 +170,7 @@ int recordEvent(KvasirStream* stream, KvasirEvent* event) {
 int waitEvent(KvasirStream* stream, KvasirEvent* event) {
   const Lock lock(everything());
   if (stream->capture != nullptr) return fail(KVASIR_GPU_UNSUPPORTED, "events of a stream that is being captured");
+  traceOf(stream, "wait", static_cast<std::size_t>(event->number));
   if (event->recorded == 0) return KVASIR_GPU_OK;
   const std::uint64_t number = event->recorded;
   KvasirStream* before = event->stream;
@@ -172,6 +183,7 @@ int waitEvent(KvasirStream* stream, KvasirEvent* event) {
 
 int synchronizeEvent(KvasirEvent* event) {
   const Lock lock(everything());
+  if (tracing()) trace("host waits for event " + std::to_string(event->number));
   while (event->reached < event->recorded && event->stream->runOne()) {
   }
   if (event->stream != nullptr && !event->stream->fault.empty()) return event->stream->drain();
@@ -194,6 +206,7 @@ int elapsedMs(KvasirEvent* from, KvasirEvent* to, float* ms) {
 
 int copy(KvasirStream* stream, void* to, const void* from, std::size_t bytes) {
   const Lock lock(everything());
+  traceOf(stream, "copy", bytes);
   if (bytes > 0) stream->push([=] { std::memcpy(to, from, bytes); });
   return KVASIR_GPU_OK;
 }

@@ -15,6 +15,7 @@ struct KvasirGraph {
 };
 
 struct KvasirStream {
+  int number = 0;  // in the trace
   KvasirDevice* device = nullptr;
   std::deque<std::function<void()>> tasks;
   KvasirGraph* capture = nullptr;

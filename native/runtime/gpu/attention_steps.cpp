@@ -100,12 +100,14 @@ DeviceLists DeviceProgram::lists(RunLists& lists, int numSequences, int numHeads
 }
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const SelectRunsStep& step) {
+  program.touches(*step.arena, step.layer);
   const std::size_t rowValues = static_cast<std::size_t>(step.numHeads) * static_cast<std::size_t>(step.arena->shape.headDim);
   const float* q = program.reads(step.q, rowValues, rowsOf({Extent::sequences}));
   return std::make_unique<SelectRunsOnDevice>(program, step, q);
 }
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const AttendRunsStep& step) {
+  program.touches(*step.arena, step.layer);
   KvasirAttendRunsArgs args{};
   args.kv = deviceViewOf(*step.arena);
   requireHeadDim(args.kv);

@@ -43,7 +43,7 @@ class DeviceArena::Keys final : public KeyRows {
 };
 
 DeviceArena::DeviceArena(SessionPtr session, const ArenaShape& s)
-    : Arena(s), session_(std::move(session)), reader_(session_->device), keys_(std::make_unique<Keys>(*this)) {
+    : Arena(s), session_(std::move(session)), reader_(session_->device), loads_(session_->device, s.numLayers), keys_(std::make_unique<Keys>(*this)) {
   if (s.rowBytes() % 16 != 0) {
     const std::string multiple = s.type == KvType::f16 ? "8" : "4";
     throw Failure{"headDim", "a multiple of " + multiple + " on a GPU", std::to_string(s.headDim)};

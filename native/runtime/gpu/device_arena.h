@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "../arena.h"
+#include "layer_loads.h"
 #include "row_reader.h"
 #include "session.h"
 
@@ -35,16 +36,24 @@ class DeviceArena final : public Arena {
   void adopt(Context& context, int layer, const std::uint8_t* source, int sourceTokens, const std::int32_t* rowsOf,
              const std::int32_t* slots, int rows, const KeyTurns* turns) override;
   void exportTo(Context& context, int layer, const std::int32_t* pages, int numTokens, std::uint8_t* out) override;
+  bool loadsBeside() const override { return true; }
+  void announceLoad(int layer) override { loads_.announce(layer, session_->stream); }
+  void awaitLoads(int layer) override { loads_.await(layer, session_->stream); }
 
  private:
   class Keys;
 
+  struct Moves;
+  Moves movesOf(const std::int32_t* rowsOf, const std::int32_t* slots, int rows, const KeyTurns* turns);
+  void launchLoad(Context& context, int layer, const KvView& from, const Moves& moves, const KeyTurns* turns);
   const std::uint8_t* rowAddress(int layer, int kvHead, bool values, int page, int row) const;
 
   SessionPtr session_;
   DeviceMemory memory_;
   KvasirKvView view_{};
   RowReader reader_;
+  LayerLoads loads_;
+  std::vector<std::int32_t> lastOfSlot_;  // of loads: the last row that goes to a slot
   std::unique_ptr<Keys> keys_;
 };
 

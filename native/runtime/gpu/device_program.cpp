@@ -91,6 +91,7 @@ void DeviceProgram::execute(Context& context, Run& run) const {
   lists_.clear();
   const std::vector<Traffic> traffic = trafficOf(run);
   try {
+    for (const auto& [arena, layer] : layers_) arena->awaitLoads(layer);
     indices_ = session_->uploads.push(run.allIndices().data(), run.allIndices().size());
     for (std::size_t i = 0; i < shadows_.size(); ++i) {
       if (traffic[i].upload > 0) shadows_[i]->upload(stream, traffic[i].upload);

@@ -5,11 +5,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
+#include "../arena.h"
 #include "../program.h"
 #include "../run_lists.h"
 #include "session.h"
@@ -40,6 +43,8 @@ class DeviceProgram final : public Program {
   void buffer(const float* data, std::size_t length) override;
   float* reads(const float* data, std::size_t rowValues, RowCount rows);
   float* writes(float* data, std::size_t rowValues, RowCount rows);
+  // An op is about rows of this layer.
+  void touches(Arena& arena, int layer) { layers_.insert({&arena, layer}); }
   // Once all ops have told. Throws a Failure for buffers that a device cannot follow.
   void finish() const;
   // What it holds after a run is nobody's business.
@@ -76,6 +81,7 @@ class DeviceProgram final : public Program {
   std::unordered_set<const float*> scratch_;
   std::vector<std::shared_ptr<Shadow>> shadows_;
   std::vector<Use> uses_;
+  std::set<std::pair<Arena*, int>> layers_;
   struct SentLists {
     bool sent = false;
     std::uint64_t version = 0;

@@ -1,8 +1,7 @@
-// Rows between a device arena and host memory, in pieces: one is copied while the one before is turned or put in place.
+// Rows between a device arena and host memory, in pieces: one is gathered while another is copied and a third put in place.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
-#include <unordered_map>
 
 #include "device_arena.h"
 
@@ -22,24 +21,6 @@ KvasirKvView onDevice(const KvView& view) {
           view.headDim};
 }
 
-struct Rows {
-  std::vector<std::int32_t> sources, slots, turns;
-};
-
-// Of rows with one slot the last.
-Rows lastOfEach(const std::int32_t* rowsOf, const std::int32_t* slots, const std::int32_t* turns, int rows) {
-  std::unordered_map<std::int32_t, int> last;
-  for (int r = 0; r < rows; ++r) last[slots[r]] = r;
-  Rows kept;
-  for (int r = 0; r < rows; ++r) {
-    if (last[slots[r]] != r) continue;
-    kept.sources.push_back(rowsOf[r]);
-    kept.slots.push_back(slots[r]);
-    if (turns != nullptr) kept.turns.push_back(turns[r]);
-  }
-  return kept;
-}
-
 std::vector<std::int32_t> ascending(int count) {
   std::vector<std::int32_t> rows(static_cast<std::size_t>(count));
   std::iota(rows.begin(), rows.end(), 0);
@@ -48,51 +29,90 @@ std::vector<std::int32_t> ascending(int count) {
 
 }  // namespace
 
+// Rows of a load, each slot once.
+struct DeviceArena::Moves {
+  std::vector<std::int32_t> sources, slots, turns;
+
+  int count() const { return static_cast<int>(slots.size()); }
+};
+
+// Of rows with one slot the last.
+DeviceArena::Moves DeviceArena::movesOf(const std::int32_t* rowsOf, const std::int32_t* slots, int rows, const KeyTurns* turns) {
+  lastOfSlot_.resize(static_cast<std::size_t>(shape.capacityPages) * kPageTokens);
+  for (int r = 0; r < rows; ++r) lastOfSlot_[static_cast<std::size_t>(slots[r])] = r;
+  Moves moves;
+  for (int r = 0; r < rows; ++r) {
+    if (lastOfSlot_[static_cast<std::size_t>(slots[r])] != r) continue;
+    moves.sources.push_back(rowsOf[r]);
+    moves.slots.push_back(slots[r]);
+    if (turns != nullptr) moves.turns.push_back(turns->rowTurns[r]);
+  }
+  return moves;
+}
+
+// On the thread of loads. It waits for its own rows at the end, so that they stand once the job has ended; ops that wait for
+// them on the device have gone on by then.
 void DeviceArena::adopt(Context& context, int layer, const std::uint8_t* source, int sourceTokens,
                         const std::int32_t* rowsOf, const std::int32_t* slots, int rows, const KeyTurns* turns) {
-  const Rows kept = lastOfEach(rowsOf, slots, turns != nullptr ? turns->rowTurns : nullptr, rows);
-  const int count = static_cast<int>(kept.slots.size());
-  const std::size_t bytesOfRow = 2 * static_cast<std::size_t>(shape.numKvHeads) * shape.rowBytes();
+  const Loader& loader = session_->loader;
   const KvView from = denseView(const_cast<std::uint8_t*>(source), sourceTokens, shape.type, shape.numKvHeads, shape.headDim);
+  try {
+    launchLoad(context, layer, from, movesOf(rowsOf, slots, rows, turns), turns);
+    loads_.launched(layer, loader.places);
+  } catch (...) {
+    loader.settle();
+    loads_.failed(layer);
+    throw;
+  }
+  loader.places.synchronize();
+}
+
+// A cancelled load ends with whole pieces: what was copied is put in its place.
+void DeviceArena::launchLoad(Context& context, int layer, const KvView& from, const Moves& moves, const KeyTurns* turns) {
+  const int count = moves.count();
+  const std::size_t bytesOfRow = 2 * static_cast<std::size_t>(shape.numKvHeads) * shape.rowBytes();
   const std::vector<std::int32_t> order = ascending(std::min(count, kRowsAtOnce));
-  Lanes& lanes = session_->lanes;
-  const Stream& stream = session_->stream;
+  auto& [places, uploads, lanes] = session_->loader;
   lanes.reserve(kRowsAtOnce * bytesOfRow);
-  session_->uploads.reset();
+  uploads.reset();
+  loads_.begin(layer, places);
 
   KvasirTurnRowsArgs args{};
-  const std::int32_t* orderOnDevice = session_->uploads.push(order.data(), order.size());
-  const std::int32_t* slotsOnDevice = session_->uploads.push(kept.slots.data(), kept.slots.size());
+  const std::int32_t* orderOnDevice = uploads.push(order.data(), order.size());
+  const std::int32_t* slotsOnDevice = uploads.push(moves.slots.data(), moves.slots.size());
   const std::int32_t* turnsOnDevice = nullptr;
   if (turns != nullptr && count > 0) {
-    const auto numTurns = static_cast<std::size_t>(*std::max_element(kept.turns.begin(), kept.turns.end()) + 1);
+    const auto numTurns = static_cast<std::size_t>(*std::max_element(moves.turns.begin(), moves.turns.end()) + 1);
     const std::size_t pairs = numTurns * static_cast<std::size_t>(turns->rotaryDim / 2);
-    args.cos = session_->uploads.push(turns->cos, pairs);
-    args.sin = session_->uploads.push(turns->sin, pairs);
+    args.cos = uploads.push(turns->cos, pairs);
+    args.sin = uploads.push(turns->sin, pairs);
     args.pairing = turns->pairing == RopePairing::half ? KVASIR_PAIRS_HALF : KVASIR_PAIRS_INTERLEAVED;
     args.rotaryDim = turns->rotaryDim;
-    turnsOnDevice = session_->uploads.push(kept.turns.data(), kept.turns.size());
+    turnsOnDevice = uploads.push(moves.turns.data(), moves.turns.size());
   }
   for (int first = 0, piece = 0; first < count && !context.cancelled(); first += kRowsAtOnce, ++piece) {
     const int some = std::min(kRowsAtOnce, count - first);
     Lanes::Lane& lane = lanes.at(piece);
-    if (piece > 1) lane.used.synchronize();
+    if (piece >= lanes.count()) {
+      lane.copied.synchronize();
+      lanes.stream.wait(lane.used);
+    }
     const KvView staged = denseView(lane.host.data(), some, shape.type, shape.numKvHeads, shape.headDim);
-    copyKv(context, {from, 0, kept.sources.data() + first}, {staged, 0, order.data()}, some, nullptr);
+    copyKv(context, {from, 0, moves.sources.data() + first}, {staged, 0, order.data()}, some, nullptr);
     lanes.stream.copy(lane.device.data(), lane.host.data(), static_cast<std::size_t>(some) * bytesOfRow);
     lanes.stream.record(lane.copied);
-    stream.wait(lane.copied);
+    places.wait(lane.copied);
     args.from = {onDevice(denseView(lane.device.data(), some, shape.type, shape.numKvHeads, shape.headDim)), 0, orderOnDevice};
     args.to = {view_, layer, slotsOnDevice + first};
     args.rows = some;
     args.rowTurns = turnsOnDevice != nullptr ? turnsOnDevice + first : nullptr;
-    stream.launch(&KvasirGpuV1::turnRows, "turnRows", args);
-    stream.record(lane.used);
+    places.launch(&KvasirGpuV1::turnRows, "turnRows", args);
+    places.record(lane.used);
   }
-  stream.synchronize();
 }
 
 void DeviceArena::exportTo(Context& context, int layer, const std::int32_t* pages, int numTokens, std::uint8_t* out) {
+  awaitLoads(layer);
   const std::size_t rowBytes = shape.rowBytes();
   const int parts = 2 * shape.numKvHeads;
   Lanes& lanes = session_->lanes;

@@ -19,6 +19,7 @@ void requireHeadDim(const KvasirKvView& view) {
 }
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const WriteKvStep& step) {
+  program.touches(*step.arena, step.layer);
   KvasirWriteKvArgs args{};
   args.to.kv = deviceViewOf(*step.arena);
   args.to.layer = step.layer;
@@ -35,6 +36,7 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const WriteKvStep& step) 
 }
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const CompareKvStep& step) {
+  program.touches(*step.arena, step.layer);
   KvasirCompareKvArgs args{};
   args.at.kv = deviceViewOf(*step.arena);
   args.at.layer = step.layer;

@@ -78,6 +78,7 @@ class AttentionMassOnDevice final : public Step {
 }  // namespace
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const AttendPrefillStep& step) {
+  program.touches(*step.arena, step.layer);
   KvasirAttendPrefillArgs args{};
   args.kv = deviceViewOf(*step.arena);
   const RowCount rows{RowCount::lastStart, {}, step.batch.rowStarts};
@@ -94,6 +95,7 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const AttendPrefillStep& 
 }
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const AttentionMassStep& step) {
+  program.touches(*step.arena, step.layer);
   KvasirAttentionMassArgs args{};
   args.kv = deviceViewOf(*step.arena);
   const RowCount rows{RowCount::lastStart, {}, step.batch.rowStarts};

@@ -17,16 +17,8 @@ std::uint8_t* Workspace::reserve(const Stream& stream, std::size_t bytes, std::s
   return memory_.data();
 }
 
-void Lanes::reserve(std::size_t bytes) {
-  for (Lane& lane : lanes_) {
-    if (lane.host.bytes() >= bytes) continue;
-    lane.host = PinnedMemory(stream.device(), bytes);
-    lane.device = DeviceMemory(stream.device(), bytes);
-  }
-}
-
 Session::Session(const std::string& libraryPath)
-    : device(std::make_shared<Device>(libraryPath)), stream(device), asideStream(device), uploads(stream), lanes(device), evenSteps(device), oddSteps(device) {}
+    : device(std::make_shared<Device>(libraryPath)), stream(device), asideStream(device), uploads(stream), lanes(device, 2), loader(device), evenSteps(device), oddSteps(device) {}
 
 Session::~Session() {
   stream.settle();

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 
+#include "lanes.h"
 #include "shadow.h"
 #include "uploads.h"
 
@@ -21,30 +22,6 @@ class Workspace {
  private:
   DeviceMemory memory_;
   std::size_t zeros_ = 0;  // first bytes that are 0 between ops
-};
-
-// Two pieces of memory on either side that take turns, so that a copy of one goes on while the other is worked on.
-class Lanes {
- public:
-  struct Lane {
-    explicit Lane(const DevicePtr& owner) : copied(owner), used(owner) {}
-    PinnedMemory host;
-    DeviceMemory device;
-    Event copied;  // on the copy stream
-    Event used;    // on the stream of ops
-  };
-
-  explicit Lanes(const DevicePtr& device) : stream(device), lanes_{Lane(device), Lane(device)} {}
-  ~Lanes() { stream.settle(); }
-
-  // Of at least so many bytes. Nothing may be under way.
-  void reserve(std::size_t bytes);
-  Lane& at(int piece) { return lanes_[piece % 2]; }
-
-  const Stream stream;  // of copies
-
- private:
-  Lane lanes_[2];
 };
 
 class Session {
@@ -63,6 +40,7 @@ class Session {
   PinnedMemory aside;
   Uploads uploads;
   Lanes lanes;
+  Loader loader;
   const Event evenSteps, oddSteps;
   PinnedMemory queries;  // for selectors on the host
   Workspace attendWorkspace;

@@ -157,18 +157,28 @@ function rowsOfDonor(
   }
 }
 
-/** Starts taking over the rows of one layer; the promises settle once they stand. Throws IntegrityError for damaged bytes. */
-export async function adoptLayer(
-  { kernels, arena }: EngineParts,
-  { donors }: LentRows,
-  layer: number,
-  signal?: AbortSignal,
-): Promise<Promise<void>[]> {
-  const started: Promise<void>[] = []
+/** The bytes of one layer of a donor, and which of its rows go where. */
+export interface FetchedRows extends Omit<LentDonor, 'kv'> {
+  readonly source: Uint8Array
+  readonly sourceTokens: number
+}
+
+/** Throws IntegrityError for damaged bytes. */
+export async function fetchLayer({ donors }: LentRows, layer: number, signal?: AbortSignal): Promise<FetchedRows[]> {
+  const fetched: FetchedRows[] = []
   for (const { kv, ...rows } of donors) {
     if (rows.slots.length === 0) continue
-    const from = { source: await kv.layer(layer, signal), sourceTokens: kv.tokens.length }
-    started.push(kernels.adoptRows({ arena, layer, ...from, ...rows, ...(signal && { signal }) }))
+    fetched.push({ ...rows, source: await kv.layer(layer, signal), sourceTokens: kv.tokens.length })
   }
-  return started
+  return fetched
+}
+
+/** Starts taking rows over; the promises settle once they stand. */
+export function adoptFetched(
+  { kernels, arena }: EngineParts,
+  fetched: readonly FetchedRows[],
+  layer: number,
+  signal?: AbortSignal,
+): Promise<void>[] {
+  return fetched.map((rows) => kernels.adoptRows({ arena, layer, ...rows, ...(signal && { signal }) }))
 }

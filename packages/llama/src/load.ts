@@ -17,7 +17,7 @@ import { PrefixCache } from './prefix-cache.ts'
 import { engineProfile, kvShape } from './profile.ts'
 import { readTokenizer } from './tokenizer/read-tokenizer.ts'
 import { disposeWeights, type LlamaWeights, loadWeights } from './weights.ts'
-import { createWorkspace } from './workspace.ts'
+import { createWorkspace, ofLayers } from './workspace.ts'
 
 /** Opens a GGUF model of the Llama family. Throws GgufError or ModelError with the reason why a file cannot be used. */
 export async function loadLlama(options: LlamaOptions): Promise<LlamaModel> {
@@ -98,11 +98,11 @@ function buildParts(
 }
 
 function compile(graph: GraphParts, kernels: Kernels): Programs {
-  const { normed, q, k, v, attended, gate, up, outputHidden } = graph.workspace
-  const ofLayers = [normed, q, k, v, attended, gate, up]
-  const prefill = kernels.createProgram(trunk(graph, 'prefill'), { scratch: ofLayers })
+  const { outputHidden } = graph.workspace
+  const scratch = ofLayers(graph.workspace)
+  const prefill = kernels.createProgram(trunk(graph, 'prefill'), { scratch })
   const decodeOps = [...trunk(graph, 'decode'), ...head(graph)]
-  const decode = kernels.createProgram(decodeOps, { scratch: [...ofLayers, outputHidden] })
+  const decode = kernels.createProgram(decodeOps, { scratch: [...scratch, outputHidden] })
   const logits = kernels.createProgram(head(graph), { scratch: [outputHidden] })
   let cuts: readonly Program[] = []
   let observer: Observer | undefined

@@ -1,5 +1,6 @@
 import type { Batch, Kernels, Op, Program } from '@kvasir/kernels'
 import { addMass, type GraphParts, trunk } from './graph.ts'
+import { ofLayers } from './workspace.ts'
 
 /** Most rows of a prompt whose queries are kept. */
 export const maxWindowTokens = 256
@@ -45,6 +46,7 @@ export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
     out: queries[layer] as Float32Array,
     rows: 'outputs',
   })
+  const scratch = ofLayers(workspace)
   const compiled = new Map<boolean, Program>()
   const ofQueries = kernels.createProgram(queries.map((q, layer) => addMass(graph, layer, mass[layer], { q, batch })))
   return {
@@ -59,7 +61,7 @@ export function createObserver(graph: GraphParts, kernels: Kernels): Observer {
         ...(allRows ? [addMass(graph, layer, mass[layer], { lse })] : []),
       ]
       const watch = allRows ? { lse, after } : { after }
-      const program = compiled.get(allRows) ?? kernels.createProgram(trunk(graph, 'prefill', watch))
+      const program = compiled.get(allRows) ?? kernels.createProgram(trunk(graph, 'prefill', watch), { scratch })
       compiled.set(allRows, program)
       return program
     },

@@ -1,6 +1,7 @@
-import { type Decline, IntegrityError, type LayerReport, type ReusePlan } from '@kvasir/core'
+import type { Decline, LayerReport, ReusePlan } from '@kvasir/core'
 import type { EngineParts } from './engine-parts.ts'
-import { adoptLayer, LendingFailure, type LentRows } from './lent-rows.ts'
+import { LayerLending } from './layer-lending.ts'
+import type { LendingFailure, LentRows } from './lent-rows.ts'
 import type { PartialWatching } from './partial-programs.ts'
 import { LayerReports } from './partial-reports.ts'
 import {
@@ -40,7 +41,8 @@ interface Computing extends PartialRows {
 interface PartialRun {
   readonly parts: EngineParts
   readonly all: readonly Computing[]
-  /** Native jobs that were started and not yet waited for. */
+  readonly lending: LayerLending
+  /** Runs that were started and not yet waited for. */
   readonly work: PendingWork
   readonly signal: AbortSignal | undefined
 }
@@ -60,14 +62,24 @@ export async function partialPrefill(
     const { state, tokens, plan } = request
     return { ...partialRows(parts, state, tokens, plan.recompute.rows), request, computedPairs: 0, outcome: null }
   })
-  const run: PartialRun = { parts, all, work: new PendingWork(), signal }
+  const borrowers = all.map((one) => ({
+    lent: one.request.lent,
+    wanted: () => one.outcome === null,
+    fail: (failure: LendingFailure) => {
+      one.outcome = failure
+    },
+  }))
+  const lending = new LayerLending(parts, borrowers, signal)
+  const run: PartialRun = { parts, all, lending, work: new PendingWork(), signal }
   const watchedLayers = watching === 'nothing' ? 0 : Math.max(...requests.map((one) => watchedOf(one, parts)))
   try {
     for (let layer = 0; layer < watchedLayers; layer++) await runLayer(run, layer, watching)
     const chunks = cutChunks(run, 'nothing')
     if (chunks.length === 1) await runResident(run, watchedLayers, chunks[0] as PartialSlice[])
     else for (let layer = watchedLayers; layer < parts.config.numLayers; layer++) await runLayer(run, layer, 'nothing')
+    await lending.arrived()
   } finally {
+    await lending.settle()
     await run.work.settle()
     for (const { lent } of requests) lent.close()
   }
@@ -81,10 +93,10 @@ function watchedOf({ plan }: PartialRequest, { config }: EngineParts): number {
 
 /** From `firstLayer` on, all rows stay in the workspace: nothing is waited for but the donors' bytes. */
 async function runResident(run: PartialRun, firstLayer: number, chunk: readonly PartialSlice[]): Promise<void> {
-  const { parts, work } = run
+  const { parts, lending, work } = run
   loadRows(parts, chunk)
   for (let layer = firstLayer; layer < parts.config.numLayers; layer++) {
-    await lend(run, layer)
+    await lending.begin(layer + 1)
     runChunk(run, { layer, chunk, watching: 'nothing' })
     for (const { of } of chunk) (of as Computing).computedPairs += of.rows.length
   }
@@ -94,8 +106,8 @@ async function runResident(run: PartialRun, firstLayer: number, chunk: readonly 
 
 /** The rows of a layer go through the workspace in chunks; then sessions say which of them the next layer needs. */
 async function runLayer(run: PartialRun, layer: number, watching: PartialWatching): Promise<void> {
-  const { parts, all, work } = run
-  await lend(run, layer)
+  const { parts, all, lending, work } = run
+  await lending.begin(layer + 1)
   const reports = new LayerReports(parts, layer, watching)
   for (const chunk of cutChunks(run, watching)) {
     run.signal?.throwIfAborted()
@@ -119,19 +131,6 @@ async function runLayer(run: PartialRun, layer: number, watching: PartialWatchin
 function cutChunks({ parts: { workspace }, all }: PartialRun, watching: PartialWatching): PartialSlice[][] {
   const going = all.filter(({ outcome }) => outcome === null)
   return cutRows(going, workspace.maxRows, watching === 'attention' ? 1 : workspace.maxSequences)
-}
-
-/** Takes the borrowed rows of a layer over, of each prompt that is still under way. */
-async function lend({ parts, all, work, signal }: PartialRun, layer: number): Promise<void> {
-  for (const one of all) {
-    if (one.outcome !== null) continue
-    try {
-      for (const started of await adoptLayer(parts, one.request.lent, layer, signal)) work.add(started)
-    } catch (error) {
-      if (!(error instanceof IntegrityError)) throw error
-      one.outcome = new LendingFailure(`a donor is damaged: ${error.message}`)
-    }
-  }
 }
 
 function runChunk(

@@ -1,5 +1,6 @@
 import type { Kernels, Program } from '@kvasir/kernels'
 import { addMass, type GraphParts, partialLayer } from './graph.ts'
+import { ofLayers } from './workspace.ts'
 
 /** What is learnt of the rows that a partial prefill computes. `attention` includes `distances`. */
 export type PartialWatching = 'nothing' | 'distances' | 'attention'
@@ -34,6 +35,7 @@ export function createPartialPrograms(graph: GraphParts, kernels: Kernels): Part
       after: addMass(graph, layer, mass, { lse, positions }),
     }),
   }
+  const scratch = ofLayers(graph.workspace)
   const compiled = new Map<string, Program>()
   return {
     positions,
@@ -41,7 +43,8 @@ export function createPartialPrograms(graph: GraphParts, kernels: Kernels): Part
     mass,
     layer(layer, watching) {
       const key = `${layer} ${watching}`
-      const program = compiled.get(key) ?? kernels.createProgram(partialLayer(graph, layer, watches[watching](layer)))
+      const program =
+        compiled.get(key) ?? kernels.createProgram(partialLayer(graph, layer, watches[watching](layer)), { scratch })
       compiled.set(key, program)
       return program
     },

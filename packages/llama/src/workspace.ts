@@ -70,3 +70,8 @@ export function createWorkspace(
     logits: floats(maxSequences * vocabSize),
   }
 }
+
+/** What a layer leaves that nobody reads after a run. */
+export function ofLayers({ normed, q, k, v, attended, gate, up }: Workspace): Float32Array[] {
+  return [normed, q, k, v, attended, gate, up]
+}
