@@ -1,12 +1,14 @@
 import { type RunList, runsOfIndices, runsOfSpans } from '@kvasir/core'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { afterAll, describe, expect, test } from 'vitest'
-import { availableBackends, loadKernels } from './backends.ts'
+import { loadKernels } from './backends.ts'
 import { loadRows, randomKv, randomPositions, randomRows, runOnce } from './case-data.ts'
 import { anyShapes, type CaseKind, cases } from './cases.ts'
 import type { WeightType } from './kernels.ts'
+import { loadTested, testedBackends } from './tested-backends.ts'
 
-const isas = availableBackends().find(({ backend }) => backend === 'cpu')?.isas ?? []
+const backends = testedBackends().filter(({ backend }) => backend !== 'reference')
+const isas = backends.flatMap(({ backend, isa }) => (backend === 'cpu' ? [isa] : []))
 const paths = ['prefill', 'decode'] as const
 const modes = ['exact', 'fast'] as const
 
@@ -26,14 +28,21 @@ describe.each(isas)('%s', (isa) => {
       })
     }
   })
+})
+
+describe.each(backends)('$backend $isa', ({ backend, isa }) => {
+  const loaded = loadTested({ backend, isa })
+  afterAll(async () => (await loaded).dispose())
+  // Emulation is slow.
+  const isSlow = backend === 'cuda'
 
   test.each(paths.flatMap((path) => modes.map((mode) => [path, mode] as const)))(
     'a row of a linear layer (%s, %s) does not depend on its neighbours',
     async (path, mode) => {
-      const kernels = await three
+      const kernels = await loaded
       for (const type of ['F32', 'F16', 'Q8_0', 'Q4_0', 'Q4_K', 'Q6_K'] satisfies WeightType[]) {
         const random = seededRandom(7)
-        const [rows, cols, outs] = [37, 512, 70]
+        const [rows, cols, outs] = isSlow ? [37, 256, 20] : [37, 512, 70]
         const weight = await loadRows(kernels, type, cols, randomRows(random, type, outs, cols))
         const x = random.normals(rows * cols)
         const apply = async (first: number, count: number) => {
@@ -65,7 +74,7 @@ describe.each(isas)('%s', (isa) => {
   )
 
   test('a prefilled row does not depend on how the prompt is cut into chunks', async () => {
-    const kernels = await three
+    const kernels = await loaded
     const random = seededRandom(11)
     const context = 75
     const shape = { numLayers: 1, numKvHeads: 2, headDim: 64, type: 'f16' as const, sequences: 1 }
@@ -96,14 +105,14 @@ describe.each(isas)('%s', (isa) => {
   })
 
   test('a row at a given position has the bits that it has among all rows', async () => {
-    const kernels = await three
+    const kernels = await loaded
     const random = seededRandom(12)
     for (const [headDim, group, type] of [
       [64, 3, 'f16'],
       [80, 1, 'f16'],
       [64, 7, 'f32'],
     ] as const) {
-      const contexts = [300, 1, 517]
+      const contexts = isSlow ? [40, 1, 70] : [300, 1, 517]
       const shape = { numLayers: 1, numKvHeads: 2, headDim, type, sequences: 3 }
       const next = contexts.values()
       const kv = await randomKv(kernels, random, {
@@ -113,7 +122,7 @@ describe.each(isas)('%s', (isa) => {
       })
       const rowValues = 2 * group * headDim
       const q = random.normals(kv.tokens * rowValues)
-      for (const windowTokens of [0, 9, 200]) {
+      for (const windowTokens of isSlow ? [0, 9] : [0, 9, 200]) {
         const attend = async (counts: readonly number[] | null) => {
           const rowStarts = counts === null ? kv.batch.rowStarts : Int32Array.from([0, ...counts].map(sumUpTo))
           const batch = { ...kv.batch, rowStarts }
@@ -144,10 +153,10 @@ describe.each(isas)('%s', (isa) => {
   })
 
   test('a decoded row does not depend on its neighbours in the batch', async () => {
-    const kernels = await three
+    const kernels = await loaded
     const random = seededRandom(13)
     const shape = { numLayers: 1, numKvHeads: 2, headDim: 64, type: 'f16' as const, sequences: 3 }
-    const contextOf = () => 1 + random.integer(2000)
+    const contextOf = () => 1 + random.integer(isSlow ? 300 : 2000)
     const kv = await randomKv(kernels, random, { ...shape, contextOf, rowsOf: () => 1 })
     const rowValues = 6 * 64
     const q = random.normals(3 * rowValues)
@@ -179,9 +188,9 @@ describe.each(isas)('%s', (isa) => {
   })
 
   test('a query head does not depend on whether the lists have a row for each of them', async () => {
-    const kernels = await three
+    const kernels = await loaded
     const random = seededRandom(17)
-    const numKvHeads = 2
+    const [numKvHeads, tokens] = [2, isSlow ? 200 : 900]
     for (const [headDim, group, type] of [
       [64, 3, 'f16'],
       [128, 4, 'f16'],
@@ -190,11 +199,11 @@ describe.each(isas)('%s', (isa) => {
       [64, 3, 'f32'],
     ] as const) {
       const numHeads = numKvHeads * group
-      const shape = { numLayers: 1, numKvHeads, headDim, type, sequences: 3, contextOf: () => 900, rowsOf: () => 1 }
+      const shape = { numLayers: 1, numKvHeads, headDim, type, sequences: 3, contextOf: () => tokens, rowsOf: () => 1 }
       const kv = await randomKv(kernels, random, shape)
       const q = random.normals(3 * numHeads * headDim)
       const lists = kernels.createRunLists(3, numKvHeads, numHeads)
-      const row = () => Array.from({ length: 900 }, (_, index) => index).filter(() => random.uniform() < 0.8)
+      const row = () => Array.from({ length: tokens }, (_, index) => index).filter(() => random.uniform() < 0.8)
       const rows = Array.from({ length: 3 }, () => Array.from({ length: numKvHeads }, row))
       const expanded = (s: number) => runsOfIndices(rows[s]!.flatMap((indices) => Array(group).fill(indices)))
       const attend = async (listOf: (s: number) => RunList) => {

@@ -16,7 +16,11 @@ export function loadTested({ backend, isa }: TestedBackend): Promise<Kernels> {
   return loadKernels(backend === 'cpu' ? { backend, isa, numThreads: 2 } : { backend })
 }
 
+export function presentBackends(): readonly Backend[] {
+  return availableBackends().filter(({ missing }) => missing === undefined)
+}
+
 /** A GPU takes rows of whole 16 bytes alone; these take any. */
 export function backendsOfAnyRows(): readonly Backend[] {
-  return availableBackends().filter(({ backend, missing }) => backend !== 'cuda' && missing === undefined)
+  return presentBackends().filter(({ backend }) => backend !== 'cuda')
 }

@@ -1,6 +1,6 @@
 import type { QuarantineEvent } from '@kvasir/core'
 import { type EngineUnderTest, engineSuite, memoryDonors, type SequenceUnderTest } from '@kvasir/core/testing'
-import { loadKernels } from '@kvasir/kernels'
+import { availableBackends, loadKernels } from '@kvasir/kernels'
 import { describe, test } from 'vitest'
 import { fixturePath } from '../test-fixtures/fixtures.ts'
 import { loadLlama, type Sequence } from './index.ts'
@@ -8,11 +8,13 @@ import { loadLlama, type Sequence } from './index.ts'
 const prompt = Int32Array.from({ length: 48 }, (_, i) => (i * 37 + 5) % 512)
 const decoded = Int32Array.of(7, 300, 12, 499, 55)
 
-describe.each(['cpu', 'reference'] as const)('the engine contract, on the %s kernels', (backend) => {
+const backends = availableBackends().flatMap(({ backend, missing }) => (missing === undefined ? [backend] : []))
+
+describe.each(backends)('the engine contract, on the %s kernels', (backend) => {
   engineSuite(() => makeEngine(backend), { describe, test, prompt, decoded })
 })
 
-async function makeEngine(backend: 'cpu' | 'reference'): Promise<EngineUnderTest> {
+async function makeEngine(backend: (typeof backends)[number]): Promise<EngineUnderTest> {
   const listeners = new Map<string, (event: QuarantineEvent) => void>()
   const model = await loadLlama({
     model: fixturePath('gguf/llama-Q4_1.gguf'),
