@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # build.sh DIR [host-only]: builds the GPU library for the device that is here, the suite and the benchmark, with nvcc and
-# a C++ compiler alone. host-only: the two programs. Whoever has node uses tools/cuda-check.mjs, which checks more.
+# a C++ compiler alone, unless it was built there of the same sources. host-only: the two programs. Whoever has node uses
+# tools/cuda-check.mjs, which checks more.
 set -u -e -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 native=$here/native
@@ -10,6 +11,11 @@ cxx=${CXX:-g++}
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d . || true)
 cd "$native/gpu"
+wanted="${2:-} ${arch:-90} $(find . ../include ../cpu -type f | LC_ALL=C sort | xargs cat | sha256sum)"
+if [ "$(cat "$target/built-of" 2>/dev/null)" = "$wanted" ]; then
+  echo "built in $target, earlier"
+  exit 0
+fi
 
 compile() { # FILE: by its kind
   local object=$target/${1//\//-}.o
@@ -29,8 +35,11 @@ if [ "${2:-}" != host-only ]; then
   [ -n "$nvcc" ] || { echo 'nvcc is not there'; exit 1; }
   device="$(ls ops/*.cu cuda/*.cu) api.cpp failure.cpp"
 fi
-echo $device $suite $bench | tr ' ' '\n' | xargs -P "$(nproc)" -I FILE bash -c 'compile FILE || { echo "FILE did not compile"; exit 255; }'
+# Those that take longest come first.
+heavy=$([ -z "$device" ] || ls ops/linear.cu ops/attend_prefill.cu ops/attend_runs.cu ops/attention_mass.cu)
+echo $heavy $device $suite $bench | tr ' ' '\n' | awk '!seen[$0]++' | xargs -P "$(nproc)" -I FILE bash -c 'compile FILE || { echo "FILE did not compile"; exit 255; }'
 [ -z "$device" ] || "$nvcc" -shared -cudart static "-arch=sm_$ARCH" $(objects $device) -Xlinker --exclude-libs=ALL -o "$target/libkvasir_cuda.so"
 "$cxx" -pthread $(objects $suite) -ldl -o "$target/kvasir_gpu_suite"
 "$cxx" -pthread $(objects $bench) -ldl -o "$target/kvasir_gpu_bench"
+echo "$wanted" >"$target/built-of"
 echo "built in $target"

@@ -1,7 +1,9 @@
-// node report.mjs ROWS DIR: makes the two files of a GPU run, DATE-DEVICE.json and .md, from the rows that run.sh wrote.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+// node report.mjs ROWS... DIR: makes the two files of a GPU run, DATE-DEVICE.json and .md, from the rows that run.sh wrote; of
+// several files of one device, such as those of the parts of a run, a later one's row takes the place of an earlier one's.
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { againstRivals } from './rivals.mjs'
 
 /**
  * Reads rows, one JSON object a line. A last line that was cut off, as by a stop in the middle, is left out.
@@ -21,14 +23,30 @@ export function parseRows(text) {
 }
 
 /**
+ * Rows without those that a later one replaces: of the same kind, about the same.
+ * @param {Record<string, unknown>[]} rows
+ * @returns {Record<string, unknown>[]}
+ */
+export function latestRows(rows) {
+  const latest = new Map()
+  for (const row of rows) {
+    const key = JSON.stringify([row.step, row.kind, row.name, row.family, row.shape, row.rival])
+    latest.delete(key)
+    latest.set(key, row)
+  }
+  return [...latest.values()]
+}
+
+/**
  * Sorts rows into one object.
  * @param {Record<string, unknown>[]} rows
  * @returns what the JSON file holds
  */
 export function collect(rows) {
+  const rivals = againstRivals(rows)
   const of = (kind) => rows.filter((row) => row.kind === kind).map(({ kind: _, ...rest }) => rest)
   const facts = Object.fromEntries(of('fact').map(({ name, value }) => [name, value]))
-  const judged = rows.filter((row) => row.verdict !== undefined)
+  const judged = [...rows, ...rivals].filter((row) => row.verdict !== undefined)
   const count = (verdict) => judged.filter((row) => row.verdict === verdict).length
   return {
     version: 1,
@@ -41,6 +59,7 @@ export function collect(rows) {
     ceilings: of('ceiling').map(({ step: _, ...rest }) => rest),
     timings: of('timing'),
     values: of('value'),
+    rivals: rivals.map(({ kind: _, step: __, ...rest }) => rest),
     wrong: of('wrong'),
     notRun: of('notRun'),
   }
@@ -93,6 +112,19 @@ export function toMarkdown(results) {
           `${row.family}: ${row.shape}`,
           `${short(row.value)} ${row.unit}`,
           ...targetCells(row),
+        ]),
+      ),
+    ),
+    section(
+      'Against others',
+      table(
+        ['what', 'rival', 'its us', 'own us', 'times as fast', 'gate', 'goal', ''],
+        results.rivals.map((row) => [
+          `${row.family}: ${row.shape}`,
+          row.rival,
+          ...(row.why
+            ? ['', '', `not run (${row.why})`, '', '', '']
+            : [short(row.micros), short(row.ownMicros), short(row.ratio), ...targetCells(row)]),
         ]),
       ),
     ),
@@ -162,13 +194,20 @@ function groupBy(rows, keyOf) {
   return [...groups]
 }
 
-function main([rowsPath, folder]) {
-  const results = collect(parseRows(readFileSync(rowsPath, 'utf8')))
+function main(paths) {
+  const folder = paths.pop()
+  const results = collect(latestRows(paths.flatMap((path) => parseRows(readFileSync(path, 'utf8')))))
   const path = join(folder, reportName(results))
   mkdirSync(folder, { recursive: true })
-  writeFileSync(`${path}.json`, `${JSON.stringify(results, null, 1)}\n`)
-  writeFileSync(`${path}.md`, toMarkdown(results))
+  write(`${path}.json`, `${JSON.stringify(results, null, 1)}\n`)
+  write(`${path}.md`, toMarkdown(results))
   console.log(`${path}.json\n${path}.md`)
+}
+
+/** In one go: a stop in the middle leaves the file that was there. */
+function write(path, text) {
+  writeFileSync(`${path}.part`, text)
+  renameSync(`${path}.part`, path)
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(resolve(process.argv[1])).href) main(process.argv.slice(2))

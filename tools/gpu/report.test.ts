@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { collect, parseRows, reportName, toMarkdown } from './report.mjs'
+import { collect, latestRows, parseRows, reportName, toMarkdown } from './report.mjs'
 
 const timing = {
   step: 'decode',
@@ -80,6 +80,14 @@ test('rows are sorted by what they are, and verdicts counted', () => {
   expect(count + results.timings.length + results.values.length + results.wrong.length + results.notRun.length).toBe(
     rows.length,
   )
+})
+
+test('of the rows about one thing the last counts, so that parts of a run join', () => {
+  const again = { ...timing, micros: 60 }
+  const facts = rows.filter((row) => row.kind === 'fact')
+  const joined = latestRows([...rows, ...facts, again])
+  expect(joined).toHaveLength(rows.length)
+  expect(joined.filter((row) => row.kind === 'timing' && row.family === 'decode')).toEqual([again])
 })
 
 test('the files are named by the day and the device', () => {

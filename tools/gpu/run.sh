@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks and times the GPU backend on this machine, in under ten minutes: docs/gpu.md says what it does and writes.
-# run.sh [--out DIR] [--report DIR] [--tiny] [--library FILE] [--build]
+# run.sh [--out DIR] [--report DIR] [--only PARTS] [--tiny] [--library FILE] [--build]
 #   --out DIR       for rows.jsonl and log.txt, written as the run goes on; default ./gpu-results
-#   --report DIR    for DATE-DEVICE.json and .md, written at the end where there is node; default as --out
+#   --report DIR    for DATE-DEVICE.json and .md, written after every step where there is node; default as --out
+#   --only PARTS    of build,facts,suite,bench,rivals,engine, with commas; default all. Facts always come.
 #   --library FILE  this library in place of the one that lies beside, or is built
 #   --tiny          the smallest shapes: shows that every program works, the numbers mean nothing
 #   --build         builds from the sources even where built programs lie beside
@@ -11,18 +12,23 @@ set -u -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 started=$(date +%s)
 budget=${KVASIR_GPU_CHECK_SECONDS:-580}
-out=gpu-results report='' library='' tiny='' build=''
+out=gpu-results report='' library='' tiny='' build='' only=build,facts,suite,bench,rivals,engine
 while [ $# -gt 0 ]; do
   case $1 in
     --out) out=$2; shift ;;
     --report) report=$2; shift ;;
+    --only) only=$2; shift ;;
     --library) library=$2; shift ;;
     --tiny) tiny=--tiny ;;
     --build) build=yes ;;
-    *) sed -n '2,9s/^# //p' "${BASH_SOURCE[0]}"; exit 2 ;;
+    *) sed -n '2,10s/^# //p' "${BASH_SOURCE[0]}"; exit 2 ;;
   esac
   shift
 done
+for part in ${only//,/ }; do
+  case $part in build | facts | suite | bench | rivals | engine) ;; *) echo "--only: there is no part $part"; exit 2 ;; esac
+done
+takes() { case ",$only," in *",$1,"*) ;; *) return 1 ;; esac; }
 
 not_run() {
   echo "gpu-check: not run ($1)"
@@ -43,24 +49,29 @@ rows=$out/rows.jsonl log=$out/log.txt
 
 say() { echo "$*" | tee -a "$log"; }
 
+# The two files as far as the rows go: a run that is stopped leaves what it had found.
+write_report() {
+  command -v node >/dev/null && [ -f "$here/report.mjs" ] && grep -q '"name":"device"' "$rows" && node "$here/report.mjs" "$rows" "$report"
+}
+
 # step NAME SECONDS COMMAND...: runs it under its own limit and writes down how it ended. Gives its exit code.
 step() {
-  local name=$1 limit=$2 left code from last
+  local name=$1 limit=$2 code from last
   shift 2
-  left=$((budget - $(date +%s) + started))
-  [ "$left" -lt "$limit" ] && limit=$left
+  limit=$(bounded "$limit")
   if [ "$limit" -lt 3 ]; then
     skip "$name" 'the time of the whole run was used up'
-    return 0
+    return 3
   fi
   say "== $name"
   from=$(date +%s.%N)
   timeout -k 5 "$limit" "$@" 2>&1 | tee -a "$log"
   code=$?
   last=$(tail -n 1 "$log" | tr -d '"\\\000-\037' | cut -c 1-200)
-  [ "$code" -ge 124 ] && last="stopped after $limit s"
+  [ "$code" = 124 ] || [ "$code" = 137 ] && last="stopped after $limit s"
   printf '{"step":"%s","kind":"step","code":%d,"seconds":%.1f,"last":"%s"}\n' \
     "$name" "$code" "$(echo "$(date +%s.%N) $from" | awk '{print $1 - $2}')" "$last" >>"$rows"
+  write_report >/dev/null
   return "$code"
 }
 
@@ -69,23 +80,48 @@ skip() {
   printf '{"step":"%s","kind":"step","code":3,"seconds":0,"last":"not run (%s)"}\n' "$1" "$2" >>"$rows"
 }
 
+# No more seconds than the whole run has left.
+bounded() {
+  local left=$((budget - $(date +%s) + started))
+  echo $(($1 < left ? $1 : left))
+}
+
+failed=0
+smallest=3
+[ -z "$tiny" ] || smallest=1
+# A step that may be absent (3), but not wrong.
+counts() { case $1 in 0 | 3) ;; *) failed=1 ;; esac; }
+
 # Where the programs are, or are built: here too, if those that lie beside want other system libraries.
 if [ -z "$build" ] && "$here/kvasir_gpu_bench" --list >/dev/null 2>&1; then
   programs=$here
 else
   programs=$here/programs
   [ -d "$here/native/gpu" ] || programs=$here/../../native/build/gpu-check
-  step build 240 bash "$here/build.sh" "$programs" ${library:+host-only} || { say 'gpu-check: the build failed'; exit 1; }
+  if takes build || [ ! -x "$programs/kvasir_gpu_bench" ]; then
+    step build 240 bash "$here/build.sh" "$programs" ${library:+host-only} || { say 'gpu-check: the build failed'; exit 1; }
+  fi
 fi
 library=${library:-$programs/libkvasir_cuda.so}
 suite=$programs/kvasir_gpu_suite
 bench() {
-  local name=$1 seconds=$2
+  local name=$1 seconds
+  seconds=$(bounded "$2")
   step "$name" $((seconds + 15)) "$programs/kvasir_gpu_bench" "$library" "$name" --rows "$rows" --seconds "$seconds" $tiny
+  counts $?
+}
+# All ops, each a process: NAME SECONDS SECONDS-AN-OP COMMAND-TO-RUN-UNDER OPTION...
+ops() {
+  local name=$1 seconds under=$4 each=$3
+  seconds=$(bounded "$2")
+  shift 4
+  KVASIR_GPU_UNDER=$under KVASIR_GPU_OP_SECONDS=$each \
+    step "$name" $((seconds + 10)) bash "$here/suite.sh" "$suite" "$library" "$seconds" "$@"
+  counts $?
 }
 
 printf '{"step":"run","kind":"fact","name":"date","value":"%s"}\n' "$(date -u +%F)" >>"$rows"
-bench facts 20
+step facts 35 "$programs/kvasir_gpu_bench" "$library" facts --rows "$rows" --seconds 20 $tiny
 case $? in
   0) ;;
   3) not_run "$(tail -n 1 "$log" | sed 's/^not run (\(.*\))$/\1/')" ;;
@@ -93,34 +129,43 @@ case $? in
 esac
 driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)
 [ -n "$driver" ] && printf '{"step":"run","kind":"fact","name":"driver","value":"%s"}\n' "$driver" >>"$rows"
+printf '{"step":"run","kind":"fact","name":"processors","value":%d}\n' "$(nproc)" >>"$rows"
 
-failed=0
-step smoke 45 "$suite" "$library" --quick --cases 3 || { say 'gpu-check: an op does not run, the rest is left out'; failed=1; }
-if [ "$failed" = 0 ]; then
-  cublas=$(python3 -c 'import glob, nvidia; print(next(f for p in nvidia.__path__ for f in glob.glob(p + "/**/libcublas.so.1*", recursive=True)))' 2>/dev/null)
-  [ -n "$cublas" ] && [ -z "${KVASIR_CUBLAS:-}" ] && export KVASIR_CUBLAS=$cublas
-  bench ceilings 30 || failed=1
-  # Each of two streams takes every case with three seeds, new ones every second.
-  step suite 100 "$suite" "$library" --seed "$((started % 1000000))" --streams 2 ${tiny:+--quick --cases 1} || failed=1
+if takes suite; then
+  ops smoke 45 20 '' --quick --cases "$smallest"
+  # Each of two streams takes every case with seeds of its own, new ones every second.
+  ops suite 100 90 '' --seed "$((started % 1000000))" --streams 2 ${tiny:+--quick --cases 1}
   sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
   for tool in memcheck racecheck; do
-    if [ -n "$sanitizer" ] && [ -z "$tiny" ]; then
-      step "$tool" 45 "$sanitizer" --tool "$tool" --error-exitcode 9 "$suite" "$library" --quick --cases 3 || failed=1
-    else
-      skip "$tool" 'compute-sanitizer is not there'
-    fi
-  done
-  for one in $("$programs/kvasir_gpu_bench" --list); do
-    bench "${one%:*}" "${one#*:}" || failed=1
+    if [ -z "$sanitizer" ]; then skip "$tool" 'compute-sanitizer is not there'; continue; fi
+    ops "$tool" 50 40 "$sanitizer --tool $tool --error-exitcode 9" --quick --cases 2
   done
 fi
-
-engine=$here/engine.mjs
-if [ -f "$engine" ] && command -v node >/dev/null && [ -d "$here/../../node_modules" ] && [ -z "$tiny" ]; then
-  step engine 60 node "$engine" "$library"
-  case $? in 0 | 3) ;; *) failed=1 ;; esac
-else
-  skip engine 'node, the addon and the packages are not all there'
+if takes bench; then
+  cublas=$(python3 -c 'import glob, nvidia; print(next(f for p in nvidia.__path__ for f in glob.glob(p + "/**/libcublas.so.1*", recursive=True)))' 2>/dev/null)
+  [ -n "$cublas" ] && [ -z "${KVASIR_CUBLAS:-}" ] && export KVASIR_CUBLAS=$cublas
+  bench ceilings 30
+  for one in $("$programs/kvasir_gpu_bench" --list); do bench "${one%:*}" "${one#*:}"; done
+fi
+if takes rivals; then
+  if command -v python3 >/dev/null; then
+    step rivals 75 python3 -B "$here/rivals.py" --rows "$rows" --seconds "$(bounded 60)" $tiny
+    code=$?
+    # What others do wrong is not this library's fault.
+    [ "$code" = 0 ] || [ "$code" = 3 ] || say "gpu-check: the rivals ended with $code"
+  else
+    skip rivals 'there is no python3'
+  fi
+fi
+if takes engine; then
+  engine=$here/engine/engine.mjs
+  [ -f "$engine" ] || engine=$here/engine.mjs
+  if command -v node >/dev/null && [ -f "$engine" ]; then
+    step engine 90 node "$engine" "$library" ${tiny:+--tokens 2 --prompt 12}
+    counts $?
+  else
+    skip engine 'there is no node'
+  fi
 fi
 
 echo
@@ -129,8 +174,6 @@ grep -E '^(ceiling|fact) ' "$log"
 grep -E '  gate .* goal ' "$log"
 grep -E ' WRONG: ' "$log"
 sed -nE 's/^\{"step":"([^"]*)","kind":"step","code":([0-9]+),"seconds":([0-9.]+),"last":"(.*)"\}$/step         \1: \2 after \3 s, \4/p' "$rows"
-if command -v node >/dev/null && [ -f "$here/report.mjs" ]; then node "$here/report.mjs" "$rows" "$report"; else
-  echo "no node here: node tools/gpu/report.mjs rows.jsonl DIR writes the report from $rows"
-fi
+write_report || echo "no report here: node tools/gpu/report.mjs rows.jsonl DIR writes it from $rows"
 [ "$failed" = 0 ] && echo 'gpu-check: all that ran is right' || echo 'gpu-check: something is wrong'
 exit "$failed"

@@ -30,11 +30,14 @@ namespace steps {
 void facts(Bench& bench);
 void ceilings(Bench& bench);
 void copies(Bench& bench);
+void beside(Bench& bench);
 void turns(Bench& bench);
 void decode(Bench& bench);
 void matching(Bench& bench);
 void quantised(Bench& bench);
 void select(Bench& bench);
+void encode(Bench& bench);
+void zeroCopy(Bench& bench);
 void prefill(Bench& bench);
 void mass(Bench& bench);
 void linear(Bench& bench);

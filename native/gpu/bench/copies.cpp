@@ -1,6 +1,6 @@
-// Pieces over the link and within the device, by a kernel and by the copy engines: which is better from which size on; and
-// what a copy beside products costs the products.
+// Pieces over the link and within the device, by a kernel and by the copy engines: which is better from which size on.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <random>
@@ -12,7 +12,7 @@ namespace kvasir::gpu::bench {
 
 namespace {
 
-constexpr std::size_t kKiB = 1024, kMiB = 1024 * kKiB;
+constexpr std::size_t kKiB = 1024, kMiB = 1024 * kKiB, kFewPieces = 64;
 
 std::string bytesText(std::size_t bytes) {
   if (bytes >= kMiB) return std::to_string(bytes / kMiB) + " MiB";
@@ -48,24 +48,22 @@ void* target(const Pieces& pieces, std::size_t i, bool kernel) {
   return kernel || pieces.to.host() == nullptr ? pieces.to.device(at) : static_cast<std::uint8_t*>(pieces.to.host()) + at;
 }
 
-std::vector<std::uint8_t> bytesOf(const Bench& bench, const Memory& memory, std::size_t count) {
-  if (memory.host() == nullptr) return download<std::uint8_t>(bench.gpu, memory.device(), count);
-  bench.gpu.synchronize();
-  const auto* first = static_cast<const std::uint8_t*>(memory.host());
-  return {first, first + count};
-}
-
-bool arrived(const Bench& bench, const Pieces& pieces) {
+// `slab` is what the source holds.
+bool arrived(const Bench& bench, const Pieces& pieces, const std::vector<std::uint8_t>& slab) {
   const std::size_t size = pieces.pieceBytes, count = pieces.order.size();
-  const std::size_t last = static_cast<std::size_t>(*std::max_element(pieces.order.begin(), pieces.order.end()));
-  const std::vector<std::uint8_t> from = bytesOf(bench, pieces.from, (last + 1) * size), to = bytesOf(bench, pieces.to, count * size);
+  std::vector<std::uint8_t> downloaded;
+  if (pieces.to.host() == nullptr) downloaded = download<std::uint8_t>(bench.gpu, pieces.to.device(), count * size);
+  bench.gpu.synchronize();
+  const auto* to = pieces.to.host() == nullptr ? downloaded.data() : static_cast<const std::uint8_t*>(pieces.to.host());
   for (std::size_t i = 0; i < count; ++i) {
-    if (std::memcmp(&to[i * size], &from[static_cast<std::size_t>(pieces.order[i]) * size], size) != 0) return false;
+    if (std::memcmp(to + i * size, &slab[static_cast<std::size_t>(pieces.order[i]) * size], size) != 0) return false;
   }
   return true;
 }
 
-void runPieces(Bench& bench, Way way, const Pieces& pieces, const std::string& shape, int maxBlocks, const Target* target_) {
+// Gives the rate, 0 where bytes differ.
+double runPieces(Bench& bench, Way way, const Pieces& pieces, const std::vector<std::uint8_t>& slab, const std::string& shape, int maxBlocks,
+                 const Target* target_) {
   const Gpu& gpu = bench.gpu;
   const bool kernel = maxBlocks >= 0;
   const std::size_t count = pieces.order.size();
@@ -89,17 +87,22 @@ void runPieces(Bench& bench, Way way, const Pieces& pieces, const std::string& s
   }
   gpu.check(gpu.table().fill(gpu.stream(), pieces.to.device(), 0xCD, count * pieces.pieceBytes), "fill");
   job.work(gpu.stream(), 0);
-  if (!arrived(bench, pieces)) return bench.rows.wrong("copies", shape, "bytes differ");
+  if (!arrived(bench, pieces, slab)) {
+    bench.rows.wrong("copies", shape, "bytes differ");
+    return 0;
+  }
   const Roofs& roofs = bench.roofs;
   const Job& roof = way == Way::toDevice ? roofs.toDevice() : way == Way::toHost ? roofs.toHost() : roofs.copy();
   const char* name = way == Way::toDevice ? "host to device" : way == Way::toHost ? "device to host" : "copy";
-  bench.rows.timing("copies", shape, measure(gpu, job, &roof, bench.pace), "GB/s", name, target_);
+  const Timing timing = measure(gpu, job, &roof, bench.pace);
+  bench.rows.timing("copies", shape, timing, "GB/s", name, target_);
+  return timing.rate;
 }
 
-// kernels.md's targets of the way to the device: 256 B by the kernel, 4 KiB by the kernel, whole pages by the engines.
-const Target* targetOf(Way way, std::size_t bytes, int maxBlocks) {
+// The targets of the way to the device: 256 B by the kernel, 4 KiB by the kernel, whole pages by the engines.
+const Target* targetOf(Way way, std::size_t bytes, std::size_t count, int maxBlocks) {
   static const Target pages{0.95, 0.98}, runs{0.85, 0.95}, rows{0.40, 0.60};
-  if (way != Way::toDevice) return nullptr;
+  if (way != Way::toDevice || count == kFewPieces) return nullptr;
   if (bytes == 2 * kMiB && maxBlocks < 0) return &pages;
   if (bytes == 4 * kKiB && maxBlocks == 4) return &runs;
   return bytes == 256 && maxBlocks == 4 ? &rows : nullptr;
@@ -125,70 +128,48 @@ void gatherWithin(Bench& bench, const Memory& from, const Memory& to, std::size_
   }
 }
 
-// Products alone and products with a copy on another stream, in turn: the share of speed that is lost.
-void besideProducts(Bench& bench, const Memory& from, const Memory& to, int maxBlocks) {
-  const Gpu& gpu = bench.gpu;
-  const std::string shape = "kernel of " + std::to_string(maxBlocks) + " blocks, 4 KiB from the host";
-  if (bench.late("beside", shape)) return;
-  const std::size_t bytes = 4 * kKiB, count = std::min(from.bytes(), to.bytes()) / bytes;
-  const Pieces pieces{from, to, bytes, shuffled(count, count)};
-  std::vector<KvasirPiece> list;
-  for (std::size_t i = 0; i < count; ++i) list.push_back({source(pieces, i, true), target(pieces, i, true), bytes});
-  const Memory listMemory = upload(gpu, list);
-  const KvasirCopyPiecesArgs args{listMemory.device<KvasirPiece>(), static_cast<int32_t>(count), bytes, maxBlocks};
-  KvasirStream* other = nullptr;
-  gpu.check(gpu.table().createStream(gpu.device(), 0, &other), "createStream");
-  const Job& products = bench.roofs.multiply();
-  Pace pace = bench.pace;
-  pace.slices = 1;
-  std::vector<double> slowdowns;
-  for (int slice = 0; slice < bench.pace.slices; ++slice) {
-    const double alone = measure(gpu, products, nullptr, pace).micros.median;
-    // A second of copies at least: they outlast the products that are timed.
-    for (int i = 0; i < (bench.tiny ? 1 : 8); ++i) gpu.check(gpu.table().copyPieces(other, &args), "copyPieces");
-    const double beside = measure(gpu, products, nullptr, pace).micros.median;
-    gpu.check(gpu.table().synchronizeStream(other), "synchronizeStream");
-    slowdowns.push_back(100.0 * (beside / alone - 1.0));
+// Copies of one way and count by the size of their pieces: the table, and from which size on the engines are the faster ones.
+void runSizes(Bench& bench, Way way, const Memory& from, const Memory& to, const std::vector<std::uint8_t>& slab, bool few) {
+  const std::string name = way == Way::toDevice ? "to device" : way == Way::toHost ? "to host" : "within";
+  std::vector<std::size_t> sizes = {256, kKiB, 4 * kKiB, 16 * kKiB, 32 * kKiB, 64 * kKiB, 256 * kKiB, 2 * kMiB};
+  if (bench.tiny) sizes = {256, 4 * kKiB};
+  double overtaken = INFINITY;
+  for (const std::size_t bytes : sizes) {
+    const std::size_t most = std::min({slab.size() / bytes / 2, 64 * kMiB / bytes, std::size_t{1} << 16});
+    if (few && most <= kFewPieces) break;
+    const std::size_t count = few ? kFewPieces : most;
+    const Pieces pieces{from, to, bytes, shuffled(count, slab.size() / bytes)};
+    double kernel = 0, engines = 0;
+    for (const int maxBlocks : {4, 16, 0, -1}) {  // -1: the copy engines
+      if (maxBlocks == 0 && way != Way::within) continue;
+      const std::string how = maxBlocks < 0 ? "engines" : maxBlocks == 0 ? "kernel" : "kernel of " + std::to_string(maxBlocks);
+      const std::string shape = name + ", " + bytesText(bytes) + " x " + std::to_string(count) + ", " + how;
+      if (bench.late("copies", shape)) return;
+      double& best = maxBlocks < 0 ? engines : kernel;
+      best = std::max(best, runPieces(bench, way, pieces, slab, shape, maxBlocks, targetOf(way, bytes, count, maxBlocks)));
+    }
+    if (engines <= kernel) overtaken = INFINITY;
+    else if (!std::isfinite(overtaken)) overtaken = static_cast<double>(bytes) / kKiB;
   }
-  gpu.check(gpu.table().destroyStream(other), "destroyStream");
-  const Target target{8, 3, true};
-  bench.rows.value("beside", shape, spreadOf(slowdowns).median, "% slower products", &target);
+  const std::string shape = name + (few ? ", few pieces" : "") + ", engines are faster from";
+  if (std::isfinite(overtaken)) bench.rows.value("copies", shape, overtaken, "KiB a piece");
+  else bench.rows.notRun("copies", shape, "at no size");
 }
 
 }  // namespace
 
 void steps::copies(Bench& bench) {
   const Gpu& gpu = bench.gpu;
-  const std::size_t slab = bench.tiny ? 64 * kKiB : 256 * kMiB;
-  const Memory device = Memory::onDevice(gpu, slab), second = Memory::onDevice(gpu, slab), host = Memory::onHost(gpu, slab);
+  const std::size_t slabBytes = bench.tiny ? 64 * kKiB : 256 * kMiB;
+  const Memory device = Memory::onDevice(gpu, slabBytes), second = Memory::onDevice(gpu, slabBytes), host = Memory::onHost(gpu, slabBytes);
   fillRandom(gpu, device);
-  gpu.check(gpu.table().copy(gpu.stream(), host.host(), device.device(), slab), "copy");
-  gpu.synchronize();
-
-  std::vector<std::size_t> sizes = {256, kKiB, 4 * kKiB, 16 * kKiB, 32 * kKiB, 64 * kKiB, 256 * kKiB, 2 * kMiB};
-  if (bench.tiny) sizes = {256, 4 * kKiB};
-  for (const Way way : {Way::toDevice, Way::toHost, Way::within}) {
-    const char* name = way == Way::toDevice ? "to device" : way == Way::toHost ? "to host" : "within";
-    for (const std::size_t bytes : sizes) {
-      const std::size_t count = std::min({slab / bytes / 2, 64 * kMiB / bytes, std::size_t{1} << 16});
-      const Pieces pieces{way == Way::toDevice ? host : device, way == Way::toHost ? host : second, bytes,
-                          shuffled(count, slab / bytes)};
-      for (const int maxBlocks : {4, 16, 0, -1}) {  // -1: the copy engines
-        if (maxBlocks == 0 && way != Way::within) continue;
-        const std::string how = maxBlocks < 0 ? "engines" : maxBlocks == 0 ? "kernel" : "kernel of " + std::to_string(maxBlocks);
-        const std::string shape = std::string(name) + ", " + bytesText(bytes) + " x " + std::to_string(count) + ", " + how;
-        if (bench.late("copies", shape)) continue;
-        runPieces(bench, way, pieces, shape, maxBlocks, targetOf(way, bytes, maxBlocks));
-      }
-    }
-    // The host's slab was written to: its random bytes come back.
-    if (way == Way::toHost) {
-      gpu.check(gpu.table().copy(gpu.stream(), host.host(), device.device(), slab), "copy");
-      gpu.synchronize();
-    }
-  }
+  const std::vector<std::uint8_t> slab = download<std::uint8_t>(gpu, device.device(), slabBytes);
+  std::memcpy(host.host(), slab.data(), slabBytes);
+  runSizes(bench, Way::toDevice, host, second, slab, true);
+  runSizes(bench, Way::toDevice, host, second, slab, false);
+  runSizes(bench, Way::within, device, second, slab, false);
   for (const std::size_t rowBytes : {std::size_t{256}, 4 * kKiB}) gatherWithin(bench, device, second, rowBytes);
-  for (const int maxBlocks : {4, 16}) besideProducts(bench, host, second, maxBlocks);
+  runSizes(bench, Way::toHost, device, host, slab, false);
 }
 
 }  // namespace kvasir::gpu::bench

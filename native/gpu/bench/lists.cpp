@@ -74,7 +74,7 @@ double Attention::error() const {
   for (const KvasirKvRun& run : firstRuns_) {
     for (int i = 0; i < run.len; ++i) tokens.emplace_back(pagesOfTurns_[static_cast<std::size_t>(run.page)], run.first + i);
   }
-  return attentionError(pool_, tokens, download<float>(gpu_, q_.device(), headDim), download<float>(gpu_, out_.device(), headDim));
+  return attentionError(gpu_, pool_.view(), 0, tokens, download<float>(gpu_, q_.device(), headDim), download<float>(gpu_, out_.device(), headDim));
 }
 
 }  // namespace kvasir::gpu::bench

@@ -8,8 +8,10 @@
 
 namespace kvasir::gpu::bench {
 
-PagePool::PagePool(const Gpu& gpu, const ModelShape& model, int numPages)
-    : gpu_(gpu), numPages_(numPages), memory_(Memory::onDevice(gpu, pageBytes(model) * static_cast<std::size_t>(numPages))) {
+PagePool::PagePool(const Gpu& gpu, const ModelShape& model, int numPages, bool onHost)
+    : gpu_(gpu), numPages_(numPages) {
+  const std::size_t bytes = pageBytes(model) * static_cast<std::size_t>(numPages);
+  memory_ = onHost ? Memory::onHost(gpu, bytes) : Memory::onDevice(gpu, bytes);
   fillRandom(gpu, memory_);
   const std::size_t rowBytes = static_cast<std::size_t>(model.headDim) * 2;
   view_.base = memory_.device();
@@ -21,13 +23,15 @@ PagePool::PagePool(const Gpu& gpu, const ModelShape& model, int numPages)
   view_.headDim = model.headDim;
 }
 
-std::vector<double> PagePool::row(int page, int kvHead, int kv, int offset) const {
-  const std::size_t rowBytes = static_cast<std::size_t>(view_.headDim) * 2;
-  const std::uint8_t* from = view_.base + static_cast<std::size_t>(page) * view_.pageStride +
-                             static_cast<std::size_t>(kvHead) * view_.headStride +
-                             static_cast<std::size_t>(kv) * view_.valueStride + static_cast<std::size_t>(offset) * rowBytes;
+std::vector<double> PagePool::row(int page, int kvHead, int kv, int offset) const { return rowOf(gpu_, view_, 0, page, kvHead, kv, offset); }
+
+std::vector<double> rowOf(const Gpu& gpu, const KvasirKvView& view, int layer, int page, int kvHead, int kv, int offset) {
+  const std::size_t rowBytes = static_cast<std::size_t>(view.headDim) * 2;
+  const std::uint8_t* from = view.base + static_cast<std::size_t>(page) * view.pageStride + static_cast<std::size_t>(layer) * view.layerStride +
+                             static_cast<std::size_t>(kvHead) * view.headStride + static_cast<std::size_t>(kv) * view.valueStride +
+                             static_cast<std::size_t>(offset) * rowBytes;
   std::vector<double> values;
-  for (const std::uint16_t half : download<std::uint16_t>(gpu_, from, static_cast<std::size_t>(view_.headDim))) {
+  for (const std::uint16_t half : download<std::uint16_t>(gpu, from, static_cast<std::size_t>(view.headDim))) {
     values.push_back(fromHalf(half));
   }
   return values;
@@ -77,17 +81,20 @@ std::vector<KvasirKvRun> randomRuns(int tokens, int runTokens, int contextTokens
 }
 
 std::vector<float> randomFloats(std::size_t count) {
+  constexpr std::size_t kDrawn = (1 << 20) + 7;  // then they come again
   std::mt19937 random(5);
   std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(random() % 4001u) / 2000.0f - 1.0f;
+  for (std::size_t i = 0; i < count; ++i) {
+    values[i] = i < kDrawn ? static_cast<float>(random() % 4001u) / 2000.0f - 1.0f : values[i - kDrawn];
+  }
   return values;
 }
 
-double attentionError(const PagePool& pool, const std::vector<std::pair<int, int>>& tokens, const std::vector<float>& q,
-                      const std::vector<float>& out) {
+double attentionError(const Gpu& gpu, const KvasirKvView& kv, int layer, const std::vector<std::pair<int, int>>& tokens,
+                      const std::vector<float>& q, const std::vector<float>& out) {
   std::vector<double> scores;
   for (const auto& [page, offset] : tokens) {
-    const std::vector<double> key = pool.row(page, 0, 0, offset);
+    const std::vector<double> key = rowOf(gpu, kv, layer, page, 0, 0, offset);
     double score = 0;
     for (std::size_t i = 0; i < q.size(); ++i) score += key[i] * static_cast<double>(q[i]);
     scores.push_back(score / std::sqrt(static_cast<double>(q.size())));
@@ -97,7 +104,7 @@ double attentionError(const PagePool& pool, const std::vector<std::pair<int, int
   double sum = 0;
   for (std::size_t t = 0; t < tokens.size(); ++t) {
     const double weight = std::exp(scores[t] - most);
-    const std::vector<double> value = pool.row(tokens[t].first, 0, 1, tokens[t].second);
+    const std::vector<double> value = rowOf(gpu, kv, layer, tokens[t].first, 0, 1, tokens[t].second);
     for (std::size_t i = 0; i < q.size(); ++i) want[i] += weight * value[i];
     sum += weight;
   }

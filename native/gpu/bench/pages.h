@@ -16,10 +16,10 @@ struct ModelShape {
   }
 };
 
-// Pages of one layer, f16, filled with random values.
+// Pages of one layer, f16, filled with random values, on the device or in pinned host memory that the device reads.
 class PagePool {
  public:
-  PagePool(const Gpu& gpu, const ModelShape& model, int numPages);
+  PagePool(const Gpu& gpu, const ModelShape& model, int numPages, bool onHost = false);
 
   static std::size_t pageBytes(const ModelShape& model) {
     return std::size_t{2} * KVASIR_PAGE_TOKENS * static_cast<std::size_t>(model.numKvHeads * model.headDim) * 2;
@@ -36,15 +36,18 @@ class PagePool {
   KvasirKvView view_{};
 };
 
+// The same of any pages in f16, at a layer.
+std::vector<double> rowOf(const Gpu& gpu, const KvasirKvView& view, int layer, int page, int kvHead, int kv, int offset);
+
 double fromHalf(std::uint16_t half);
 
 // Numbers of [-1, 1], the same at every call.
 std::vector<float> randomFloats(std::size_t count);
 
-// Attention of one query over rows of KV head 0, scaled by 1 / sqrt(headDim), in double precision: |out - it| / |it|.
+// Attention of one query over rows of KV head 0 of a layer, scaled by 1 / sqrt(headDim), in double precision: |out - it| / |it|.
 // tokens: physical page and place in it.
-double attentionError(const PagePool& pool, const std::vector<std::pair<int, int>>& tokens, const std::vector<float>& q,
-                      const std::vector<float>& out);
+double attentionError(const Gpu& gpu, const KvasirKvView& kv, int layer, const std::vector<std::pair<int, int>>& tokens,
+                      const std::vector<float>& q, const std::vector<float>& out);
 
 // Pages in random order, in extents of `extent` neighbours; the same order for the same seed.
 std::vector<std::int32_t> shuffledPages(int count, int numPages, int extent, unsigned seed);

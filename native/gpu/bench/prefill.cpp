@@ -87,7 +87,8 @@ class Prefill {
     for (int t = 0; t <= positions_[static_cast<std::size_t>(row)]; ++t) {
       tokens.emplace_back(pageTable_[static_cast<std::size_t>(t / KVASIR_PAGE_TOKENS)], t % KVASIR_PAGE_TOKENS);
     }
-    return attentionError(pool_, tokens, download<float>(gpu_, q_.device(at), headDim), download<float>(gpu_, out_.device(at), headDim));
+    return attentionError(gpu_, pool_.view(), 0, tokens, download<float>(gpu_, q_.device(at), headDim),
+                          download<float>(gpu_, out_.device(at), headDim));
   }
 
   // Each head's masses add up to the number of rows: the largest share that one of them is off.

@@ -10,12 +10,15 @@ namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
-std::vector<std::uint16_t> randomHalves(std::size_t count) {
-  std::mt19937 random(7);
-  std::vector<std::uint16_t> halves(count);
-  for (std::uint16_t& half : halves) {
+constexpr std::size_t kRandomBytes = 16 * kMiB;
+
+// Drawn once, as far as it was asked for: a model of 8 B parameters asks some hundred times.
+const std::vector<std::uint16_t>& randomHalves(std::size_t count) {
+  static std::mt19937 random(7);
+  static std::vector<std::uint16_t> halves;
+  while (halves.size() < count) {
     const std::uint32_t bits = random();
-    half = static_cast<std::uint16_t>((bits & 0x8000u) | ((12u + ((bits >> 16) & 3u)) << 10) | (bits & 0x3ffu));
+    halves.push_back(static_cast<std::uint16_t>((bits & 0x8000u) | ((12u + ((bits >> 16) & 3u)) << 10) | (bits & 0x3ffu)));
   }
   return halves;
 }
@@ -23,9 +26,9 @@ std::vector<std::uint16_t> randomHalves(std::size_t count) {
 }  // namespace
 
 void fillRandom(const Gpu& gpu, const Memory& memory) {
-  const std::size_t block = std::min(memory.bytes(), 16 * kMiB);
-  const std::vector<std::uint16_t> halves = randomHalves((block + 1) / 2);
-  gpu.check(gpu.table().copy(gpu.stream(), memory.device(), halves.data(), block), "fillRandom");
+  const std::size_t block = std::min(memory.bytes(), kRandomBytes);
+  const std::uint16_t* halves = randomHalves((block + 1) / 2).data();
+  gpu.check(gpu.table().copy(gpu.stream(), memory.device(), halves, block), "fillRandom");
   gpu.synchronize();
   for (std::size_t done = block; done < memory.bytes();) {
     const std::size_t bytes = std::min(done, memory.bytes() - done);

@@ -6,48 +6,13 @@
 #include <string>
 
 #include "bench.h"
+#include "decoding.h"
 #include "model.h"
 #include "selection.h"
 
 namespace kvasir::gpu::bench {
 
 namespace {
-
-class DecodeAttention {
- public:
-  DecodeAttention(const Gpu& gpu, const ModelConfig& config, int maxTokens) : gpu_(gpu), config_(config), maxTokens_(maxTokens) {
-    const ModelShape& heads = config.heads;
-    workspace_ = Memory::onDevice(
-        gpu, kvasirAttendWorkspaceBytes(heads.numKvHeads, heads.numHeads / heads.numKvHeads, heads.headDim, maxTokens));
-    gpu.check(gpu.table().fill(gpu.stream(), workspace_.device(), 0, workspace_.bytes()), "fill");
-    gpu.synchronize();
-  }
-
-  void launch(KvasirStream* stream, const KvasirKvView& kv, int layer, const std::int32_t* pageStarts, const std::int32_t* pages,
-              const KvasirRunRows& rows, const float* q, float* out) const {
-    KvasirAttendRunsArgs args{};
-    args.kv = kv;
-    args.layer = layer;
-    args.q = q;
-    args.numHeads = config_.heads.numHeads;
-    args.scale = 1.0f / std::sqrt(static_cast<float>(config_.heads.headDim));
-    args.numSequences = 1;
-    args.pageStarts = pageStarts;
-    args.pages = pages;
-    args.rows = rows;
-    args.maxTokens = maxTokens_;
-    args.out = out;
-    args.workspace = workspace_.device();
-    args.workspaceBytes = workspace_.bytes();
-    gpu_.check(gpu_.table().attendRuns(stream, &args), "attendRuns");
-  }
-
- private:
-  const Gpu& gpu_;
-  const ModelConfig& config_;
-  int maxTokens_;
-  Memory workspace_;
-};
 
 // A list of the whole context for each KV head.
 struct WholeLists {
@@ -80,12 +45,10 @@ void runContext(Bench& bench, const Model& model, const char* weights, int token
   const Cache cache(gpu, config, tokens, onHost);
   const RowInputs row(gpu, config, {tokens - 1});
   const double keyBytes = static_cast<double>(PagePool::pageBytes(config.heads)) / KVASIR_PAGE_TOKENS * config.layers;
-  SelectShape shape;
-  shape.tokens = tokens;
-  shape.budget = budget;
+  SelectShape shape = SelectShape::ofDefaults(tokens, 1, budget);
   shape.layers = config.layers;
   const Selection selection(gpu, cache.kv, config.heads, shape);
-  const DecodeAttention few(gpu, config, budget), all(gpu, config, tokens);
+  const DecodeAttention few(gpu, config.heads, 1, selection.longestList()), all(gpu, config.heads, 1, tokens);
   const WholeLists whole(gpu, config, tokens);
 
   const Model::Attend attendAll = [&](KvasirStream* stream, int layer, const float* q, float* out) {
@@ -104,6 +67,12 @@ void runContext(Bench& bench, const Model& model, const char* weights, int token
   if (!model.finite()) return bench.rows.wrong("step", name, "a logit is no number");
   const std::string problem = selection.problem();
   if (!problem.empty()) return bench.rows.wrong("step", name, problem);
+  // The last layer's attention alone: queries that are known, over the rows that the choice takes.
+  const Memory q = upload(gpu, randomFloats(static_cast<std::size_t>(config.heads.numHeads * config.heads.headDim)));
+  const Memory out = Memory::onDevice(gpu, q.bytes());
+  attendChosen(gpu.stream(), config.layers - 1, q.device<float>(), out.device<float>());
+  const double error = selection.attentionError(config.layers - 1, q, out);
+  if (!(error <= 2e-3)) return bench.rows.wrong("step", name, "attention is off by " + std::to_string(error));
   const Timing chosenTiming = measure(gpu, chosen, &bench.roofs.read(), bench.pace);
   bench.rows.timing("step", name, chosenTiming, "GB/s", "read");
   if (onHost) return;
@@ -114,8 +83,6 @@ void runContext(Bench& bench, const Model& model, const char* weights, int token
   bench.rows.value("step", head + "speed of chosen against whole", wholeTiming.micros.median / chosenTiming.micros.median, "times");
 
   // Attention alone, all layers in turn: what the choice saves and costs.
-  const Memory q = upload(gpu, randomFloats(static_cast<std::size_t>(config.heads.numHeads * config.heads.headDim)));
-  const Memory out = Memory::onDevice(gpu, q.bytes());
   const auto alone = [&](const Model::Attend& attend, double bytes) {
     return Job{[&config, &attend, &q, &out](KvasirStream* stream, int) {
                  for (int layer = 0; layer < config.layers; ++layer) attend(stream, layer, q.device<float>(), out.device<float>());

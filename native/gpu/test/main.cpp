@@ -1,10 +1,12 @@
 // kvasir_gpu_suite LIBRARY [--quick] [--seed N] [--op NAME]... [--cases N] [--streams N]
+// kvasir_gpu_suite --list: the names of all.
 // --cases N: the first N of each op. --streams N: that many threads, each with a stream and a seed of its own, at once.
 // Last line: `P passed, F failed`, or `not run (why)` where the library has no device. Ends with 0, 1 or 3.
 #include <dlfcn.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "suite.h"
@@ -67,6 +69,10 @@ int notRun(const std::string& why) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--list") == 0) {
+    for (const Named& named : kTests) std::printf("%s\n", named.name);
+    return 0;
+  }
   if (argc < 2) return notRun("usage: kvasir_gpu_suite LIBRARY [--quick] [--seed N] [--op NAME]... [--cases N] [--streams N]");
   Options options;
   for (int i = 2; i < argc; ++i) {
