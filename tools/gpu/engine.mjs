@@ -1,74 +1,190 @@
-// node engine.mjs LIBRARY [--tokens N] [--prompt N] [--backend cuda]: the engine on cpu and on another backend, fed the same tokens:
-// are the logits the same, and what follows? Ends with 1 where they are not, with 3 where the engine cannot be had.
+// node engine.mjs LIBRARY [--model FILE] [--tokens N] [--prompt N]: the engine on cpu and on a GPU in exact mode, fed the same
+// tokens: are all logits of prompts and of what follows the same, and the greedy choices? Of a whole model the golden outputs too.
+// Ends with 1 where they are not, with 3 where the engine cannot be had. Lines are appended to --rows FILE where it is given.
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const maxRelativeError = 2e-2
-// A text of this repository's own, long enough for several pages and chunks.
-const text =
-  'The ferry leaves at seven, when the tide allows. Its captain counts the cars twice and the dogs once. '.repeat(12)
+/** Of a logit, with rows of the cache in float16. */
+const tolerance = 2e-2
+/** Of the two largest logits, from which on the choice must be the same. */
+const clearGap = 0.1
 
 const { values, positionals } = parseArgs({
   options: {
+    model: { type: 'string' },
+    rows: { type: 'string' },
     tokens: { type: 'string', default: '32' },
-    prompt: { type: 'string', default: '240' },
-    backend: { type: 'string', default: 'cuda' },
+    prompt: { type: 'string', default: '256' },
   },
   allowPositionals: true,
 })
-const { loadKernels, loadLlama, encodePrompt, modelPath } = await importEngine()
-const cpu = await run('cpu', [])
-const other = await run(values.backend, cpu.chosen)
-const errors = cpu.logits.map((want, step) => relativeError(other.logits[step], want))
-const worst = Math.max(...errors)
-const agreed = cpu.chosen.filter((token, step) => token === other.chosen[step]).length
-console.log(
-  `logits off by ${worst.toPrecision(3)} at most, allowed ${maxRelativeError}; ${agreed} of ${cpu.chosen.length} tokens agree`,
-)
-if (!(worst <= maxRelativeError)) process.exitCode = 1
+if (positionals.length !== 1) stop('usage: node engine.mjs LIBRARY [--model FILE] [--tokens N] [--prompt N]')
+const { loadKernels, loadLlama, modelPath, isWhole } = await importEngine()
+const goldens = firstOf(['goldens/', '../../packages/llama/test-fixtures/'])
+if (goldens === undefined) stop('the prompts are not there')
+const greedy = readGolden('greedy.json')
+const logits = readGolden('logits.json')
+let wrong = false
 
-/** Prefills the prompt and decodes the tokens that are given, or its own where they are not. */
-async function run(backend, given) {
-  const gpuLibrary = backend === 'cuda' ? { gpuLibrary: positionals[0] } : {}
-  const kernels = await loadKernels({ backend, ...gpuLibrary })
-  const model = await loadLlama({ model: modelPath, kernels, mode: 'exact', contextTokens: 512 })
-  const sequence = model.createSequence()
-  try {
-    let logits = await sequence.prefill(encodePrompt(model, text).slice(0, Number(values.prompt)))
-    const result = { logits: [], chosen: [] }
-    for (let step = 0; step < Number(values.tokens); ++step) {
-      const best = logits.indexOf(Math.max(...logits))
-      result.logits.push(Float32Array.from(logits))
-      result.chosen.push(best)
-      logits = await sequence.decode(given[step] ?? best)
-    }
-    return result
-  } finally {
-    await sequence.dispose()
+const cpu = await open('cpu')
+const gpu = await open('cuda')
+try {
+  const vocabulary = (await run(cpu.model, [1])).logits[0].length
+  const prompts = [
+    ...greedy.map(({ name, promptIds }) => ({ name, ids: promptIds })),
+    { name: 'book', ids: logits.find(({ name }) => name === 'book').ids },
+  ].map(({ name, ids }) => ({
+    name,
+    // A vocabulary that was cut has other words: which ones does not matter.
+    ids: ids.slice(0, Number(values.prompt)).map((id) => id % vocabulary),
+  }))
+  let [largest, choices, demanded] = [0, 0, 0]
+  for (const { name, ids } of prompts) {
+    const want = await run(cpu.model, ids)
+    const got = await run(gpu.model, ids, want.tokens)
+    const apart = largestDifference(got.logits, want.logits)
+    const clear = want.tokens.filter((_, step) => gapOf(want.logits[ids.length - 1 + step]) > clearGap).length
+    const differ = want.tokens.filter(
+      (token, step) => gapOf(want.logits[ids.length - 1 + step]) > clearGap && got.tokens[step] !== token,
+    ).length
+    judge(`cpu and cuda, "${name}", ${ids.length} tokens and ${want.tokens.length}`, apart, differ, clear)
+    largest = Math.max(largest, apart)
+    choices += clear - differ
+    demanded += clear
+  }
+  const against = isWhole ? await againstGoldens(gpu.model) : 'goldens not run (the first layers of a model)'
+  console.log(
+    `${wrong ? 'WRONG' : 'ok'}: logits of cpu and cuda are ${largest.toPrecision(3)} apart at most, allowed ${tolerance}; ${choices} of ${demanded} clear choices agree; ${against}`,
+  )
+} finally {
+  for (const { model, kernels } of [cpu, gpu]) {
     await model.dispose()
     await kernels.dispose()
   }
 }
+if (wrong) process.exitCode = 1
 
-function relativeError(got, want) {
-  let apart = 0
-  let whole = 0
-  for (let i = 0; i < want.length; ++i) {
-    apart += (got[i] - want[i]) ** 2
-    whole += want[i] ** 2
+/** All logits of a prompt, then those of the tokens that are given, or of its own where they are not. */
+async function run(model, ids, given) {
+  const sequence = model.createSequence()
+  try {
+    const all = []
+    await sequence.prefill(ids, { onLogits: (_, row) => all.push(row.slice()) })
+    const tokens = []
+    for (let step = 0; step < Number(values.tokens); ++step) {
+      tokens.push(argMaxOf(all.at(-1)))
+      all.push((await sequence.decode(given?.[step] ?? tokens.at(-1))).slice())
+    }
+    return { logits: all, tokens }
+  } finally {
+    await sequence.dispose()
   }
-  return Math.sqrt(apart / whole)
 }
 
+/** The bundled model's reference outputs, of float64: logits within the tolerance, greedy tokens where the gap is clear. */
+async function againstGoldens(model) {
+  let largest = 0
+  for (const { name, ids, checks } of logits) {
+    const sequence = model.createSequence()
+    const rows = []
+    await sequence.prefill(ids, { onLogits: (_, row) => rows.push(row.slice()) })
+    await sequence.dispose()
+    let apart = 0
+    for (const { position, top, every4096th } of checks) {
+      for (const [id, value] of top) apart = Math.max(apart, Math.abs(rows[position][id] - value))
+      every4096th.forEach((value, i) => {
+        apart = Math.max(apart, Math.abs(rows[position][i * 4096] - value))
+      })
+    }
+    judge(`golden logits, "${name}"`, apart, 0, 0)
+    largest = Math.max(largest, apart)
+  }
+  for (const { name, promptIds, greedy: tokens, margins } of greedy) {
+    const sequence = model.createSequence()
+    let row = await sequence.prefill(promptIds)
+    let [differ, clear] = [0, 0]
+    for (const [step, token] of tokens.entries()) {
+      if (margins[step] > clearGap) {
+        ++clear
+        if (argMaxOf(row) !== token) ++differ
+      }
+      row = await sequence.decode(token)
+    }
+    await sequence.dispose()
+    judge(`golden tokens, "${name}"`, 0, differ, clear)
+  }
+  return `golden logits ${largest.toPrecision(3)} apart at most`
+}
+
+function judge(what, apart, differ, clear) {
+  const ok = apart <= tolerance && differ === 0
+  if (!ok) wrong = true
+  const found = `${apart.toPrecision(3)} apart at most, ${clear - differ} of ${clear} clear choices agree`
+  console.log(`engine       ${what}: ${found}${ok ? '' : '  WRONG'}`)
+  if (!values.rows) return
+  const row = ok
+    ? { kind: 'value', family: 'engine', shape: what, value: apart, unit: 'largest difference of a logit' }
+    : { kind: 'wrong', family: 'engine', shape: what, why: found }
+  appendFileSync(values.rows, `${JSON.stringify({ step: 'engine', ...row })}\n`)
+}
+
+async function open(backend) {
+  const kernels = await loadKernels({ backend, ...(backend === 'cuda' ? { gpuLibrary: positionals[0] } : {}) })
+  return { kernels, model: await loadLlama({ model: modelPath, kernels, mode: 'exact', contextTokens: 2048 }) }
+}
+
+function largestDifference(got, want) {
+  let largest = got.length === want.length ? 0 : Number.POSITIVE_INFINITY
+  for (let row = 0; row < want.length; ++row) {
+    for (let i = 0; i < want[row].length; ++i) {
+      const apart = Math.abs(got[row][i] - want[row][i])
+      if (!(apart <= largest)) largest = Number.isNaN(apart) ? Number.POSITIVE_INFINITY : apart
+    }
+  }
+  return largest
+}
+
+function argMaxOf(row) {
+  let best = 0
+  for (let i = 1; i < row.length; ++i) if (row[i] > row[best]) best = i
+  return best
+}
+
+function gapOf(row) {
+  const best = argMaxOf(row)
+  let second = Number.NEGATIVE_INFINITY
+  for (let i = 0; i < row.length; ++i) if (i !== best && row[i] > second) second = row[i]
+  return row[best] - second
+}
+
+/** What a bundle carries beside this file, else the packages of this repository. */
 async function importEngine() {
   try {
-    const [kernels, llama, model] = await Promise.all([
-      import('@kvasir/kernels'),
-      import('@kvasir/llama'),
-      import('@kvasir/model-smollm2-135m-instruct'),
-    ])
-    return { ...kernels, ...llama, ...model }
+    const beside = fileURLToPath(new URL('kvasir.mjs', import.meta.url))
+    const engine = existsSync(beside)
+      ? await import(beside)
+      : { ...(await import('@kvasir/kernels')), ...(await import('@kvasir/llama')) }
+    const short = fileURLToPath(new URL('model.gguf', import.meta.url))
+    const named = values.model ?? (existsSync(short) ? short : undefined)
+    const modelPath = named ?? (await import('@kvasir/model-smollm2-135m-instruct')).modelPath
+    return { ...engine, modelPath, isWhole: named === undefined }
   } catch (error) {
-    console.log(`not run (${error.message.split('\n')[0]})`)
-    process.exit(3)
+    stop(error.message.split('\n')[0])
   }
+}
+
+function firstOf(folders) {
+  return folders
+    .map((folder) => new URL(folder, import.meta.url))
+    .find((folder) => existsSync(new URL('greedy.json', folder)))
+}
+
+function readGolden(name) {
+  return JSON.parse(readFileSync(new URL(name, goldens), 'utf8'))
+}
+
+function stop(why) {
+  console.log(`not run (${why})`)
+  process.exit(3)
 }

@@ -160,8 +160,13 @@ fi
 if takes engine; then
   engine=$here/engine/engine.mjs
   [ -f "$engine" ] || engine=$here/engine.mjs
-  if command -v node >/dev/null && [ -f "$engine" ]; then
-    step engine 90 node "$engine" "$library" ${tiny:+--tokens 2 --prompt 12}
+  node=$(command -v node)
+  if [ -z "$node" ] && [ -f "$here/engine/node.xz" ]; then
+    node=$here/engine/node
+    python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], "wb"))' "$node.xz" "$node" && chmod +x "$node" || node=''
+  fi
+  if [ -n "$node" ] && [ -f "$engine" ]; then
+    step engine 90 "$node" "$engine" "$library" --rows "$rows" ${tiny:+--tokens 2 --prompt 12}
     counts $?
   else
     skip engine 'there is no node'
