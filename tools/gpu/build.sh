@@ -16,13 +16,19 @@ if [ "$(cat "$target/built-of" 2>/dev/null)" = "$wanted" ]; then
   echo "built in $target, earlier"
   exit 0
 fi
+# A build that was stopped goes on where it was.
+if [ "$(cat "$target/building-of" 2>/dev/null)" != "$wanted" ]; then
+  rm -f "$target"/*.o "$target/built-of"
+  echo "$wanted" >"$target/building-of"
+fi
 
 compile() { # FILE: by its kind
   local object=$target/${1//\//-}.o
+  [ ! -e "$object" ] || return 0
   case $1 in
-    test/* | bench/* | weights/* | ../cpu/*) "$CXX" -std=c++17 -O2 -ffp-contract=off -pthread -I../include -c "$1" -o "$object" ;;
-    *) "$NVCC" -std=c++17 -O3 --fmad=false -Xcompiler -fPIC,-fvisibility=hidden "-arch=sm_$ARCH" -c "$1" -o "$object" ;;
-  esac
+    test/* | bench/* | weights/* | ../cpu/*) "$CXX" -std=c++17 -O2 -ffp-contract=off -pthread -I../include -c "$1" -o "$object.part" ;;
+    *) "$NVCC" -std=c++17 -O3 --fmad=false -Xcompiler -fPIC,-fvisibility=hidden "-arch=sm_$ARCH" -c "$1" -o "$object.part" ;;
+  esac && mv "$object.part" "$object"
 }
 export -f compile
 export target CXX=$cxx NVCC=$nvcc ARCH=${arch:-90}
