@@ -12,6 +12,8 @@ set -u -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 started=$(date +%s)
 budget=${KVASIR_GPU_CHECK_SECONDS:-580}
+# That a program gets beyond the time which it keeps to by itself.
+grace=${KVASIR_GPU_GRACE_SECONDS:-15}
 out=gpu-results report='' library='' tiny='' build='' only=build,facts,suite,bench,rivals,engine
 while [ $# -gt 0 ]; do
   case $1 in
@@ -107,7 +109,7 @@ suite=$programs/kvasir_gpu_suite
 bench() {
   local name=$1 seconds
   seconds=$(bounded "$2")
-  step "$name" $((seconds + 15)) "$programs/kvasir_gpu_bench" "$library" "$name" --rows "$rows" --seconds "$seconds" $tiny
+  step "$name" $((seconds + grace)) "$programs/kvasir_gpu_bench" "$library" "$name" --rows "$rows" --seconds "$seconds" $tiny
   counts $?
 }
 # All ops, each a process: NAME SECONDS SECONDS-AN-OP COMMAND-TO-RUN-UNDER OPTION...
@@ -116,7 +118,7 @@ ops() {
   seconds=$(bounded "$2")
   shift 4
   KVASIR_GPU_UNDER=$under KVASIR_GPU_OP_SECONDS=$each \
-    step "$name" $((seconds + 10)) bash "$here/suite.sh" "$suite" "$library" "$seconds" "$@"
+    step "$name" $((seconds + grace)) bash "$here/suite.sh" "$suite" "$library" "$seconds" "$@"
   counts $?
 }
 
