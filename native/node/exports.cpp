@@ -45,7 +45,7 @@ constexpr Export exported[] = {
     {"truncateKeptRows", 2, truncateKeptRows},
     {"cloneKeptRows", 1, cloneKeptRows},
     {"createProgram", 3, createProgram},
-    {"runProgram", 8, runProgram},
+    {"runProgram", 10, runProgram},
     {"createSegmentIndex", 6, createSegmentIndex},
     {"extendSegmentIndex", 6, extendSegmentIndex},
     {"segmentIndexState", 1, segmentIndexState},

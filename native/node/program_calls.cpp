@@ -223,6 +223,13 @@ std::vector<const KeptRows*> keptOf(Napi::Value value) {
   return kept;
 }
 
+std::vector<const float*> buffersOf(Napi::Value value, const char* name) {
+  const Napi::Array entries = value.As<Napi::Array>();
+  std::vector<const float*> buffers;
+  for (std::uint32_t i = 0; i < entries.Length(); ++i) buffers.push_back(floatsOf(entries.Get(i), name).data);
+  return buffers;
+}
+
 }  // namespace
 
 Napi::Value createProgram(const Napi::CallbackInfo& info) {
@@ -245,6 +252,8 @@ Napi::Value runProgram(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Program> program = sharedOf<Program>(info[2]);
   const RunCounts counts{integerOf(info[3], "tokens"), integerOf(info[4], "outputs"), integerOf(info[5], "sequences")};
   const auto run = std::make_shared<Run>(program->prepare(counts, choicesOf(info[6]), keptOf(info[7])));
+  run->leaves = buffersOf(info[8], "leaves");
+  run->takesUp = buffersOf(info[9], "takesUp");
   runtime.enqueue(job, [program, run](Context& context) { program->execute(context, *run); });
   return info.Env().Undefined();
 }

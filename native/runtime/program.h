@@ -45,6 +45,8 @@ class Run {
   RunCounts counts;
   std::vector<SelectorChoice> selectors;  // [sequences]
   std::vector<const KeptRows*> kept;      // [sequences]; null: every row
+  std::vector<const float*> leaves;       // buffers that stay where the run writes them
+  std::vector<const float*> takesUp;      // buffers that are read as the last run left them
 
   const std::int32_t* indices(int source) const { return copies_.data() + starts_[source]; }
 

@@ -10,6 +10,10 @@ namespace {
 // The host is never more steps ahead of the device than twice this: an aborted run ends soon.
 constexpr int kStepsBetweenWaits = 16;
 
+bool has(const std::vector<const float*>& buffers, const float* one) {
+  return std::find(buffers.begin(), buffers.end(), one) != buffers.end();
+}
+
 }  // namespace
 
 int RowCount::of(const Run& run) const {
@@ -64,7 +68,7 @@ std::vector<DeviceProgram::Traffic> DeviceProgram::trafficOf(const Run& run) con
     const std::size_t bytes = static_cast<std::size_t>(use.rows.of(run)) * use.rowBytes;
     Traffic& own = traffic[use.shadow];
     if (use.writes) own.written = std::max(own.written, bytes);
-    else if (bytes > own.written) own.upload = std::max(own.upload, bytes);
+    else if (bytes > own.written && !has(run.takesUp, shadows_[use.shadow]->host())) own.upload = std::max(own.upload, bytes);
   }
   return traffic;
 }
@@ -99,7 +103,10 @@ void DeviceProgram::execute(Context& context, Run& run) const {
     }
     runSteps(context, run);
     if (context.cancelled()) return stream.synchronize();
-    const auto comesBack = [&](std::size_t i) { return traffic[i].written > 0 && scratch_.count(shadows_[i]->host()) == 0; };
+    const auto comesBack = [&](std::size_t i) {
+      const float* host = shadows_[i]->host();
+      return traffic[i].written > 0 && scratch_.count(host) == 0 && !has(run.leaves, host);
+    };
     for (std::size_t i = 0; i < shadows_.size(); ++i) {
       if (comesBack(i)) shadows_[i]->fetch(stream, traffic[i].written);
     }

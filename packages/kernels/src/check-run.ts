@@ -17,12 +17,14 @@ export interface Run {
   readonly selectors: readonly ('all' | 'given' | KernelSelector)[]
   /** One a sequence. */
   readonly kept: readonly (CheckedKeptRows | null)[]
+  readonly leaves: readonly Float32Array[]
+  readonly takesUp: readonly Float32Array[]
   readonly signal: AbortSignal | undefined
 }
 
 /** Throws unless buffers, indices, batches and selectors are valid for this run. */
 export function checkRun(needs: ProgramNeeds, options: RunOptions): Run {
-  checkKeys('run', options, ['tokens', 'outputs', 'sequences', 'selectors', 'kept', 'signal'])
+  checkKeys('run', options, [...['tokens', 'outputs', 'sequences', 'selectors', 'kept', 'leaves', 'takesUp', 'signal']])
   const { tokens, outputs = 0, sequences = 0, signal } = options
   for (const resource of needs.resources) resource.assertAlive('program')
   needs.checkBuffers()
@@ -36,7 +38,8 @@ export function checkRun(needs: ProgramNeeds, options: RunOptions): Run {
   for (const use of needs.placed) checkPositions(use, sequences)
   for (const use of needs.masses) checkMass(use, sequences)
   const [selectors, kept] = [checkSelectors(needs, options, sequences), checkKept(needs, options, sequences)]
-  return { ...counts, signal, selectors, kept }
+  const [leaves, takesUp] = [checkNamed(needs, options, 'leaves'), checkNamed(needs, options, 'takesUp')]
+  return { ...counts, signal, selectors, kept, leaves, takesUp }
 }
 
 export function rowsOf(extent: Extent, run: Pick<Run, 'tokens' | 'outputs' | 'sequences'>): number {
@@ -126,6 +129,15 @@ function checkKept(needs: ProgramNeeds, { kept }: RunOptions, sequences: number)
     for (const { arena } of needs.batches) own.checkFits(`kept[${s}]`, arena)
     return own
   })
+}
+
+function checkNamed(needs: ProgramNeeds, options: RunOptions, parameter: 'leaves' | 'takesUp'): Float32Array[] {
+  const buffers = [...(options[parameter] ?? [])]
+  buffers.forEach((buffer, i) => {
+    if (buffer instanceof Float32Array && needs.buffers.has(buffer)) return
+    throw new OptionError({ parameter: `${parameter}[${i}]`, expected: 'a float buffer that an op names', got: buffer })
+  })
+  return buffers
 }
 
 function checkSelector(needs: ProgramNeeds, selector: unknown, s: number): KernelSelector {

@@ -100,6 +100,23 @@ describe.skipIf(!isHere)('buffers of programs on a GPU', () => {
     expect(() => kernels.createProgram(ops, { results: [out] } as never)).toThrow(OptionError)
   })
 
+  test('what a run leaves is not brought back, and the run that takes it up finds it', async () => {
+    const kernels = await loaded
+    const x = new Float32Array(16).map((_, i) => i)
+    const [between, out] = [new Float32Array(16).fill(-1), new Float32Array(16)]
+    const turn = Int32Array.of(1, 0, 3, 2)
+    const [first, second] = [gather(x, turn, between), gather(between, turn, out)].map((op) =>
+      kernels.createProgram([op]),
+    )
+    await first?.run({ tokens: 0, outputs: 4, leaves: [between] })
+    expect(between).toEqual(new Float32Array(16).fill(-1))
+    await second?.run({ tokens: 0, outputs: 4, takesUp: [between] })
+    expect(out).toEqual(x)
+    await second?.run({ tokens: 0, outputs: 4 })
+    expect(out).toEqual(between)
+    await expect(first?.run({ tokens: 0, outputs: 4, leaves: [out] })).rejects.toThrow('leaves[0]')
+  })
+
   test('written buffers that overlap another in part are refused', async () => {
     const kernels = await loaded
     const x = new Float32Array(32)

@@ -122,6 +122,13 @@ export interface RunOptions {
    * stays. null: every row. @default null for each
    */
   readonly kept?: readonly (KeptRows | null)[]
+  /**
+   * Buffers of the ops that stay where the run writes them, for a later run to take up: until a run that does not leave
+   * them has written them, the caller's arrays hold anything. A backend with memory of its own does not bring them back. @default none
+   */
+  readonly leaves?: readonly Float32Array[]
+  /** Buffers of the ops that are read as the last run left them, whatever the caller's arrays hold. @default none */
+  readonly takesUp?: readonly Float32Array[]
   readonly signal?: AbortSignal
 }
 

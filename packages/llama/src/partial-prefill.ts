@@ -1,4 +1,5 @@
 import type { Decline, LayerReport, ReusePlan } from '@kvasir/core'
+import type { RunOptions } from '@kvasir/kernels'
 import type { EngineParts } from './engine-parts.ts'
 import { LayerLending } from './layer-lending.ts'
 import type { LendingFailure, LentRows } from './lent-rows.ts'
@@ -86,22 +87,29 @@ export async function partialPrefill(
   return all.map(({ outcome, computedPairs }) => ({ outcome: outcome as PartialResult['outcome'], computedPairs }))
 }
 
+type HandedOn = Pick<RunOptions, 'leaves' | 'takesUp'>
+
 /** Layers after which the session is asked; it has nothing to say of the rows behind the last one. */
 function watchedOf({ plan }: PartialRequest, { config }: EngineParts): number {
   return Math.min(plan.watchLayers ?? config.numLayers, config.numLayers - 1)
 }
 
-/** From `firstLayer` on, all rows stay in the workspace: nothing is waited for but the donors' bytes. */
+/**
+ * From `firstLayer` on, all rows stay in the workspace, and their residual stream where it is computed: nothing is waited
+ * for but the donors' bytes.
+ */
 async function runResident(run: PartialRun, firstLayer: number, chunk: readonly PartialSlice[]): Promise<void> {
   const { parts, lending, work } = run
+  const residual = [parts.workspace.hidden]
   loadRows(parts, chunk)
   for (let layer = firstLayer; layer < parts.config.numLayers; layer++) {
     await lending.begin(layer + 1)
-    runChunk(run, { layer, chunk, watching: 'nothing' })
+    const handedOn = { leaves: residual, takesUp: layer > firstLayer ? residual : [] }
+    runChunk(run, { layer, chunk, watching: 'nothing' }, handedOn)
     for (const { of } of chunk) (of as Computing).computedPairs += of.rows.length
   }
   await work.drain()
-  await readLastRows(run, chunk)
+  await readLastRows(run, chunk, { takesUp: residual })
 }
 
 /** The rows of a layer go through the workspace in chunks; then sessions say which of them the next layer needs. */
@@ -136,10 +144,16 @@ function cutChunks({ parts: { workspace }, all }: PartialRun, watching: PartialW
 function runChunk(
   { parts, work, signal }: PartialRun,
   { layer, chunk, watching }: { layer: number; chunk: readonly PartialSlice[]; watching: PartialWatching },
+  handedOn: HandedOn = {},
 ): void {
   const tokens = chunk.reduce((sum, { from, to }) => sum + to - from, 0)
   const counts = { tokens, sequences: chunk.length, ...(signal && { signal }) }
-  work.add(parts.programs.partial().layer(layer, watching).run(counts))
+  work.add(
+    parts.programs
+      .partial()
+      .layer(layer, watching)
+      .run({ ...counts, ...handedOn }),
+  )
 }
 
 function askNext(one: Computing, report: LayerReport): void {
@@ -149,7 +163,11 @@ function askNext(one: Computing, report: LayerReport): void {
 }
 
 /** Logits of the prompts whose last row is in the chunk that the workspace holds. */
-async function readLastRows({ parts, signal }: PartialRun, chunk: readonly PartialSlice[]): Promise<void> {
+async function readLastRows(
+  { parts, signal }: PartialRun,
+  chunk: readonly PartialSlice[],
+  handedOn: HandedOn = {},
+): Promise<void> {
   const { workspace, programs, config } = parts
   const ending: Computing[] = []
   let row = 0
@@ -159,7 +177,7 @@ async function readLastRows({ parts, signal }: PartialRun, chunk: readonly Parti
     workspace.outputRows[ending.length] = row - 1
     ending.push(of as Computing)
   }
-  await programs.head.run({ tokens: 0, outputs: ending.length, ...(signal && { signal }) })
+  await programs.head.run({ tokens: 0, outputs: ending.length, ...handedOn, ...(signal && { signal }) })
   ending.forEach((one, output) => {
     one.outcome ??= workspace.logits.slice(output * config.vocabSize, (output + 1) * config.vocabSize)
   })

@@ -217,6 +217,8 @@ describe.skipIf(!found)('borrowing rows on a GPU', { timeout: 120_000 }, () => {
             lines.findIndex((line, at) => at > start && line.startsWith(`stream ${ops} launch`)),
           )
       })
+      // The residual stream of the 31 computed rows goes nowhere between.
+      expect(all(new RegExp(`^stream ${ops} copy ${31 * model.config.hiddenDim * 4}$`))).toEqual([])
       // Each layer waits on the device for its rows, and once on the host, at its end; so does the head.
       const stands = new Set(all(new RegExp(`^stream ${places} record`)).map((at) => lines[at]?.split(' ')[3]))
       const awaited = all(new RegExp(`^stream ${ops} wait`)).filter((at) => stands.has(lines[at]?.split(' ')[3]))

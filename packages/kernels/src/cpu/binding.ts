@@ -144,6 +144,8 @@ export interface NativeBinding {
     sequences: number,
     selectors: readonly (Handle | null | false)[],
     kept: readonly (Handle | null)[],
+    leaves: readonly Float32Array[],
+    takesUp: readonly Float32Array[],
   ): void
 
   /** basis: 0 channels, 1 principal. */

@@ -27,8 +27,9 @@ export class CpuProgram extends CheckedProgram {
       return (selector as CpuSelector).handle
     })
     const kept = run.kept.map((rows) => (rows === null ? null : (rows as CpuKeptRows).handle))
+    const { tokens, outputs, sequences, leaves, takesUp } = run
     const start = (job: number) =>
-      binding.runProgram(jobs.runtime, job, this.handle, run.tokens, run.outputs, run.sequences, selectors, kept)
+      binding.runProgram(jobs.runtime, job, this.handle, tokens, outputs, sequences, selectors, kept, leaves, takesUp)
     return jobs.run(start, run.signal)
   }
 

@@ -36,7 +36,7 @@ async function openLongProgram(numOps) {
   )
   const arena = addon.createArena(runtime, 2, 2, 64, 1000, 'f16')
   kept.push(weight, x, out, program, source)
-  return { out, arena, run: () => start(2, () => addon.runProgram(runtime, 2, program, 0, 0, 0, [], [])) }
+  return { out, arena, run: () => start(2, () => addon.runProgram(runtime, 2, program, 0, 0, 0, [], [], [], [])) }
 }
 
 async function workInWorker({ numOps, wait }) {
@@ -102,7 +102,7 @@ async function runChurn() {
       addon.allocate(1 << 16)
       for (let run = 0; run < 25; run++) {
         const ended = new Promise((resolve) => pending.set(++job, resolve))
-        addon.runProgram(runtime, job, program, 0, 0, 0, [], [])
+        addon.runProgram(runtime, job, program, 0, 0, 0, [], [], [], [])
         if (run % 5 === 0 && addon.cancelJob(runtime, job)) settle(job)
         await ended
       }

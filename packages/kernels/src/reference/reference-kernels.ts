@@ -42,6 +42,8 @@ export class ReferenceKernels implements ResourceOwner {
   readonly isa = 'js'
   readonly numThreads = 1
   readonly resources = new ResourceRegistry()
+  /** What runs left for others, by the buffer. */
+  readonly left = new WeakMap<Float32Array, Float32Array>()
   #tail: Promise<unknown> = Promise.resolve()
   #disposed = false
 

@@ -1,5 +1,6 @@
 import { type Run, rowsOf } from '../check-run.ts'
 import { CheckedProgram } from '../checked-program.ts'
+import { KernelError } from '../errors.ts'
 import type { Extent, Op } from '../ops.ts'
 import { attendPrefill } from './attend-prefill.ts'
 import { attendRuns } from './attend-runs.ts'
@@ -39,14 +40,23 @@ export class ReferenceProgram extends CheckedProgram {
       if (buffer instanceof Int32Array) copies.set(buffer, buffer.slice())
     }
     const copyOf = (indices: Int32Array) => copies.get(indices) as Int32Array
-    return (this.owner as ReferenceKernels).enqueue(async () => {
+    const owner = this.owner as ReferenceKernels
+    return owner.enqueue(async () => {
+      for (const buffer of run.takesUp) buffer.set(leftOf(owner.left, buffer))
       await runOps(this.ops, { ...run, copyOf })
+      for (const buffer of run.leaves) owner.left.set(buffer, buffer.slice())
       // Whoever reads what was declared to be read by nobody shall notice.
-      for (const buffer of this.scratch) buffer.fill(Number.NaN)
+      for (const buffer of [...this.scratch, ...run.leaves, ...run.takesUp]) buffer.fill(Number.NaN)
     })
   }
 
   protected free(): void {}
+}
+
+function leftOf(left: WeakMap<Float32Array, Float32Array>, buffer: Float32Array): Float32Array {
+  const values = left.get(buffer)
+  if (values) return values
+  throw new KernelError({ parameter: 'takesUp', expected: 'buffers that a run left', got: 'one that none did' })
 }
 
 async function runOps(ops: readonly Op[], run: ReferenceRun): Promise<void> {

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import type { DonorKv, DonorStore } from '@kvasir/core'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
+import type { Kernels } from '@kvasir/kernels'
 import { type LlamaModel, loadLlama, type Sequence } from '@kvasir/llama'
 import { createDonorIndex } from '@kvasir/lsh'
 import { expect } from 'vitest'
@@ -40,10 +41,11 @@ export interface RandomWorld extends AsyncDisposable {
   full(tokens: Int32Array): Promise<Float32Array>
 }
 
-/** An engine whose donors pass through `change` when they are opened. */
+/** An engine, of exact mode if its kernels are given, whose donors pass through `change` when they are opened. */
 export async function randomWorld(
   shelf: DonorShelf,
   change: (donor: DonorKv) => DonorKv = (donor) => donor,
+  kernels?: Kernels,
 ): Promise<RandomWorld> {
   const open = new Set<DonorKv>()
   const watched: DonorStore = {
@@ -69,7 +71,8 @@ export async function randomWorld(
     },
   }
   const library = await donorLibrary({ store: shelf, index: createDonorIndex({ secret: new Uint8Array(32) }) })
-  const model = await loadLlama({ model: fixture, donors: watched, kvCapacityTokens, contextTokens })
+  const own = kernels && ({ kernels, mode: 'exact' } as const)
+  const model = await loadLlama({ model: fixture, donors: watched, kvCapacityTokens, contextTokens, ...own })
   return {
     model,
     library,
