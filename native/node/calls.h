@@ -11,6 +11,7 @@ Napi::Value machine(const Napi::CallbackInfo& info);
 Napi::Value gpuState(const Napi::CallbackInfo& info);
 Napi::Value useErrors(const Napi::CallbackInfo& info);
 Napi::Value openRuntime(const Napi::CallbackInfo& info);
+Napi::Value gpuCounts(const Napi::CallbackInfo& info);
 Napi::Value closeRuntime(const Napi::CallbackInfo& info);
 Napi::Value cancelJob(const Napi::CallbackInfo& info);
 Napi::Value releaseHandle(const Napi::CallbackInfo& info);

@@ -20,6 +20,7 @@ constexpr Export exported[] = {
     {"gpuState", 1, gpuState},
     {"useErrors", 1, useErrors},
     {"openRuntime", 4, openRuntime},
+    {"gpuCounts", 1, gpuCounts},
     {"closeRuntime", 1, closeRuntime},
     {"cancelJob", 2, cancelJob},
     {"release", 1, releaseHandle},

@@ -49,6 +49,15 @@ Napi::Value openRuntime(const Napi::CallbackInfo& info) {
   return wrap(info.Env(), Runtime::open(info.Env(), isa, workers, std::move(gpu), info[3].As<Napi::Function>()));
 }
 
+Napi::Value gpuCounts(const Napi::CallbackInfo& info) {
+  const gpu::SessionPtr& session = unwrap<Runtime>(info[0]).gpu();
+  if (session == nullptr) return info.Env().Null();
+  Napi::Object counts = Napi::Object::New(info.Env());
+  counts.Set("runs", static_cast<double>(session->counts.runs));
+  counts.Set("graphs", static_cast<double>(session->counts.graphs));
+  return counts;
+}
+
 Napi::Value closeRuntime(const Napi::CallbackInfo& info) {
   unwrap<Runtime>(info[0]).close();
   return info.Env().Undefined();

@@ -59,9 +59,12 @@ Run Program::prepare(const RunCounts& counts, std::vector<SelectorChoice> select
                                   ? static_cast<std::size_t>(counts.of(source.extent)) + source.extra
                                   : static_cast<std::size_t>(sources_[source.pageStarts].data[counts.sequences]);
     if (count > source.length) throw Failure{"ops", "index arrays that hold their rows", "a short one"};
-    run.copies_.resize((run.copies_.size() + 3) / 4 * 4);
-    run.starts_.push_back(run.copies_.size());
-    run.copies_.insert(run.copies_.end(), source.data, source.data + count);
+    const std::size_t start = run.copies_.size();
+    std::size_t room = 4;
+    while (room < count) room *= 2;
+    run.starts_.push_back(start);
+    run.copies_.resize(start + room);
+    std::copy(source.data, source.data + count, run.copies_.begin() + static_cast<std::ptrdiff_t>(start));
   }
   return run;
 }

@@ -50,6 +50,13 @@ int longestList(const RunRows& rows, int numRows) {
   return longest;
 }
 
+// At least so many, at most a quarter more or up to 64: a list that grows by a token a step seldom changes its launches.
+int bound(int tokens) {
+  int step = 64;
+  while (8 * step < tokens) step *= 2;
+  return (tokens + step - 1) / step * step;
+}
+
 class AttendRunsOnDevice final : public Step {
  public:
   AttendRunsOnDevice(const DeviceProgram& program, const AttendRunsStep& step, const KvasirAttendRunsArgs& args)
@@ -89,7 +96,7 @@ DeviceLists DeviceProgram::lists(RunLists& lists, int numSequences, int numHeads
   const int numRows = numSequences * (rows.perQueryHead ? numHeads : lists.numKvHeads());
   DeviceLists& own = sent.lists;
   own.numRows = numRows;
-  own.maxTokens = longestList(rows, numRows);
+  own.maxTokens = bound(longestList(rows, numRows));
   own.rows.rowStarts = session_->uploads.push(rows.rowStarts, static_cast<std::size_t>(numRows) + 1);
   const auto* runs = reinterpret_cast<const KvasirKvRun*>(rows.runs);
   own.rows.runs = session_->uploads.push(runs, numRows > 0 ? static_cast<std::size_t>(rows.rowStarts[numRows]) : 0);

@@ -1,9 +1,13 @@
 #include "device.h"
 
 #include "../failure.h"
+#include "held_launches.h"
 
 namespace kvasir::gpu {
 namespace {
+
+// A decode step has some hundreds; more is a run that may be aborted.
+constexpr int kMostHeld = 2048;
 
 LibraryState presentLibrary(const std::string& path) {
   LibraryState state = openLibrary(path);
@@ -65,6 +69,16 @@ Event::Event(DevicePtr device) : device_(std::move(device)) {
 
 Stream::Stream(DevicePtr device) : device_(std::move(device)) {
   device_->check(device_->table.createStream(device_->handle, 0, &handle_), "createStream");
+}
+
+void Stream::putHeld() const {
+  if (held_ != nullptr) held_->letGo();
+}
+
+void Stream::hold(PutHeld put, const char* name, const void* op, std::size_t opBytes, const void* args,
+                  std::size_t argBytes) const {
+  held_->list.add(put, name, op, opBytes, args, argBytes);
+  if (held_->list.size() == kMostHeld) held_->letGo();
 }
 
 }  // namespace kvasir::gpu

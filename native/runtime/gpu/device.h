@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "library.h"
@@ -88,7 +90,10 @@ class Event {
   KvasirEvent* handle_ = nullptr;
 };
 
-// A queue of work, used by one thread at a time.
+class HeldLaunches;
+
+// A queue of work, used by one thread at a time. What is held of it (held_launches.h) goes on it before anything that
+// follows.
 class Stream {
  public:
   explicit Stream(DevicePtr device);
@@ -97,32 +102,66 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   const DevicePtr& device() const { return device_; }
+  KvasirStream* handle() const { return handle_; }
 
   void copy(void* to, const void* from, std::size_t bytes) const {
+    putHeld();
+    copyAhead(to, from, bytes);
+  }
+  // The same for memory that no launch before it names: it need not wait for those that are held.
+  void copyAhead(void* to, const void* from, std::size_t bytes) const {
     device_->check(device_->table.copy(handle_, to, from, bytes), "copy");
   }
   void fill(void* to, int byte, std::size_t bytes) const {
+    putHeld();
     device_->check(device_->table.fill(handle_, to, byte, bytes), "fill");
   }
   void record(const Event& event) const {
+    putHeld();
     device_->check(device_->table.recordEvent(handle_, event.handle()), "recordEvent");
   }
   void wait(const Event& event) const {
+    putHeld();
     device_->check(device_->table.waitEvent(handle_, event.handle()), "waitEvent");
   }
-  void synchronize() const { device_->check(device_->table.synchronizeStream(handle_), "synchronizeStream"); }
+  void synchronize() const {
+    putHeld();
+    device_->check(device_->table.synchronizeStream(handle_), "synchronizeStream");
+  }
   // Waits, whatever comes of it: for memory that is about to go.
   void settle() const { device_->table.synchronizeStream(handle_); }
 
   // Puts an op on the queue: launch(&KvasirGpuV1::ropeRows, "ropeRows", args).
   template <class Args>
   void launch(int (*KvasirGpuV1::*op)(KvasirStream*, const Args*), const char* name, const Args& args) const {
+    if (held_ != nullptr) return hold(&putHeldOp<Args>, name, &op, sizeof op, &args, sizeof args);
     device_->check((device_->table.*op)(handle_, &args), name);
   }
 
+  void beginCapture() const { device_->check(device_->table.beginCapture(handle_), "beginCapture"); }
+  void launchGraph(KvasirGraph* graph) const { device_->check(device_->table.launchGraph(graph, handle_), "launchGraph"); }
+
+  // Null: launches go on the queue at once.
+  void holdIn(HeldLaunches* held) const { held_ = held; }
+  bool isHolding() const { return held_ != nullptr; }
+
  private:
+  using PutHeld = void (*)(const Stream& stream, const char* name, const std::uint8_t* op, const std::uint8_t* args);
+
+  void putHeld() const;
+  void hold(PutHeld put, const char* name, const void* op, std::size_t opBytes, const void* args, std::size_t argBytes) const;
+
+  template <class Args>
+  static void putHeldOp(const Stream& stream, const char* name, const std::uint8_t* op, const std::uint8_t* args) {
+    static_assert(std::is_trivially_copyable_v<Args>, "held as bytes");
+    int (*KvasirGpuV1::*own)(KvasirStream*, const Args*);
+    std::memcpy(&own, op, sizeof own);
+    stream.launch(own, name, *reinterpret_cast<const Args*>(args));
+  }
+
   DevicePtr device_;
   KvasirStream* handle_ = nullptr;
+  mutable HeldLaunches* held_ = nullptr;
 };
 
 }  // namespace kvasir::gpu

@@ -1,6 +1,7 @@
 #include "device_program.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "../failure.h"
 
@@ -9,6 +10,9 @@ namespace {
 
 // The host is never more steps ahead of the device than twice this: an aborted run ends soon.
 constexpr int kStepsBetweenWaits = 16;
+
+// More rows keep the device busy for longer than their launches take, and an abort waiting.
+constexpr int kMostHeldTokens = 16;
 
 bool has(const std::vector<const float*>& buffers, const float* one) {
   return std::find(buffers.begin(), buffers.end(), one) != buffers.end();
@@ -101,7 +105,12 @@ void DeviceProgram::execute(Context& context, Run& run) const {
       if (traffic[i].upload > 0) shadows_[i]->upload(stream, traffic[i].upload);
       if (traffic[i].written > 0) shadows_[i]->changed();
     }
+    std::optional<HeldLaunches> held;
+    if (run.counts.tokens <= kMostHeldTokens) held.emplace(stream);
     runSteps(context, run);
+    if (held && !context.cancelled() && held->finish(graphs_)) ++session_->counts.graphs;
+    held.reset();
+    ++session_->counts.runs;
     if (context.cancelled()) return stream.synchronize();
     const auto comesBack = [&](std::size_t i) {
       const float* host = shadows_[i]->host();
@@ -127,7 +136,7 @@ void DeviceProgram::runSteps(Context& context, Run& run) const {
   for (const std::unique_ptr<Step>& step : steps()) {
     if (context.cancelled()) return;
     step->execute(context, run);
-    if (++done % kStepsBetweenWaits != 0) continue;
+    if (stream.isHolding() || ++done % kStepsBetweenWaits != 0) continue;
     const int turn = done / kStepsBetweenWaits;
     stream.record(*events[turn % 2]);
     if (turn > 1) events[(turn - 1) % 2]->synchronize();

@@ -15,6 +15,7 @@
 #include "../arena.h"
 #include "../program.h"
 #include "../run_lists.h"
+#include "held_launches.h"
 #include "session.h"
 
 namespace kvasir::gpu {
@@ -37,7 +38,7 @@ struct DeviceLists {
 
 class DeviceProgram final : public Program {
  public:
-  explicit DeviceProgram(SessionPtr session) : session_(std::move(session)) {}
+  explicit DeviceProgram(SessionPtr session) : session_(std::move(session)), graphs_(session_->device) {}
 
   // While it is compiled. Uses are told op by op, in order; within an op, reads before writes.
   void buffer(const float* data, std::size_t length) override;
@@ -87,6 +88,8 @@ class DeviceProgram final : public Program {
     std::uint64_t version = 0;
     DeviceLists lists;
   };
+
+  mutable LaunchGraphs graphs_;
 
   // Of the run under way: one at a time, on the executor's thread.
   mutable const std::int32_t* indices_ = nullptr;

@@ -2,6 +2,8 @@
 // thread alone, but for making and forgetting shadows.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,6 +24,11 @@ class Workspace {
  private:
   DeviceMemory memory_;
   std::size_t zeros_ = 0;  // first bytes that are 0 between ops
+};
+
+// Runs of programs, and those of them whose launches were one graph.
+struct SessionCounts {
+  std::atomic<std::uint64_t> runs{0}, graphs{0};
 };
 
 class Session {
@@ -47,6 +54,7 @@ class Session {
   Workspace prefillWorkspace;
   Workspace massWorkspace;
   Workspace linearWorkspace;
+  SessionCounts counts;
 
  private:
   std::mutex mutex_;

@@ -28,6 +28,7 @@ class Uploads {
   };
 
   const std::uint8_t* pushBytes(const void* values, std::size_t bytes);
+  void addBlock(std::size_t bytes);
 
   const Stream& stream_;
   std::vector<Block> blocks_;

@@ -1,9 +1,11 @@
-import { OptionError } from '@kvasir/core'
-import { seededRandom } from '@kvasir/core/testing'
+import { type NativeSelector, OptionError } from '@kvasir/core'
+import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { availableBackends, loadKernels } from './backends.ts'
 import { runOnce } from './case-data.ts'
+import type { CpuKernels } from './cpu/cpu-kernels.ts'
 import { BackendError, KernelError } from './errors.ts'
+import type { Kernels, Program } from './kernels.ts'
 import type { Op } from './ops.ts'
 
 const cuda = availableBackends().find(({ backend }) => backend === 'cuda')
@@ -144,5 +146,83 @@ describe.skipIf(!isHere)('buffers of programs on a GPU', () => {
     const tier = { lower: { kind: 'host' }, hotBytes: 1e6 } as const
     expect(() => kernels.createArena({ ...shape, headDim: 16, tier })).toThrow(BackendError)
     expect(() => kernels.createArena({ ...shape, headDim: 4096, capacityPages: 2 ** 27 - 1 })).toThrow(KernelError)
+  })
+})
+
+describe.skipIf(!isHere)('runs that repeat on a GPU', () => {
+  const loaded = loadKernels({ backend: isHere ? 'cuda' : 'reference' })
+  afterAll(async () => (await loaded).dispose())
+
+  const [numHeads, numKvHeads, headDim, numPages] = [4, 2, 16, 20]
+  const counted = (kernels: Kernels) => {
+    const { binding, jobs } = kernels as CpuKernels
+    return binding.gpuCounts(jobs.runtime)!
+  }
+
+  /** A sequence that writes a row a step, and reads what `choose` says; its pages lie backwards. */
+  async function decoder(kernels: Kernels, seed: number) {
+    const random = seededRandom(seed)
+    const arena = kernels.createArena({ numLayers: 1, numKvHeads, headDim, capacityPages: numPages, type: 'f32' })
+    const [keys, values] = [new Float32Array(numKvHeads * headDim), new Float32Array(numKvHeads * headDim)]
+    const [q, out] = [new Float32Array(numHeads * headDim), new Float32Array(numHeads * headDim)]
+    const batch = {
+      rowStarts: Int32Array.of(0, 1),
+      contextTokens: Int32Array.of(0),
+      pageStarts: Int32Array.of(0, 0),
+      pages: Int32Array.from({ length: numPages }, (_, i) => numPages - 1 - i),
+    }
+    const slots = new Int32Array(1)
+    const lists = kernels.createRunLists(1, numKvHeads)
+    const fixed = { arena, layer: 0, q, numHeads, scale: 0.25, batch }
+    const ops: Op[] = [
+      { kind: 'writeKv', arena, layer: 0, keys, values, slots, rows: 'tokens' },
+      { kind: 'selectRuns', ...fixed, windowTokens: 0, lists },
+      { kind: 'attendRuns', ...fixed, lists, out },
+    ]
+    let numTokens = 0
+    const step = async (program: Program, selector: NativeSelector | 'all' = 'all') => {
+      const page = batch.pages[numTokens >> 4]!
+      slots[0] = 16 * page + (numTokens & 15)
+      for (const row of [keys, values, q]) row.set(random.normals(row.length))
+      batch.contextTokens[0] = ++numTokens
+      batch.pageStarts[1] = (numTokens + 15) >> 4
+      await program.run({ tokens: 1, outputs: 0, sequences: 1, selectors: [selector] })
+      return out.slice()
+    }
+    return { ops, step }
+  }
+
+  test('they are one graph, and give the bits of a program that has never run', async () => {
+    const kernels = await loaded
+    const [one, other] = [await decoder(kernels, 5), await decoder(kernels, 5)]
+    const program = kernels.createProgram(one.ops)
+    const before = counted(kernels)
+    for (let step = 0; step < 300; step++) {
+      const fresh = kernels.createProgram(other.ops)
+      assertSameBits(await one.step(program), await other.step(fresh), `step ${step}`)
+      fresh.dispose()
+    }
+    const after = counted(kernels)
+    expect(after.runs - before.runs).toBe(600)
+    // 300 tokens cross five bounds of 64 and four powers of two of pages; each is seen twice before it is a graph.
+    expect(after.graphs - before.graphs).toBeGreaterThan(280)
+    expect(after.graphs - before.graphs).toBeLessThan(300)
+  })
+
+  test('a choice on the host comes between launches as before, whether graphs are known or not', async () => {
+    const kernels = await loaded
+    const [one, other] = [await decoder(kernels, 6), await decoder(kernels, 6)]
+    const rule = { budgetTokens: 24, sinkTokens: 2, recentTokens: 4 }
+    const selectors = [kernels.createExactSelector(rule), kernels.createExactSelector(rule)] as const
+    const program = kernels.createProgram(one.ops)
+    const before = counted(kernels)
+    for (let step = 0; step < 60; step++) {
+      const chooses = step % 3 === 0
+      const fresh = kernels.createProgram(other.ops)
+      const got = await one.step(program, chooses ? selectors[0] : 'all')
+      assertSameBits(got, await other.step(fresh, chooses ? selectors[1] : 'all'), `step ${step}`)
+      fresh.dispose()
+    }
+    expect(counted(kernels).graphs - before.graphs).toBeGreaterThan(25)
   })
 })

@@ -17,6 +17,12 @@ export interface NativeFailure {
   readonly kind: 'kernel' | 'tier' | 'backend'
 }
 
+/** Runs of programs on a GPU, and those of them whose launches were one graph. */
+export interface GpuCounts {
+  readonly runs: number
+  readonly graphs: number
+}
+
 /** What a GPU library is good for here. */
 export interface GpuState {
   /** Why it cannot be used; '' if it can. */
@@ -46,6 +52,8 @@ export interface NativeBinding {
   useErrors(makeError: (failure: NativeFailure) => Error): void
   /** gpuLibrary: weights, arenas and programs live on its first device; '': in host memory. */
   openRuntime(isa: string, numThreads: number, gpuLibrary: string, settle: Settle): Handle
+  /** Null: not on a GPU. */
+  gpuCounts(runtime: Handle): GpuCounts | null
   /** Cancels what is queued, waits for what runs, stops the threads if nobody else uses them. */
   closeRuntime(runtime: Handle): void
   /** True if the job was still queued: it is gone and will not settle. Else it settles soon. */
