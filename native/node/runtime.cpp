@@ -27,6 +27,7 @@ struct Runtime::NodeJob final : Job {
   napi_threadsafe_function loop;
   std::function<void(Context&)> body;
   std::weak_ptr<NodeJob> self;
+  std::weak_ptr<Job> place;  // what is queued in its stead, if anything is
 
   void execute(Context& context) override { body(context); }
 
@@ -116,12 +117,16 @@ void Runtime::enqueueBeside(std::uint32_t number, std::function<void()> begin, s
   handOver->owner = this;
   handOver->to = beside_.get();
   handOver->begin = std::move(begin);
+  handOver->job->place = handOver;
   executor_->enqueue(std::move(handOver));
 }
 
 bool Runtime::cancel(std::uint32_t number) {
   const auto at = pending_.find(number);
-  if (at == pending_.end() || !executor_->cancel(at->second)) return false;
+  if (at == pending_.end()) return false;
+  const std::shared_ptr<Job> job = at->second, place = at->second->place.lock();
+  job->cancelled = true;
+  if (!executor_->cancel(place != nullptr ? place : job)) return false;
   forget(number);
   return true;
 }

@@ -189,6 +189,49 @@ describe.each(compiled)('$backend $isa', ({ backend, isa }) => {
     })
   })
 
+  test('loads, writes and exports that nobody waits for take place in the order of the calls', async () => {
+    const exported: Uint8Array[][] = []
+    for (const kernels of [await loaded, reference]) {
+      const random = seededRandom(6)
+      const [numLayers, tokens] = [3, 64]
+      const arena = await fillArena(kernels, random, { ...shape, numLayers, capacityPages: 4 })
+      const sourceTokens = 100
+      const sources = [1, 2].map(() => storedBytes(random.normals(2 * 2 * sourceTokens * 64), 'f16'))
+      const rows = random.normals(16 * 2 * 64)
+      const fixed = { kind: 'writeKv' as const, arena, keys: rows, values: rows, rows: 'tokens' as const }
+      const slots = Int32Array.from({ length: 16 }, () => 0)
+      const writes = [[0], [1], [2], [0, 2]].map((layers) =>
+        kernels.createProgram(layers.map((layer) => ({ ...fixed, layer, slots }))),
+      )
+      const outs: Uint8Array[] = []
+      const started: Promise<void>[] = []
+      for (let step = 0; step < 80; step++) {
+        const [kind, layer] = [random.integer(3), random.integer(numLayers)]
+        if (kind === 0) {
+          const source = sources[random.integer(2)]!
+          const chosen = Int32Array.from({ length: 40 }, () => random.integer(sourceTokens))
+          const to = chosen.map(() => random.integer(tokens))
+          started.push(kernels.adoptRows({ arena, layer, source, sourceTokens, sourceRows: chosen, slots: to }))
+        } else if (kind === 1) {
+          slots.forEach((_, i) => {
+            slots[i] = random.integer(tokens)
+          })
+          started.push(writes[random.integer(4)]!.run({ tokens: 16 }))
+        } else {
+          const out = new Uint8Array(2 * 2 * tokens * 64 * 2)
+          outs.push(out)
+          started.push(kernels.exportRows({ arena, layer, pages: ascending(4), numTokens: tokens, out }))
+        }
+      }
+      await Promise.all(started)
+      exported.push(outs)
+    }
+    const [got, wanted] = exported as [Uint8Array[], Uint8Array[]]
+    got.forEach((bytes, i) => {
+      assertSameBits(bytes, wanted[i]!, `export ${i}`)
+    })
+  })
+
   test('an aborted transfer rejects with the reason, and the next one is whole', async () => {
     const kernels = await loaded
     const tokens = 4096
