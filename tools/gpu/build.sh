@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # build.sh DIR [host-only]: builds the GPU library for the device that is here, the suite and the benchmark, with nvcc and
-# a C++ compiler alone, unless it was built there of the same sources. host-only: the two programs. Whoever has node uses
+# a C++ compiler alone (KVASIR_GPU_ARCH: for another, such as 90), unless it was built there of the same sources. host-only: the two programs. Whoever has node uses
 # tools/cuda-check.mjs, which checks more.
 set -u -e -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -9,7 +9,7 @@ native=$here/native
 mkdir -p "$1" && target=$(cd "$1" && pwd)
 cxx=${CXX:-g++}
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
-arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d . || true)
+arch=${KVASIR_GPU_ARCH:-$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d . || true)}
 cd "$native/gpu"
 wanted="${2:-} ${arch:-90} $(find . ../include ../cpu -type f | LC_ALL=C sort | xargs cat | sha256sum)"
 if [ "$(cat "$target/built-of" 2>/dev/null)" = "$wanted" ]; then

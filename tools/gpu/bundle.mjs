@@ -9,7 +9,6 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { findProgram } from '../find-program.mjs'
-import { buildBench, buildEmulated } from '../gpu-build.mjs'
 import { shortenModel } from './shorten-model.mjs'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -17,10 +16,10 @@ const scripts = ['run.sh', 'build.sh', 'suite.sh', 'report.mjs', 'rivals.mjs', '
 
 const { values: options, positionals } = parseArgs({
   options: {
-    arch: { type: 'string' },
+    arch: { type: 'string', default: '90' },
     engine: { type: 'boolean', default: false },
-    layers: { type: 'string', default: '4' },
-    vocabulary: { type: 'string', default: '8192' },
+    layers: { type: 'string', default: '3' },
+    vocabulary: { type: 'string', default: '4096' },
     node: { type: 'boolean', default: false },
   },
   allowPositionals: true,
@@ -34,7 +33,7 @@ for (const script of scripts) copy(join('tools', 'gpu', script), script)
 copy(join('native', 'gpu'), join('native', 'gpu'))
 // Headers of the CPU core that the suite shares.
 for (const shared of ['cpu', 'include']) copy(join('native', shared), join('native', shared))
-const programs = await buildPrograms()
+const programs = buildPrograms()
 for (const file of programs) {
   cpSync(file, join(folder, file.split('/').at(-1)))
   chmodSync(join(folder, file.split('/').at(-1)), 0o755)
@@ -75,23 +74,22 @@ async function addEngine(to) {
 }
 
 function packNode(to) {
-  const packed = spawnSync('xz', ['-9', '-c', process.execPath], { stdio: ['ignore', openSync(to, 'w'), 'inherit'] })
-  if (packed.status !== 0) fail('node was not packed. Remedy: xz must be there')
+  const xz = findProgram('xz')
+  if (!xz) fail('node was not packed. Remedy: xz must be there, or leave --node out')
+  const packed = spawnSync(xz, ['-9', '-c', process.execPath], { stdio: ['ignore', openSync(to, 'w'), 'inherit'] })
+  if (packed.status !== 0) fail('node was not packed')
 }
 
 /** The library and the two programs, or nothing where there is no nvcc. */
-async function buildPrograms() {
+function buildPrograms() {
   if (!findProgram('nvcc')) return []
-  const args = ['--quick', '--plain', ...(options.arch ? ['--arch', options.arch] : [])]
-  const check = spawnSync(process.execPath, [join(root, 'tools', 'cuda-check.mjs'), ...args], {
-    stdio: ['ignore', 'ignore', 'inherit'],
+  const target = join(root, 'native', 'build', 'gpu', `bundle-${options.arch}`)
+  const build = spawnSync('bash', [join(root, 'tools', 'gpu', 'build.sh'), target], {
+    stdio: 'inherit',
+    env: { ...process.env, KVASIR_GPU_ARCH: options.arch },
   })
-  if (check.status !== 0) fail('cuda-check found something wrong. Remedy: pnpm -s cuda-check says what')
-  const suite = await buildEmulated({ plain: true })
-  const bench = await buildBench({ plain: true })
-  if (!suite.ok || !bench.ok) fail(`${suite.log}${bench.log}`)
-  const kind = `cuda-${options.arch ?? 'all'}`
-  return [join(root, 'native', 'build', 'gpu', kind, 'libkvasir_cuda.so'), suite.suite, bench.bench]
+  if (build.status !== 0) fail('the library or a program was not built')
+  return ['libkvasir_cuda.so', 'kvasir_gpu_suite', 'kvasir_gpu_bench'].map((name) => join(target, name))
 }
 
 function copy(from, to) {

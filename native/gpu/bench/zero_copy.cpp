@@ -128,8 +128,9 @@ void runCase(Bench& bench, const ModelShape& model, const PagePool& host, int to
   bench.rows.timing("zero-copy", shape + ", copied first", brought, "GB/s", "host to device");
   // n steps in place cost n * inPlace; brought once, they cost brought + (n - 1) * again.
   const double saved = inPlace.micros.median - again;
-  const double steps = saved > 0 ? (brought.micros.median - again) / saved : INFINITY;
-  bench.rows.value("zero-copy", shape + ", copying pays where the rows are read in", std::max(1.0, std::ceil(steps)), "steps or more");
+  const std::string pays = shape + ", copying pays where the rows are read in";
+  if (!(saved > 0)) return bench.rows.notRun("zero-copy", pays, "reading them in place is no slower than from the device");
+  bench.rows.value("zero-copy", pays, std::max(1.0, std::ceil((brought.micros.median - again) / saved)), "steps or more");
 }
 
 }  // namespace
