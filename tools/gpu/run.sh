@@ -51,9 +51,19 @@ rows=$out/rows.jsonl log=$out/log.txt
 
 say() { echo "$*" | tee -a "$log"; }
 
+# A bundle may carry one, packed.
+node=$(command -v node)
+if [ -z "$node" ] && [ -f "$here/engine/node.xz" ]; then
+  node=$(mktemp -d)/node
+  { xz -dc "$here/engine/node.xz" >"$node" || python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], "wb"))' "$here/engine/node.xz" "$node"; } 2>>"$log"
+  chmod +x "$node"
+  # An empty file would run, and be right.
+  case $("$node" --version 2>>"$log") in v*) ;; *) node='' ;; esac
+fi
+
 # The two files as far as the rows go: a run that is stopped leaves what it had found.
 write_report() {
-  command -v node >/dev/null && [ -f "$here/report.mjs" ] && grep -q '"name":"device"' "$rows" && node "$here/report.mjs" "$rows" "$report"
+  [ -n "$node" ] && [ -f "$here/report.mjs" ] && grep -q '"name":"device"' "$rows" && "$node" "$here/report.mjs" "$rows" "$report"
 }
 
 # step NAME SECONDS COMMAND...: runs it under its own limit and writes down how it ended. Gives its exit code.
@@ -162,11 +172,6 @@ fi
 if takes engine; then
   engine=$here/engine/engine.mjs
   [ -f "$engine" ] || engine=$here/engine.mjs
-  node=$(command -v node)
-  if [ -z "$node" ] && [ -f "$here/engine/node.xz" ]; then
-    node=$here/engine/node
-    python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], "wb"))' "$node.xz" "$node" && chmod +x "$node" || node=''
-  fi
   if [ -n "$node" ] && [ -f "$engine" ]; then
     step engine 90 "$node" "$engine" "$library" --rows "$rows" ${tiny:+--tokens 2 --prompt 12}
     counts $?
