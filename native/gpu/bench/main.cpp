@@ -35,7 +35,7 @@ const Step kSteps[] = {
     {"mass", 10, steps::mass},
     {"linear", 20, steps::linear},
     {"step", 50, steps::step},
-    {"reuse", 45, steps::reuse},
+    {"reuse", 60, steps::reuse},
 };
 constexpr int kFirstListed = 2;
 
