@@ -45,9 +45,10 @@ Napi::Value setRunList(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value getRunList(const Napi::CallbackInfo& info) {
-  const RunLists& lists = unwrap<RunLists>(info[0]);
+  RunLists& lists = unwrap<RunLists>(info[0]);
   const int sequence = integerOf(info[1], "sequence");
   require(info.Env(), sequence >= 0 && sequence < lists.maxSequences(), "sequence");
+  lists.bringHome();
   const ChosenRuns& list = lists.at(sequence);
   Napi::Int32Array rowStarts = Napi::Int32Array::New(info.Env(), list.rowStarts.size());
   std::copy(list.rowStarts.begin(), list.rowStarts.end(), rowStarts.Data());

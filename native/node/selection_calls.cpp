@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "../runtime/gpu/device_index.h"
 #include "arguments.h"
 #include "calls.h"
 
@@ -75,7 +76,12 @@ Napi::Value extendSegmentIndex(const Napi::CallbackInfo& info) {
       index->extend(context, *view, pages.data(), ends.data(), count);
       return;
     }
-    const std::int32_t tokens = ends.empty() ? 0 : ends.back();
+    if (ends.empty()) return;
+    if (auto* device = dynamic_cast<gpu::DeviceArena*>(arena.get())) {
+      gpu::extendOnDevice(context, *index, *device, pages, ends);
+      return;
+    }
+    const std::int32_t tokens = ends.back();
     const std::int32_t pageStarts[] = {0, static_cast<std::int32_t>(pages.size())};
     const Batch sequence{1, nullptr, &tokens, pageStarts, pages.data()};
     LayerRows rows;

@@ -1,6 +1,7 @@
 #include "kept_rows.h"
 
 #include <algorithm>
+#include <atomic>
 
 namespace kvasir {
 namespace {
@@ -8,6 +9,11 @@ namespace {
 constexpr int kWordBits = 64;
 
 std::size_t wordsOf(int tokens) { return (static_cast<std::size_t>(tokens) + kWordBits - 1) / kWordBits; }
+
+std::uint64_t nextVersion() {
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
+}
 
 // Bits [first, end) of a row of words.
 void setBits(std::uint64_t* words, int first, int end) {
@@ -33,6 +39,7 @@ void KeptRows::set(int layer, const RunRows& rows, int endTokens) {
   }
   known.endTokens = end;
   known.bits = std::move(bits);
+  known.version = nextVersion();
 }
 
 std::int64_t KeptRows::heldTokens(int layer) const {
@@ -54,6 +61,7 @@ void KeptRows::truncate(int numTokens) {
     }
     known.bits.resize(static_cast<std::size_t>(numKvHeads_) * stride);
     known.endTokens = numTokens;
+    known.version = nextVersion();
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kvasir/attention.h"
@@ -26,14 +27,24 @@ class KeptRows {
 
   KeptView view(int layer) const;
 
+  // Of no other contents than these: another number whenever a layer changes, of all sequences.
+  std::uint64_t version(int layer) const { return layers_[static_cast<std::size_t>(layer)].version; }
+  // What somebody else makes of it, and forgets with it.
+  struct Copy {
+    virtual ~Copy() = default;
+  };
+  std::shared_ptr<Copy>& copy() const { return copy_; }
+
  private:
   struct Layer {
+    std::uint64_t version = 0;
     int endTokens = 0;
     std::vector<std::uint64_t> bits;  // as KeptView has them
   };
 
   int numKvHeads_;
   std::vector<Layer> layers_;
+  mutable std::shared_ptr<Copy> copy_;
 };
 
 // Writes into `out` the runs of `list` without the rows that are not kept; index `current` always stays.

@@ -74,6 +74,9 @@ struct BatchSources {
 
 struct Step {
   virtual ~Step() = default;
+  // On a device: what the host does for a run before its first step and, unless it was aborted, once all have ended.
+  virtual void prepare(Run& /*run*/) const {}
+  virtual void finish(Run& /*run*/) const {}
   virtual void execute(Context& context, Run& run) const = 0;
 };
 

@@ -26,6 +26,7 @@ ChosenRuns& RunLists::rewrite(int sequence) {
   ++version_;
   Sequence& own = sequences_[sequence];
   own.narrowed = false;
+  own.away = false;
   own.spanEnd = -1;
   return own.list;
 }
@@ -34,6 +35,29 @@ void RunLists::clear(int sequence) {
   ChosenRuns& list = rewrite(sequence);
   list.rowStarts.assign(numKvHeads_ + 1, 0);
   list.runs.clear();
+}
+
+void RunLists::leave(std::shared_ptr<ListsElsewhere> elsewhere, int numSequences) {
+  if (elsewhere != elsewhere_) bringHome();
+  elsewhere_ = std::move(elsewhere);
+  for (int s = 0; s < numSequences; ++s) {
+    rewrite(s);
+    sequences_[static_cast<std::size_t>(s)].away = true;
+  }
+}
+
+void RunLists::bringHome(int first) {
+  for (int s = first; s < maxSequences(); ++s) {
+    if (sequences_[static_cast<std::size_t>(s)].away) elsewhere_->read(s, rewrite(s));
+  }
+}
+
+bool RunLists::areAway(int numSequences) const {
+  return numSequences > 0 && std::all_of(sequences_.begin(), sequences_.begin() + numSequences, [](const Sequence& own) { return own.away; });
+}
+
+bool RunLists::isAway() const {
+  return std::any_of(sequences_.begin(), sequences_.end(), [](const Sequence& own) { return own.away; });
 }
 
 void RunLists::setSpan(int sequence, int first, int end) {

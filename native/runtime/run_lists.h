@@ -2,11 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kvasir/attention.h"
 
 namespace kvasir {
+
+// Lists that were written where this memory is not, one row a KV head.
+class ListsElsewhere {
+ public:
+  virtual ~ListsElsewhere() = default;
+  virtual void read(int sequence, ChosenRuns& out) = 0;
+};
 
 class RunLists {
  public:
@@ -35,6 +43,16 @@ class RunLists {
   // the next layer can narrow it to other rows.
   void narrow(int sequence, const KeptView& kept, int current);
 
+  // The first lists lie elsewhere from now on, until each is written anew or bringHome() is called, which everything but
+  // writing asks for.
+  void leave(std::shared_ptr<ListsElsewhere> elsewhere, int numSequences);
+  // Those from `first` on.
+  void bringHome(int first = 0);
+  bool isAway() const;
+  // Where lists have been left, or null; and whether the first ones are all there now.
+  const std::shared_ptr<ListsElsewhere>& elsewhere() const { return elsewhere_; }
+  bool areAway(int numSequences) const;
+
   // Another number whenever what attention reads may be another list.
   std::uint64_t version() const { return version_; }
 
@@ -49,6 +67,7 @@ class RunLists {
     ChosenRuns list;
     ChosenRuns kept;  // what narrow() left of it
     bool narrowed = false;
+    bool away = false;
     int spanFirst = 0, spanEnd = -1;  // what setSpan wrote; end = -1: something else
   };
 
@@ -57,6 +76,7 @@ class RunLists {
 
   int numKvHeads_, numHeads_;
   std::vector<Sequence> sequences_;
+  std::shared_ptr<ListsElsewhere> elsewhere_;
   std::vector<std::int32_t> rowStarts_;
   std::vector<KvRun> runs_;
   std::uint64_t version_ = 0;

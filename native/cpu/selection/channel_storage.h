@@ -9,6 +9,7 @@ class ChannelStorage final : public IndexStorage {
  public:
   explicit ChannelStorage(const SegmentIndexShape& shape);
 
+  std::unique_ptr<IndexStorage> empty() const override { return std::make_unique<ChannelStorage>(shape_); }
   std::size_t bytes() const override;
   void reserve(int segments, int tokens, int usedSegments, int usedTokens) override;
   void copyFrom(const IndexStorage& other, int segments, int tokens) override;

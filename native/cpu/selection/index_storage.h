@@ -17,6 +17,8 @@ class IndexStorage {
   IndexStorage(const IndexStorage&) = delete;
   IndexStorage& operator=(const IndexStorage&) = delete;
 
+  // An empty one of the same kind.
+  virtual std::unique_ptr<IndexStorage> empty() const = 0;
   virtual std::size_t bytes() const = 0;
   // Makes room, keeping the first usedSegments and usedTokens. All new memory is taken before any is let go: where it
   // throws std::bad_alloc, nothing has changed.
@@ -29,6 +31,12 @@ class IndexStorage {
   // See SegmentIndex::read.
   virtual void read(int layer, int kvHead, const std::vector<std::int32_t>& ends, float* means, float* deviations,
                     float* levels, float* radii) const = 0;
+
+  // For a storage elsewhere: the one in host memory that has the codes of the segments since fetch(), which is told of
+  // all ends; forget() tells that segments from there on are gone.
+  virtual const IndexStorage& inHostMemory() const { return *this; }
+  virtual void fetch(const std::vector<std::int32_t>& /*ends*/) const {}
+  virtual void forget(int /*segments*/) {}
 
  protected:
   std::size_t headAt(int layer, int kvHead) const {

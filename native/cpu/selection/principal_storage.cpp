@@ -85,25 +85,40 @@ float PrincipalStorage::radius(int layer, int kvHead, int segment) const {
   return halfToFloat(halves(heads_[headAt(layer, kvHead)].tails)[segment]);
 }
 
+PrincipalStorage::Parts PrincipalStorage::parts(int layer, int kvHead) {
+  const Head& head = heads_[headAt(layer, kvHead)];
+  return {head.codes.get(), head.means.get(), halves(head.tails), halves(head.tails) + segmentCapacity_, head.basis.get()};
+}
+
+PrincipalEncodeTask PrincipalStorage::taskOf(Context& context, int worker, int layer, int kvHead, const HeadKeys& keys,
+                                             const std::vector<std::int32_t>& ends) const {
+  const Head& head = heads_[headAt(layer, kvHead)];
+  float* steps = reinterpret_cast<float*>(head.basis.get() + directionBytes());
+  return {keys,
+          shape_.codeBits,
+          shape_.vectorBits,
+          ends.data(),
+          0,
+          static_cast<int>(ends.size()),
+          head.codes.get(),
+          head.means.get(),
+          halves(head.tails),
+          halves(head.tails) + segmentCapacity_,
+          halves(head.basis),
+          steps,
+          steps + layout_.paddedChannels(),
+          context.scratch(worker, principalEncodeBytes(shape_.headDim))};
+}
+
+void PrincipalStorage::makeBasis(Context& context, int worker, int layer, int kvHead, const HeadKeys& keys,
+                                 const std::vector<std::int32_t>& ends) {
+  kernelsFor(context.isa()).principalBasis(taskOf(context, worker, layer, kvHead, keys, ends));
+}
+
 void PrincipalStorage::encode(Context& context, int worker, int layer, int kvHead, const HeadKeys& keys,
                               const std::vector<std::int32_t>& ends, std::size_t first) {
   const Kernels& kernels = kernelsFor(context.isa());
-  const Head& head = heads_[headAt(layer, kvHead)];
-  float* steps = reinterpret_cast<float*>(head.basis.get() + directionBytes());
-  PrincipalEncodeTask task = {keys,
-                              shape_.codeBits,
-                              shape_.vectorBits,
-                              ends.data(),
-                              static_cast<int>(first),
-                              static_cast<int>(ends.size()),
-                              head.codes.get(),
-                              head.means.get(),
-                              halves(head.tails),
-                              halves(head.tails) + segmentCapacity_,
-                              halves(head.basis),
-                              steps,
-                              steps + layout_.paddedChannels(),
-                              context.scratch(worker, principalEncodeBytes(shape_.headDim))};
+  PrincipalEncodeTask task = taskOf(context, worker, layer, kvHead, keys, ends);
   if (first == 0) kernels.principalBasis(task);
   // A few segments at a time, so that an abort is seen.
   for (std::size_t at = first; at < ends.size() && !context.cancelled(); at += 16) {

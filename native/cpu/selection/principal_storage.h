@@ -10,6 +10,7 @@ class PrincipalStorage final : public IndexStorage {
  public:
   explicit PrincipalStorage(const SegmentIndexShape& shape);
 
+  std::unique_ptr<IndexStorage> empty() const override { return std::make_unique<PrincipalStorage>(shape_); }
   std::size_t bytes() const override;
   void reserve(int segments, int tokens, int usedSegments, int usedTokens) override;
   void copyFrom(const IndexStorage& other, int segments, int tokens) override;
@@ -20,6 +21,19 @@ class PrincipalStorage final : public IndexStorage {
 
   PrincipalView head(int layer, int kvHead) const;
   const PrincipalLayout& layout() const { return layout_; }
+  std::size_t basisBytes() const;
+  // What encode() writes of a head, for codes that were made elsewhere; basis [basisBytes()].
+  struct Parts {
+    std::uint8_t* codes;
+    std::uint8_t* means;
+    std::uint16_t* radii;
+    std::uint16_t* meanSteps;
+    std::uint8_t* basis;
+  };
+  Parts parts(int layer, int kvHead);
+  // Makes the basis of one head alone, of keys that hold its first segments, which are among those with room.
+  void makeBasis(Context& context, int worker, int layer, int kvHead, const HeadKeys& keys,
+                 const std::vector<std::int32_t>& ends);
   // Largest distance of a key of the segment from its estimate.
   float radius(int layer, int kvHead, int segment) const;
 
@@ -30,8 +44,9 @@ class PrincipalStorage final : public IndexStorage {
     Bytes tails;  // [segments] radius float16, then [segments] step of the mean float16
     Bytes basis;  // [headDim][paddedChannels] float16, then [2][paddedChannels] steps and zeros float32
   };
+  PrincipalEncodeTask taskOf(Context& context, int worker, int layer, int kvHead, const HeadKeys& keys,
+                             const std::vector<std::int32_t>& ends) const;
   std::size_t directionBytes() const;
-  std::size_t basisBytes() const;
   void copyHead(const Head& to, int toSegments, const Head& from, int fromSegments, int segments, int tokens) const;
 
   const PrincipalLayout layout_;
@@ -41,7 +56,7 @@ class PrincipalStorage final : public IndexStorage {
 };
 
 inline const PrincipalStorage& principalOf(const SegmentIndex& index) {
-  return static_cast<const PrincipalStorage&>(index.storage());
+  return static_cast<const PrincipalStorage&>(index.storage().inHostMemory());
 }
 
 }  // namespace kvasir::selection

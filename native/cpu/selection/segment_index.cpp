@@ -42,6 +42,7 @@ SegmentIndex::~SegmentIndex() = default;
 
 std::unique_ptr<SegmentIndex> SegmentIndex::clone() const {
   auto copy = std::make_unique<SegmentIndex>(shape_);
+  copy->storage_ = storage_->empty();
   if (codedSegments_ > 0) {
     copy->storage_->reserve(numSegments(), numTokens(), 0, 0);
     copy->storage_->copyFrom(*storage_, numSegments(), numTokens());
@@ -117,6 +118,27 @@ bool SegmentIndex::extend(Context& context, const std::function<LayerKeys(int la
   return true;
 }
 
+bool SegmentIndex::extend(Context& context,
+                          const std::function<void(const std::vector<std::int32_t>& ends, int first)>& code,
+                          const std::int32_t* ends, int count) {
+  if (count <= 0) return true;
+  makeRoom(ends, count);
+  if (reachesBasis(ends[count - 1])) {
+    std::vector<std::int32_t> all = ends_;
+    all.insert(all.end(), ends, ends + count);
+    code(all, codedSegments_);
+  }
+  if (context.cancelled()) return false;
+  commit(ends, count);
+  return true;
+}
+
+void SegmentIndex::store(std::unique_ptr<IndexStorage> storage) { storage_ = std::move(storage); }
+
+void SegmentIndex::fetch() const {
+  if (codedSegments_ > 0) storage_->fetch(ends_);
+}
+
 // Writes behind the end of the index, where nobody reads before the segments are committed.
 void SegmentIndex::encodeLayers(Context& context, int firstLayer, int numLayers, const LayerKeys& keys,
                                 const std::vector<std::int32_t>& ends) {
@@ -131,6 +153,7 @@ void SegmentIndex::truncate(int numTokens) {
   while (!ends_.empty() && ends_.back() > numTokens) ends_.pop_back();
   if (codedSegments_ == 0) return;
   codedSegments_ = shape_.basis == CodeBasis::channels || this->numTokens() >= kBasisTokens ? numSegments() : 0;
+  storage_->forget(codedSegments_);
   const int coded = codedTokens();
   while (!blocks_.empty() && blocks_.back().token >= coded) blocks_.pop_back();
   if (!blocks_.empty()) blocks_.back().count = std::min(blocks_.back().count, coded - blocks_.back().token);

@@ -30,6 +30,7 @@ void SegmentSelector::continueFrom(const SegmentSelector& other) {
 }
 
 void SegmentSelector::select(Context& context, const SelectInput& input, ChosenRuns& out) {
+  index_.fetch();
   const std::size_t layer = static_cast<std::size_t>(input.layer);
   const float* estimateQuery = input.q;
   if (!memory_->queries.empty()) {

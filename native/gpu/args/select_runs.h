@@ -16,7 +16,7 @@
 enum { KVASIR_SELECT_CHUNK = 1024, KVASIR_SELECT_POOL_CHUNK = 64, KVASIR_SELECT_BINS = 288, KVASIR_SELECT_VISIBLE_PARTS = 8 };
 
 typedef struct KvasirSelectSequence {
-  const uint8_t* index;     /* [layer][kvHead][KvasirIndexLayout.bytes] */
+  const uint8_t* index;     /* [layer][kvHead][headBytes] */
   const int32_t* segmentOf; /* [codedTokens] segment of each token */
   const int32_t* pages;     /* page table of the sequence */
   const uint64_t* kept;     /* KeptView of this layer: [numKvHeads][keptStride], or null */
@@ -26,7 +26,17 @@ typedef struct KvasirSelectSequence {
   int32_t indexedTokens;    /* end of the last closed segment */
   int32_t numSegments;      /* coded ones */
   int32_t codedTokens;      /* indexedTokens, or 0: no basis yet, the choice is by exact scores */
+  /* As KvasirIndexLayout has them for this sequence's capacities. */
+  size_t meanSteps, means, codes, headBytes;
 } KvasirSelectSequence;
+
+static inline void kvasirSelectIndex(KvasirSelectSequence* sequence, const uint8_t* index, const KvasirIndexLayout* layout) {
+  sequence->index = index;
+  sequence->meanSteps = layout->meanSteps;
+  sequence->means = layout->means;
+  sequence->codes = layout->codes;
+  sequence->headBytes = layout->bytes;
+}
 
 typedef struct KvasirSelectRunsArgs {
   KvasirKvView kv;
@@ -35,7 +45,7 @@ typedef struct KvasirSelectRunsArgs {
   const float* q;         /* [numSequences][numHeads][headDim], rotated */
   const float* estimateQ; /* the same: what estimates are made for; q, or a running mean */
   float scale;
-  KvasirIndexShape index; /* of all sequences */
+  KvasirIndexShape index; /* of all sequences, whose capacities may differ: those here are not looked at */
   const KvasirSelectSequence* sequences; /* [numSequences], device memory */
   int32_t numSequences;
   int32_t maxTokens;   /* no sequence has more */
@@ -47,6 +57,7 @@ typedef struct KvasirSelectRunsArgs {
   int32_t jointHeads;
   int32_t perQueryHead; /* a row a query head, with values of its own; else a row a KV head */
   int32_t exact;        /* every sequence is scored exactly, codes are not looked at */
+  int32_t allCoded;     /* no sequence has codedTokens 0: the launch for those is left out */
   int32_t* rowStarts;   /* [numSequences * rows + 1] */
   KvasirKvRun* runs;    /* [maxRuns]; the last ones are left out where there are more */
   int32_t maxRuns;

@@ -20,6 +20,7 @@ class PrincipalIndex {
   std::string problem(const KvasirKvView& kv, const std::vector<std::int32_t>& pages, int layer) const;
 
   const KvasirIndexShape& shape() const { return shape_; }
+  const KvasirIndexLayout& layout() const { return layout_; }
   const std::uint8_t* device() const { return memory_.device(); }
   const std::int32_t* segmentOf() const { return segmentOf_.device<std::int32_t>(); }
   int segments() const { return segments_; }

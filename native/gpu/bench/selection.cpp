@@ -23,7 +23,7 @@ Selection::Selection(const Gpu& gpu, const KvasirKvView& kv, const ModelShape& m
     const PrincipalIndex& index = indices_.back();
     index.encode(gpu.stream(), kv, own, 0, shape.layers);
     KvasirSelectSequence sequence{};
-    sequence.index = index.device();
+    kvasirSelectIndex(&sequence, index.device(), &index.layout());
     sequence.segmentOf = index.segmentOf();
     sequence.pages = own;
     sequence.numTokens = shape.tokens;
@@ -56,6 +56,7 @@ KvasirSelectRunsArgs Selection::arguments(int layer, const float* q) const {
   args.recentTokens = 16;
   args.poolTokens = shape_.pool;
   args.jointHeads = shape_.joint ? 1 : 0;
+  args.allCoded = 1;
   args.rowStarts = rowStarts_.device<std::int32_t>();
   args.runs = runs_.device<KvasirKvRun>();
   args.maxRuns = shape_.sequences * model_.numKvHeads * shape_.budget;

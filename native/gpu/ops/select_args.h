@@ -58,7 +58,7 @@ KVASIR_DEVICE bool isKept(const KvasirSelectSequence& sequence, int kvHead, int 
 }
 
 KVASIR_DEVICE const std::uint8_t* indexOf(const SelectArgs& args, const KvasirSelectSequence& sequence, int kvHead) {
-  return sequence.index + (wide(args.op.layer) * wide(args.op.kv.numKvHeads) + wide(kvHead)) * args.index.bytes;
+  return sequence.index + (wide(args.op.layer) * wide(args.op.kv.numKvHeads) + wide(kvHead)) * sequence.headBytes;
 }
 
 KVASIR_DEVICE float minusInfinity() { return -__builtin_huge_valf(); }

@@ -182,14 +182,14 @@ struct SelectPrepare {
     if (firstSegment >= sequence.numSegments) return;
     const int dim = args.op.kv.headDim, vectors = args.index.meanVectors;
     const std::uint8_t* index = indexOf(args, sequence, kvHead);
-    const Half* meanSteps = reinterpret_cast<const Half*>(index + args.index.meanSteps);
+    const Half* meanSteps = reinterpret_cast<const Half*>(index + sequence.meanSteps);
     for (int h = 0; h < args.group; h += kSelectHeads) {
       const int head = s * args.op.numHeads + kvHead * args.group + h, heads = least(kSelectHeads, args.group - h);
       loadQueries(cx, args.op.estimateQ + wide(head) * wide(dim), heads, dim, shared.q);
       cx.each([&](int thread) {
         const int segment = firstSegment + thread;
         if (segment >= sequence.numSegments) return;
-        const std::uint8_t* mean = index + args.index.means + wide(segment / kWarp) * wide(vectors) * (16 * kWarp) + wide(segment % kWarp) * 16;
+        const std::uint8_t* mean = index + sequence.means + wide(segment / kWarp) * wide(vectors) * (16 * kWarp) + wide(segment % kWarp) * 16;
         float sums[kSelectHeads] = {};
         for (int v = 0; v < vectors; ++v) {
           const Vec16 vector = cx.load16(mean + wide(v) * (16 * kWarp));

@@ -1,4 +1,5 @@
-// selectRuns: nine launches, or six where nothing is pooled, that hand each other device memory alone.
+// selectRuns: ten launches, or six where nothing is pooled or all is scored, that hand each other device memory alone; one
+// more where sequences without codes may be among others.
 #pragma once
 
 #include "emit_lists.h"
@@ -242,8 +243,7 @@ int runSelectRuns(Launcher launcher, const SelectArgs& args) {
     status = args.group == 1 ? launcher.run<SelectScan<1>>(SelectScan<1>::plan(args), args)
                              : launcher.run<SelectScan<kSelectHeads>>(SelectScan<kSelectHeads>::plan(args), args);
   }
-  // Sequences without codes may be among the others.
-  if (status == KVASIR_GPU_OK) status = launcher.run<SelectScores<T, false>>(SelectScores<T, false>::plan(args), args);
+  if (status == KVASIR_GPU_OK && (op.exact != 0 || op.allCoded == 0)) status = launcher.run<SelectScores<T, false>>(SelectScores<T, false>::plan(args), args);
   if (status == KVASIR_GPU_OK) status = launcher.run<SelectValues>(SelectValues::plan(args), args);
   if (status == KVASIR_GPU_OK) status = launcher.run<SelectNarrow>(SelectNarrow::plan(args), args);
   if (status == KVASIR_GPU_OK && op.poolTokens > 0 && op.exact == 0) {

@@ -108,7 +108,7 @@ struct SelectScan {
     const int warp = thread / kWarp, lane = thread % kWarp, vectors = args.index.codeVectors;
     const int words4 = args.index.words4, words2 = args.index.words2, words = words4 + words2 + args.index.words1;
     const std::size_t tileBytes = wide(vectors) * (16 * kWarp);
-    const std::uint8_t* codes = indexOf(args, sequence, kvHead) + args.index.codes + wide(start / kWarp + warp * kTiles) * tileBytes + wide(lane) * 16;
+    const std::uint8_t* codes = indexOf(args, sequence, kvHead) + sequence.codes + wide(start / kWarp + warp * kTiles) * tileBytes + wide(lane) * 16;
     std::int32_t sums[kTiles][kHeads];
     bool candidate[kTiles];
     KVASIR_UNROLL

@@ -36,6 +36,7 @@ inline float fromHalf(std::uint16_t half) { return halfToFloat(half); }
 // One sequence of a case with numbers of no meaning in its index: what is estimated need not be like the keys.
 struct Sequence {
   int numTokens, indexed, coded, keptEnd, keptStride;
+  KvasirIndexLayout layout;
   std::vector<std::int32_t> ends, segmentOf, pages;
   std::vector<std::uint8_t> index;
   std::vector<std::uint64_t> kept;
@@ -50,14 +51,13 @@ struct Data {
   Shape s;
   KvasirKvView view{};
   KvasirIndexShape indexShape{};
-  KvasirIndexLayout layout{};
   std::vector<std::uint8_t> cache;
   std::vector<float> q, estimateQ;
   std::vector<Sequence> sequences;
   float scale;
 
   const std::uint8_t* head(const Sequence& sequence, int kvHead) const {
-    return sequence.index.data() + static_cast<std::size_t>(kLayer * s.kvHeads + kvHead) * layout.bytes;
+    return sequence.index.data() + static_cast<std::size_t>(kLayer * s.kvHeads + kvHead) * sequence.layout.bytes;
   }
   std::size_t rowAt(const Sequence& sequence, int kvHead, int token) const {
     const std::size_t rowBytes = static_cast<std::size_t>(s.dim) * (s.type == KVASIR_F16 ? 2 : 4);
@@ -97,7 +97,6 @@ inline Data draw(Case& c, const Shape& s) {
   d.view.headDim = s.dim;
   const int pagesEach = (s.tokens + 15) / 16, numPages = s.sequences * pagesEach;
   d.indexShape = {s.dim, s.codeBits, s.vectorBits, s.kvHeads, (s.tokens + 31) / 32 * 32, (s.tokens + 31) / 32 * 32};
-  d.layout = kvasirIndexLayout(&d.indexShape);
   d.scale = 1.0f / std::sqrt(static_cast<float>(s.dim));
   // Nothing but keys that may be read is a number.
   d.cache.assign(static_cast<std::size_t>(numPages) * d.view.pageStride, 0xFF);
@@ -107,6 +106,11 @@ inline Data draw(Case& c, const Shape& s) {
   const std::vector<std::int32_t> shuffled = drawDistinct(random, numPages, numPages);
   for (int i = 0; i < s.sequences; ++i) {
     Sequence sequence;
+    // Each of its own capacities.
+    KvasirIndexShape shape = d.indexShape;
+    shape.tokenCapacity += i * 64;
+    shape.segmentCapacity += i * 32;
+    sequence.layout = kvasirIndexLayout(&shape);
     sequence.numTokens = i == 0 ? s.tokens : drawInt(random, 1, s.tokens);
     sequence.pages.assign(shuffled.begin() + i * pagesEach, shuffled.begin() + (i + 1) * pagesEach);
     for (int end = 0;;) {
@@ -124,28 +128,28 @@ inline Data draw(Case& c, const Shape& s) {
     for (int word = 0; s.kept && word < s.kvHeads * sequence.keptStride + 1; ++word) {
       sequence.kept.push_back((static_cast<std::uint64_t>(random()) << 32 | random()) | (static_cast<std::uint64_t>(random()) << 32 | random()));
     }
-    sequence.index.assign(2 * static_cast<std::size_t>(s.kvHeads) * d.layout.bytes, 0);
+    sequence.index.assign(2 * static_cast<std::size_t>(s.kvHeads) * sequence.layout.bytes, 0);
     for (std::uint8_t& byte : sequence.index) byte = static_cast<std::uint8_t>(random());
     for (int h = 0; h < 2 * s.kvHeads; ++h) {
-      std::uint8_t* head = sequence.index.data() + static_cast<std::size_t>(h) * d.layout.bytes;
-      const std::size_t padded = static_cast<std::size_t>(d.layout.paddedChannels), dim = static_cast<std::size_t>(s.dim);
+      std::uint8_t* head = sequence.index.data() + static_cast<std::size_t>(h) * sequence.layout.bytes;
+      const std::size_t padded = static_cast<std::size_t>(sequence.layout.paddedChannels), dim = static_cast<std::size_t>(s.dim);
       const std::vector<std::uint16_t> basis = drawHalves(random, dim * padded, 1.0f / std::sqrt(static_cast<float>(s.dim)));
       std::memcpy(head, basis.data(), basis.size() * 2);
       std::vector<float> steps(padded), zeros(padded);
-      for (int n = 0; n < d.layout.channels; ++n) {
-        const int bits = n < 8 * d.layout.words4 ? 4 : n < 8 * d.layout.words4 + 16 * d.layout.words2 ? 2 : 1;
+      for (int n = 0; n < sequence.layout.channels; ++n) {
+        const int bits = n < 8 * sequence.layout.words4 ? 4 : n < 8 * sequence.layout.words4 + 16 * sequence.layout.words2 ? 2 : 1;
         steps[static_cast<std::size_t>(n)] = 0.3f / static_cast<float>(bits) + 0.001f * static_cast<float>(drawInt(random, 0, 100));
         zeros[static_cast<std::size_t>(n)] = static_cast<float>((1 << bits) - 1) * 0.5f;
       }
-      std::memcpy(head + d.layout.steps, steps.data(), padded * 4);
-      std::memcpy(head + d.layout.zeros, zeros.data(), padded * 4);
-      const std::size_t segments = static_cast<std::size_t>(d.indexShape.segmentCapacity);
+      std::memcpy(head + sequence.layout.steps, steps.data(), padded * 4);
+      std::memcpy(head + sequence.layout.zeros, zeros.data(), padded * 4);
+      const std::size_t segments = static_cast<std::size_t>(shape.segmentCapacity);
       const std::vector<std::uint16_t> meanSteps(segments, floatToHalf(0.01f));
-      std::memcpy(head + d.layout.meanSteps, meanSteps.data(), segments * 2);
-      const std::size_t meanBytes = segments * static_cast<std::size_t>(d.layout.meanVectors) * 16;
+      std::memcpy(head + sequence.layout.meanSteps, meanSteps.data(), segments * 2);
+      const std::size_t meanBytes = segments * static_cast<std::size_t>(sequence.layout.meanVectors) * 16;
       if (s.vectorBits == 16) {
         const std::vector<std::uint16_t> means = drawHalves(random, meanBytes / 2);
-        std::memcpy(head + d.layout.means, means.data(), meanBytes);
+        std::memcpy(head + sequence.layout.means, means.data(), meanBytes);
       }
     }
     for (int kvHead = 0; kvHead < s.kvHeads; ++kvHead) {
@@ -168,6 +172,7 @@ inline Data draw(Case& c, const Shape& s) {
 inline std::vector<double> estimates(const Data& d, std::size_t which, int head) {
   const Shape& s = d.s;
   const Sequence& sequence = d.sequences[which];
+  const KvasirIndexLayout& layout = sequence.layout;
   const std::uint8_t* index = d.head(sequence, head / s.group);
   const float* q = d.queryOf(d.estimateQ, which, head);
   const auto halfAt = [&](std::size_t at) {
@@ -182,33 +187,33 @@ inline std::vector<double> estimates(const Data& d, std::size_t which, int head)
   };
   std::vector<float> along;
   float most = 0.0f;
-  for (int n = 0; n < d.layout.channels; ++n) {
+  for (int n = 0; n < layout.channels; ++n) {
     float sum = 0.0f;
-    for (int i = 0; i < s.dim; ++i) sum = std::fma(q[i], halfAt(2 * static_cast<std::size_t>(i * d.layout.paddedChannels + n)), sum);
-    along.push_back(sum * floatAt(d.layout.steps, n));
+    for (int i = 0; i < s.dim; ++i) sum = std::fma(q[i], halfAt(2 * static_cast<std::size_t>(i * layout.paddedChannels + n)), sum);
+    along.push_back(sum * floatAt(layout.steps, n));
     most = std::max(most, std::fabs(along.back()));
   }
   const float inverse = most > 1e-30f ? 127.0f / most : 0.0f;
   std::vector<double> scores;
   for (int token = 0; token < sequence.coded; ++token) {
     const int segment = sequence.segmentOf[static_cast<std::size_t>(token)];
-    const std::size_t mean = d.layout.means + static_cast<std::size_t>(segment / 32 * d.layout.meanVectors) * 512 + static_cast<std::size_t>(segment % 32) * 16;
-    const std::size_t code = d.layout.codes + static_cast<std::size_t>(token / 32 * d.layout.codeVectors) * 512 + static_cast<std::size_t>(token % 32) * 16;
+    const std::size_t mean = layout.means + static_cast<std::size_t>(segment / 32 * layout.meanVectors) * 512 + static_cast<std::size_t>(segment % 32) * 16;
+    const std::size_t code = layout.codes + static_cast<std::size_t>(token / 32 * layout.codeVectors) * 512 + static_cast<std::size_t>(token % 32) * 16;
     double base = 0.0, sum = 0.0;
     for (int i = 0; i < s.dim; ++i) {
       const std::size_t byte = static_cast<std::size_t>(i * s.vectorBits / 8);
       const double x = s.vectorBits == 16 ? static_cast<double>(halfAt(mean + byte / 16 * 512 + byte % 16))
                                           : static_cast<std::int8_t>(index[mean + byte / 16 * 512 + byte % 16]) *
-                                                static_cast<double>(halfAt(d.layout.meanSteps + 2 * static_cast<std::size_t>(segment)));
+                                                static_cast<double>(halfAt(layout.meanSteps + 2 * static_cast<std::size_t>(segment)));
       base += static_cast<double>(q[i]) * x;
     }
-    for (int n = 0; n < d.layout.channels; ++n) {
-      const int w4 = 8 * d.layout.words4, w2 = w4 + 16 * d.layout.words2;
+    for (int n = 0; n < layout.channels; ++n) {
+      const int w4 = 8 * layout.words4, w2 = w4 + 16 * layout.words2;
       const int bits = n < w4 ? 4 : n < w2 ? 2 : 1, in = n < w4 ? n : n < w2 ? n - w4 : n - w2, perWord = 32 / bits;
-      const int word = (n < w4 ? 0 : n < w2 ? d.layout.words4 : d.layout.words4 + d.layout.words2) + in / perWord, place = in % perWord;
+      const int word = (n < w4 ? 0 : n < w2 ? layout.words4 : layout.words4 + layout.words2) + in / perWord, place = in % perWord;
       const std::size_t at = code + static_cast<std::size_t>(word / 4 * 512 + word % 4 * 4 + place % 4);
       const int x = index[at] >> (place / 4 * bits) & ((1 << bits) - 1);
-      sum += std::nearbyint(static_cast<double>(along[static_cast<std::size_t>(n)] * inverse)) * (x - static_cast<double>(floatAt(d.layout.zeros, n)));
+      sum += std::nearbyint(static_cast<double>(along[static_cast<std::size_t>(n)] * inverse)) * (x - static_cast<double>(floatAt(layout.zeros, n)));
     }
     scores.push_back(static_cast<double>(d.scale) * (base + static_cast<double>(most) / 127.0 * sum));
   }

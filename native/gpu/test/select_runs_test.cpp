@@ -123,7 +123,7 @@ void run(Case& c, const Shape& s) {
   for (const Sequence& own : d.sequences) {
     KvasirSelectSequence sequence{};
     indexes.push_back(c.upload(own.index));
-    sequence.index = indexes.back().get();
+    kvasirSelectIndex(&sequence, indexes.back().get(), &own.layout);
     lists.push_back(c.upload(own.segmentOf));
     sequence.segmentOf = lists.back().get();
     lists.push_back(c.upload(own.pages));
@@ -162,6 +162,8 @@ void run(Case& c, const Shape& s) {
   args.jointHeads = s.joint ? 1 : 0;
   args.perQueryHead = s.perQueryHead ? 1 : 0;
   args.exact = s.exact ? 1 : 0;
+  const auto isCoded = [](const Sequence& own) { return own.coded > 0; };
+  args.allCoded = std::all_of(d.sequences.begin(), d.sequences.end(), isCoded) ? 1 : 0;
   args.rowStarts = rowStarts.get();
   args.runs = runs.get();
   args.maxRuns = maxRuns;

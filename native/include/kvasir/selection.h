@@ -79,6 +79,11 @@ class SegmentIndex {
   };
   bool extend(Context& context, const std::function<LayerKeys(int layer)>& keysOf, const std::int32_t* ends, int count);
 
+  // The same for codes that are made elsewhere: code(ends, first) codes segments [first, ends.size()) of all, for all
+  // layers, where storage() keeps them; first = 0: and makes the basis.
+  bool extend(Context& context, const std::function<void(const std::vector<std::int32_t>& ends, int first)>& code,
+              const std::int32_t* ends, int count);
+
   // Forgets segments that end after numTokens.
   void truncate(int numTokens);
 
@@ -89,6 +94,11 @@ class SegmentIndex {
 
   // How it lies in memory (native/cpu/selection/index_storage.h).
   const IndexStorage& storage() const { return *storage_; }
+  IndexStorage& storage() { return *storage_; }
+  // Keeps codes elsewhere from now on; there are none yet.
+  void store(std::unique_ptr<IndexStorage> storage);
+  // Makes them readable in host memory, wherever they are kept.
+  void fetch() const;
 
  private:
   void makeRoom(const std::int32_t* ends, int count);
@@ -148,6 +158,9 @@ class SegmentSelector : public Selector {
   // Takes over what another selector of the same rule has kept between steps: for the copy of a sequence.
   void continueFrom(const SegmentSelector& other);
 
+  const SegmentIndex& index() const { return index_; }
+  const SegmentRule& rule() const { return rule_; }
+
  private:
   struct Memory;
   const SegmentIndex& index_;
@@ -160,6 +173,8 @@ class ExactSelector : public Selector {
  public:
   explicit ExactSelector(const BudgetRule& rule);
   void select(Context& context, const SelectInput& input, ChosenRuns& out) override;
+
+  const BudgetRule& rule() const { return rule_; }
 
  private:
   BudgetRule rule_;

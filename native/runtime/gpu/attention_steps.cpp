@@ -1,8 +1,8 @@
-// Decode attention over lists that the host makes or native selectors choose.
+// Decode attention over lists that the host has made or an op has chosen.
 #include <algorithm>
 #include <string>
 
-#include "device_arena.h"
+#include "device_run_lists.h"
 #include "device_steps.h"
 #include "launch_step.h"
 
@@ -10,35 +10,6 @@ namespace kvasir::gpu {
 namespace {
 
 static_assert(sizeof(KvRun) == sizeof(KvasirKvRun), "runs are sent as they are");
-
-// Lists are made on the host; native selectors read K rows from the device, after the queries have come back.
-class SelectRunsOnDevice final : public Step {
- public:
-  SelectRunsOnDevice(const DeviceProgram& program, const SelectRunsStep& step, const float* q)
-      : program_(program), step_(step), q_(q) {}
-
-  void execute(Context& context, Run& run) const override {
-    const auto isNative = [](const SelectorChoice& choice) { return choice.kind == SelectorChoice::native; };
-    SelectRunsStep own = step_;
-    if (std::any_of(run.selectors.begin(), run.selectors.end(), isNative)) own.q = queries(run);
-    own.execute(context, run);
-  }
-
- private:
-  const float* queries(const Run& run) const {
-    Session& session = program_.session();
-    const std::size_t rowBytes = static_cast<std::size_t>(step_.numHeads) * static_cast<std::size_t>(step_.arena->shape.headDim) * sizeof(float);
-    const std::size_t bytes = static_cast<std::size_t>(run.counts.sequences) * rowBytes;
-    if (session.queries.bytes() < bytes) session.queries = PinnedMemory(session.device, bytes);
-    session.stream.copy(session.queries.data(), q_, bytes);
-    session.stream.synchronize();
-    return reinterpret_cast<const float*>(session.queries.data());
-  }
-
-  const DeviceProgram& program_;
-  SelectRunsStep step_;
-  const float* q_;
-};
 
 int longestList(const RunRows& rows, int numRows) {
   int longest = 0;
@@ -64,7 +35,11 @@ class AttendRunsOnDevice final : public Step {
 
   void execute(Context&, Run& run) const override {
     const Batch batch = step_.batch.of(run);
-    requireHeldRows(*step_.lists, batch);
+    DeviceRunLists* chosen = DeviceRunLists::of(*step_.lists, batch.numSequences);
+    if (chosen == nullptr || !chosen->isHeldBy(batch)) {
+      program_.bringHome(*step_.lists);
+      requireHeldRows(*step_.lists, batch);
+    }
     const DeviceLists lists = program_.lists(*step_.lists, batch.numSequences, step_.numHeads);
     Session& session = program_.session();
     KvasirAttendRunsArgs args = args_;
@@ -88,8 +63,16 @@ class AttendRunsOnDevice final : public Step {
 
 }  // namespace
 
+void DeviceProgram::bringHome(RunLists& lists) const {
+  if (!lists.isAway()) return;
+  session_->stream.synchronize();
+  lists.bringHome();
+}
+
 // Lists that several layers read are sent once.
 DeviceLists DeviceProgram::lists(RunLists& lists, int numSequences, int numHeads) const {
+  if (const DeviceRunLists* chosen = DeviceRunLists::of(lists, numSequences)) return chosen->lists(numSequences);
+  bringHome(lists);
   SentLists& sent = lists_[&lists];
   if (sent.sent && sent.version == lists.version()) return sent.lists;
   const RunRows rows = lists.rows(numSequences);
@@ -104,13 +87,6 @@ DeviceLists DeviceProgram::lists(RunLists& lists, int numSequences, int numHeads
   sent.version = lists.version();
   sent.sent = true;
   return own;
-}
-
-std::unique_ptr<Step> onDevice(DeviceProgram& program, const SelectRunsStep& step) {
-  program.touches(*step.arena, step.layer);
-  const std::size_t rowValues = static_cast<std::size_t>(step.numHeads) * static_cast<std::size_t>(step.arena->shape.headDim);
-  const float* q = program.reads(step.q, rowValues, rowsOf({Extent::sequences}));
-  return std::make_unique<SelectRunsOnDevice>(program, step, q);
 }
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const AttendRunsStep& step) {

@@ -19,7 +19,7 @@ class DeviceArena final : public Arena {
   ~DeviceArena() override;
 
   const KvasirKvView& deviceView() const { return view_; }
-  Session& session() const { return *session_; }
+  const SessionPtr& session() const { return session_; }
 
   const KvView* view() const override { return nullptr; }
   void write(Context& context, int layer, const float* keys, const float* values, const std::int32_t* slots,

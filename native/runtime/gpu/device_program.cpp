@@ -1,6 +1,7 @@
 #include "device_program.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 
 #include "../failure.h"
@@ -92,11 +93,20 @@ const std::int32_t* DeviceProgram::distinctSlots(const Run& run, int source, int
   return distinct_[source] = address;
 }
 
+const KvasirSelectSequence* DeviceProgram::shared(const std::vector<KvasirSelectSequence>& sequences) const {
+  const std::size_t bytes = sequences.size() * sizeof(KvasirSelectSequence);
+  const bool known = sequences_.size() == sequences.size() && std::memcmp(sequences_.data(), sequences.data(), bytes) == 0;
+  if (known) return sentSequences_;
+  sequences_ = sequences;
+  return sentSequences_ = session_->uploads.push(sequences.data(), sequences.size());
+}
+
 void DeviceProgram::execute(Context& context, Run& run) const {
   const Stream& stream = session_->stream;
   session_->uploads.reset();
   distinct_.clear();
   lists_.clear();
+  sequences_.clear();
   const std::vector<Traffic> traffic = trafficOf(run);
   try {
     for (const auto& [arena, layer] : layers_) arena->awaitLoads(layer);
@@ -105,6 +115,7 @@ void DeviceProgram::execute(Context& context, Run& run) const {
       if (traffic[i].upload > 0) shadows_[i]->upload(stream, traffic[i].upload);
       if (traffic[i].written > 0) shadows_[i]->changed();
     }
+    for (const std::unique_ptr<Step>& step : steps()) step->prepare(run);
     std::optional<HeldLaunches> held;
     if (run.counts.tokens <= kMostHeldTokens) held.emplace(stream);
     runSteps(context, run);
@@ -123,6 +134,7 @@ void DeviceProgram::execute(Context& context, Run& run) const {
     for (std::size_t i = 0; i < shadows_.size(); ++i) {
       if (comesBack(i)) shadows_[i]->deliver(traffic[i].written);
     }
+    for (const std::unique_ptr<Step>& step : steps()) step->finish(run);
   } catch (...) {
     stream.settle();
     throw;

@@ -55,10 +55,15 @@ class DeviceProgram final : public Program {
 
   // For steps, within execute().
   Session& session() const { return *session_; }
+  const SessionPtr& sharedSession() const { return session_; }
+  // Device address of these sequences; layers that ask for the same ones share it.
+  const KvasirSelectSequence* shared(const std::vector<KvasirSelectSequence>& sequences) const;
   const std::int32_t* indices(const Run& run, int source) const { return indices_ + run.start(source); }
   // The same slots, all but the last of equal ones replaced by -1.
   const std::int32_t* distinctSlots(const Run& run, int source, int rows) const;
   DeviceLists lists(RunLists& lists, int numSequences, int numHeads) const;
+  // Fetches lists that the device has written, in this run or before it.
+  void bringHome(RunLists& lists) const;
 
  private:
   struct Use {
@@ -95,6 +100,8 @@ class DeviceProgram final : public Program {
   mutable const std::int32_t* indices_ = nullptr;
   mutable std::map<int, const std::int32_t*> distinct_;
   mutable std::map<const RunLists*, SentLists> lists_;
+  mutable std::vector<KvasirSelectSequence> sequences_;  // the last ones sent
+  mutable const KvasirSelectSequence* sentSequences_ = nullptr;
 };
 
 }  // namespace kvasir::gpu

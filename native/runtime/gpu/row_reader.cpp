@@ -38,6 +38,17 @@ const std::uint8_t* RowReader::read(const std::unique_lock<std::mutex>&, const s
   return out_.data();
 }
 
+void RowReader::move(const std::unique_lock<std::mutex>&, const std::vector<KvasirPiece>& pieces) {
+  // Earlier lists may still be under way.
+  stream_.synchronize();
+  uploads_.reset();
+  KvasirCopyPiecesArgs args{};
+  args.pieces = uploads_.push(pieces.data(), pieces.size());
+  args.count = static_cast<std::int32_t>(pieces.size());
+  for (const KvasirPiece& piece : pieces) args.maxBytes = std::max(args.maxBytes, piece.bytes);
+  stream_.launch(&KvasirGpuV1::copyPieces, "copyPieces", args);
+}
+
 void RowReader::copy(const std::unique_lock<std::mutex>&, void* to, const void* from, std::size_t bytes) {
   stream_.copy(to, from, bytes);
   stream_.synchronize();

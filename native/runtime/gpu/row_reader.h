@@ -24,6 +24,11 @@ class RowReader {
 
   void copy(const std::unique_lock<std::mutex>& lock, void* to, const void* from, std::size_t bytes);
 
+  // For memory of the device itself; asked for, not waited for.
+  void fill(const std::unique_lock<std::mutex>&, void* to, int byte, std::size_t bytes) { stream_.fill(to, byte, bytes); }
+  void move(const std::unique_lock<std::mutex>& lock, const std::vector<KvasirPiece>& pieces);
+  void synchronize(const std::unique_lock<std::mutex>&) { stream_.synchronize(); }
+
   std::unique_lock<std::mutex> lock() { return std::unique_lock<std::mutex>(mutex_); }
 
  private:

@@ -18,7 +18,7 @@ std::uint8_t* Workspace::reserve(const Stream& stream, std::size_t bytes, std::s
 }
 
 Session::Session(const std::string& libraryPath)
-    : device(std::make_shared<Device>(libraryPath)), stream(device), asideStream(device), uploads(stream), lanes(device, 2), loader(device), evenSteps(device), oddSteps(device) {}
+    : device(std::make_shared<Device>(libraryPath)), stream(device), asideStream(device), uploads(stream), reader(device), lanes(device, 2), loader(device), evenSteps(device), oddSteps(device) {}
 
 Session::~Session() {
   stream.settle();

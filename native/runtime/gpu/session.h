@@ -10,8 +10,8 @@
 #include <string>
 
 #include "lanes.h"
+#include "row_reader.h"
 #include "shadow.h"
-#include "uploads.h"
 
 namespace kvasir::gpu {
 
@@ -46,6 +46,8 @@ class Session {
   const Stream asideStream;
   PinnedMemory aside;
   Uploads uploads;
+  // For memory of the device that host code asks for, from any thread.
+  RowReader reader;
   Lanes lanes;
   Loader loader;
   const Event evenSteps, oddSteps;
@@ -54,6 +56,7 @@ class Session {
   Workspace prefillWorkspace;
   Workspace massWorkspace;
   Workspace linearWorkspace;
+  Workspace selectWorkspace;
   SessionCounts counts;
 
  private:

@@ -19,8 +19,3 @@ export function loadTested({ backend, isa }: TestedBackend): Promise<Kernels> {
 export function presentBackends(): readonly Backend[] {
   return availableBackends().filter(({ missing }) => missing === undefined)
 }
-
-/** A GPU takes rows of whole 16 bytes alone; these take any. */
-export function backendsOfAnyRows(): readonly Backend[] {
-  return presentBackends().filter(({ backend }) => backend !== 'cuda')
-}
