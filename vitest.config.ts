@@ -11,7 +11,7 @@ const folders = [
 
 // Packages whose tests run on every backend, the GPU's in emulation too.
 const emulatedGpu = fileURLToPath(new URL('./tools/emulated-gpu.mjs', import.meta.url))
-const onAllBackends = ['packages/kernels', 'packages/llama', 'packages/semshare-kv']
+const onAllBackends = ['packages/kernels', 'packages/llama', 'packages/semshare-kv', 'packages/eval']
 
 // Tests run from sources: this condition leads from one workspace package to the src/ of another.
 const conditions = ['@kvasir/source', 'module', 'node', 'development|production']

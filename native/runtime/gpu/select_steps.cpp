@@ -115,7 +115,9 @@ class SelectRunsOnDevice final : public Step {
 
   // Native selectors there read K rows from the device, after the queries have come back.
   void onHost(Context& context, Run& run) const {
-    program_.bringHome(*step_.lists);
+    // Others are written anew.
+    const auto isGiven = [](const SelectorChoice& choice) { return choice.kind == SelectorChoice::given; };
+    if (std::any_of(run.selectors.begin(), run.selectors.end(), isGiven)) program_.bringHome(*step_.lists);
     const auto isNative = [](const SelectorChoice& choice) { return choice.kind == SelectorChoice::native; };
     SelectRunsStep own = step_;
     if (std::any_of(run.selectors.begin(), run.selectors.end(), isNative)) own.q = queries(run);

@@ -1,10 +1,11 @@
 // Policies that choose natively need an engine that carries it out: here a tiny model of random weights.
 import { oracleTokens } from '@kvasir/baselines/oracle'
-import { type CachePolicy, type PolicySession, runsOfIndices, type StepView } from '@kvasir/core'
+import { type CachePolicy, runsOfIndices, type StepView } from '@kvasir/core'
 import { assertSameBits, policySuite, seededRandom } from '@kvasir/core/testing'
 import type { Sequence } from '@kvasir/llama'
 import { type SentenceKvOptions, sentenceKv } from '@kvasir/sentence-kv'
 import { describe, expect, test, vi } from 'vitest'
+import { speaking } from './testing/speaking.ts'
 import { loadTestEngine, type TestEngine } from './testing/test-engine.ts'
 
 const rowsAStep = 2 * 2 // layers, KV heads
@@ -19,27 +20,6 @@ async function load(backend: 'auto' | 'reference'): Promise<TestEngine> {
   const engine = await loadTestEngine()
   vi.unstubAllEnvs()
   return engine
-}
-
-/** The model has no text of its own: here every eighth id is a full stop. */
-function speaking(policy: CachePolicy): CachePolicy {
-  const pieceOf = (token: number) => (token % 8 === 0 ? '.' : ' Word')
-  const speak = (session: PolicySession): PolicySession =>
-    new Proxy(session, {
-      get(target, key) {
-        if (key === 'retain')
-          return (view: Parameters<NonNullable<PolicySession['retain']>>[0]) =>
-            target.retain!({ ...view, pieces: Array.from(view.tokens, pieceOf) })
-        if (key === 'append')
-          return (view: Parameters<NonNullable<PolicySession['append']>>[0]) =>
-            target.append!({ ...view, piece: pieceOf(view.token) })
-        if (key === 'fork')
-          return (context: Parameters<NonNullable<PolicySession['fork']>>[0]) => speak(target.fork!(context))
-        const value: unknown = Reflect.get(target, key)
-        return typeof value === 'function' ? value.bind(target) : value
-      },
-    })
-  return { ...policy, open: (context) => speak(policy.open(context)) }
 }
 
 const sentences = (options: Partial<SentenceKvOptions> = {}) => speaking(sentenceKv({ ...small, ...options }))
