@@ -15,6 +15,8 @@ const ptxArchitectures = ['80', '120']
 // Another release of the compiler counts otherwise: only compilation, spills and exports are held then.
 const gatedRelease = '13.0'
 const buildDir = fileURLToPath(new URL('../native/build/gpu/', import.meta.url))
+/** Shapes that the suite has of every op at least. */
+const fewestShapes = 40
 const expectedDir = join(gpuDir, 'expected')
 
 const { values: options } = parseArgs({
@@ -24,6 +26,7 @@ const { values: options } = parseArgs({
     emulated: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     plain: { type: 'boolean', default: false },
+    races: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     update: { type: 'boolean', default: false },
   },
@@ -31,6 +34,7 @@ const { values: options } = parseArgs({
 const unknown = options.op.filter((name) => !listOps().some((op) => op.name === name))
 if (unknown.length > 0) throw new Error(`no such op: ${unknown.join(', ')}; see native/gpu/ops.inc`)
 if (options.update && options.arch) throw new Error('--update takes the most of all architectures: leave --arch out')
+if (options.races && options.plain) throw new Error('--races is a sanitizer: leave --plain out')
 const archs = options.arch ? [options.arch] : architectures
 const problems = []
 
@@ -53,13 +57,15 @@ async function runEmulated() {
     problems.push('no C++ compiler: the emulation was not built')
     return 'not run (no C++ compiler)'
   }
-  const build = await buildEmulated({ plain: options.plain })
+  const build = await buildEmulated({ plain: options.plain, races: options.races })
   if (!build.ok) {
     problems.push(`the emulation did not compile\n${build.log}`)
     return 'not run (did not compile)'
   }
   if (build.log) problems.push(`the compiler warns\n${build.log}`)
-  if (!options.plain && !build.sanitized)
+  if (options.races && !build.sanitized)
+    problems.push('the thread sanitizer is not installed: races were not looked for')
+  else if (!options.plain && !build.sanitized)
     console.log('sanitizers are not installed: global memory out of bounds goes unnoticed')
   const faults = await runProgram(build.contextTest, [], (text) => process.stdout.write(text))
   if (!faults.ok) problems.push('the emulation overlooks faults')
@@ -78,7 +84,18 @@ async function runSuite(suite, library) {
   const last = log.trim().split('\n').at(-1)
   if (code === 3) return last
   if (code !== 0) problems.push(`the suite failed on ${library}${code === null ? '' : ` with ${code}`}`)
+  if (!options.quick) checkShapes(log)
   return /^\d+ passed, \d+ failed$/.test(last) ? last : 'FAILED'
+}
+
+/** An op that is hardly tried shows little by passing. */
+function checkShapes(log) {
+  const counts = [...log.matchAll(/^\w+ (\w+): .* (\d+) shapes$/gm)].map(([, op, shapes]) => [op, Number(shapes)])
+  const ops = counts.filter(([op]) => op !== 'machine').sort(([, a], [, b]) => a - b)
+  if (ops.length === 0) return
+  console.log(`fewest shapes: ${ops[0][1]}, of ${ops[0][0]}`)
+  for (const [op, shapes] of ops)
+    if (shapes < fewestShapes) problems.push(`${op} has ${shapes} shapes, at least ${fewestShapes} are wanted`)
 }
 
 async function checkDevice() {

@@ -22,7 +22,12 @@ const commonFlags = [
   '-ffp-contract=off',
   `-I${includeDir}`,
 ]
-const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer']
+/** Flags of a build beside its optimisation, by the folder that it goes to. */
+const sanitizers = {
+  plain: [],
+  sanitized: ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer'],
+  races: ['-fsanitize=thread', '-fno-omit-frame-pointer'],
+}
 
 /** @returns {string | undefined} the C++ compiler's path */
 export function findCompiler() {
@@ -40,12 +45,14 @@ export function listOps() {
 
 /**
  * Builds the emulated library, the suite and the test of the context.
- * @param {{ plain?: boolean, libraryOnly?: boolean }} options plain: optimised and without sanitizers
+ * @param {{ plain?: boolean, libraryOnly?: boolean, races?: boolean }} options plain: optimised and without sanitizers;
+ *   races: with the thread sanitizer, and blocks that run at once
  * @returns {Promise<{ ok: boolean, log: string, sanitized: boolean, library: string, suite: string, contextTest: string }>}
  */
-export async function buildEmulated({ plain = false, libraryOnly = false } = {}) {
-  const sanitized = !plain && (await hasSanitizers(findCompiler()))
-  const kind = sanitized ? 'sanitized' : 'plain'
+export async function buildEmulated({ plain = false, libraryOnly = false, races = false } = {}) {
+  const wanted = races ? 'races' : 'sanitized'
+  const sanitized = !plain && (await hasSanitizers(findCompiler(), wanted))
+  const kind = sanitized ? wanted : 'plain'
   const files = {
     library: ['api.cpp', 'failure.cpp', ...sourcesOf('emulated', '.cpp'), ...sourcesOf('ops', '.cu')],
     suite: [...sourcesOf('test', '.cpp'), ...weightSources],
@@ -57,7 +64,7 @@ export async function buildEmulated({ plain = false, libraryOnly = false } = {})
     suite: join(buildDir, kind, 'kvasir_gpu_suite'),
     contextTest: join(buildDir, kind, 'context_test'),
   }
-  return buildPrograms(libraryOnly ? { library: files.library } : files, outputs, sanitized)
+  return buildPrograms(libraryOnly ? { library: files.library } : files, outputs, kind)
 }
 
 /**
@@ -66,19 +73,19 @@ export async function buildEmulated({ plain = false, libraryOnly = false } = {})
  * @returns {Promise<{ ok: boolean, log: string, bench: string }>}
  */
 export async function buildBench({ plain = false } = {}) {
-  const sanitized = !plain && (await hasSanitizers(findCompiler()))
-  const bench = join(buildDir, sanitized ? 'sanitized' : 'plain', 'kvasir_gpu_bench')
-  return buildPrograms({ bench: sourcesOf('bench', '.cpp') }, { bench }, sanitized)
+  const kind = !plain && (await hasSanitizers(findCompiler(), 'sanitized')) ? 'sanitized' : 'plain'
+  const bench = join(buildDir, kind, 'kvasir_gpu_bench')
+  return buildPrograms({ bench: sourcesOf('bench', '.cpp') }, { bench }, kind)
 }
 
 /** Compiles and links what `files` names to `outputs`; `library` is a shared one. */
-async function buildPrograms(files, outputs, sanitized) {
+async function buildPrograms(files, outputs, kind) {
   const compiler = findCompiler()
-  const linkFlags = sanitized ? sanitizers : []
-  const flags = [...commonFlags, ...(sanitized ? ['-O1', '-g1', ...sanitizers] : ['-O2'])]
+  const linkFlags = sanitizers[kind]
+  const flags = [...commonFlags, ...(kind === 'plain' ? ['-O2'] : ['-O1', '-g1', ...sanitizers[kind]])]
   const compile = (file) => {
     const language = file.endsWith('.cu') ? ['-x', 'c++'] : []
-    return compileCached(compiler, [...language, ...flags], file, sanitized ? 'sanitized' : 'plain')
+    return compileCached(compiler, [...language, ...flags], file, kind)
   }
   let log = ''
   for (const [name, sources] of Object.entries(files)) {
@@ -106,7 +113,7 @@ export async function compileCached(compiler, flags, file, kind, suffix = '.o') 
   const key = hashOf([
     compiler,
     ...flags,
-    ...closureOf(join(gpuDir, file)).flatMap((path) => [path, readFileSync(path)]),
+    ...closureOf(join(gpuDir, file), otherSide(compiler)).flatMap((path) => [path, readFileSync(path)]),
   ])
   const object = join(buildDir, kind, `${file.replaceAll('/', '-')}-${key}${suffix}`)
   if (existsSync(object)) return { ok: true, log: readFileSync(`${object}.log`, 'utf8'), object }
@@ -164,13 +171,18 @@ export function runProgram(command, args, hear) {
   })
 }
 
-/** A file and all that it includes with quotes, by their real paths. */
-function closureOf(file, seen = new Set()) {
-  if (seen.has(file) || !existsSync(file)) return [...seen]
+/** Headers that a compiler does not come to: those of the emulation, or those of CUDA. */
+function otherSide(compiler) {
+  return /nvcc[^/]*$/.test(compiler) ? /\/emulated[^/]*(\/[^/]*)?$/ : /\.cuh$/
+}
+
+/** A file and all that it includes with quotes but for `others`, by their real paths. */
+function closureOf(file, others, seen = new Set()) {
+  if (seen.has(file) || others.test(file) || !existsSync(file)) return [...seen]
   seen.add(file)
   for (const [, included] of readFileSync(file, 'utf8').matchAll(/^\s*#\s*include\s+"([^"]+)"/gm)) {
-    closureOf(resolve(dirname(file), included), seen)
-    closureOf(resolve(includeDir, included), seen)
+    closureOf(resolve(dirname(file), included), others, seen)
+    closureOf(resolve(includeDir, included), others, seen)
   }
   return [...seen].sort((a, b) => relative(gpuDir, a).localeCompare(relative(gpuDir, b)))
 }
@@ -187,13 +199,13 @@ async function inLanes(items, action) {
 }
 
 /** Some systems have the compiler without the libraries of its sanitizers. */
-async function hasSanitizers(compiler) {
+async function hasSanitizers(compiler, kind) {
   mkdirSync(buildDir, { recursive: true })
   const source = join(buildDir, 'sanitizers.cpp')
-  const program = join(buildDir, `sanitizers-${hashOf([compiler])}`)
+  const program = join(buildDir, `${kind}-${hashOf([compiler])}`)
   if (existsSync(program)) return true
   writeFileSync(source, 'int main() { return 0; }\n')
-  return (await runProgram(compiler, [...sanitizers, source, '-o', program])).ok
+  return (await runProgram(compiler, [...sanitizers[kind], source, '-o', program])).ok
 }
 
 function hashOf(parts) {

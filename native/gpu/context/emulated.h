@@ -17,6 +17,13 @@ namespace kvasir::gpu::emulated {
 
 class Context;
 
+// Built with the thread sanitizer, blocks run at once, and their races in global memory are seen.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kShowsRaces = true;
+#else
+constexpr bool kShowsRaces = false;
+#endif
+
 // One struct of registers a thread; poisoned, since registers hold anything at first.
 template <class Regs>
 class Threads {
@@ -117,6 +124,7 @@ class Context : public Maths {
   template <class T>
   Shared<T> shared(int count) {
     outsideEach("shared");
+    if (warp_ >= 0) throw Fault{"shared() inside warps(): all warps would have the same memory"};
     return {this, shared_.carve(static_cast<std::size_t>(count), sizeof(T)), 0};
   }
   // The same memory as elements of another type.
@@ -163,7 +171,8 @@ class Context : public Maths {
   template <class T>
   void copyAsync(Shared<T> to, const void* from, int bytes = 16) {
     insideEach("copyAsync");
-    if (bytes > 0) requireAligned(from, 16, "copyAsync");
+    if (bytes < 0 || bytes > 16) throw Fault{"copyAsync: copies 0 to 16 bytes"};
+    requireAligned(from, 16, "copyAsync");
     AsyncCopy copy{to.array(), to.at(), static_cast<const unsigned char*>(from), bytes};
     shared_.beginCopy(copy.array, copy.at, 16, accessor());
     volatile unsigned char touch;  // an address out of bounds is found here, where it is asked for
@@ -182,6 +191,7 @@ class Context : public Maths {
   }
   void waitAsync(int groups) {
     outsideEach("waitAsync");
+    if (groups < 0 || groups > 3) throw Fault{"waitAsync: 0 to 3 groups may be under way"};
     for (int thread = begin_; thread < end_; ++thread) {
       ThreadCopies& copies = copies_[static_cast<std::size_t>(thread)];
       const std::size_t keep = static_cast<std::size_t>(groups);
@@ -225,8 +235,14 @@ class Context : public Maths {
   T atomicOr(Shared<T> to, T value) {
     return atomicOr(sharedWord(to), value);
   }
-  // What this thread wrote to global memory is there before what it writes next, as other blocks see it.
-  static void threadFence() {}
+  // What this thread wrote to global memory is there before what it writes next, as other blocks see it; and what they wrote
+  // before a fence of theirs, if an atomic operation showed this thread one that came behind it.
+  void threadFence() {
+    if constexpr (!kShowsRaces) return;
+    for (std::uint32_t* word : touched_) __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    touched_.clear();
+    fenced_ = true;
+  }
 
 #include "emulated_warp.inl"
 
@@ -303,9 +319,14 @@ class Context : public Maths {
   T atomically(T* to, Change change) {
     static_assert(std::is_integral_v<T> && sizeof(T) == 4, "no atomics on floats: their order would show");
     insideEach("atomic");
-    const T old = *to;
-    *to = change(old);
-    return old;
+    T old = __atomic_load_n(to, __ATOMIC_RELAXED);
+    if constexpr (kShowsRaces) touched_.push_back(reinterpret_cast<std::uint32_t*>(to));
+    while (true) {
+      const T now = change(old);
+      const bool done = fenced_ ? __atomic_compare_exchange_n(to, &old, now, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
+                                : __atomic_compare_exchange_n(to, &old, now, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+      if (done) return old;
+    }
   }
   template <class T>
   T* sharedWord(Shared<T> to) {
@@ -321,6 +342,9 @@ class Context : public Maths {
   int phase_ = 0;
   SharedMemory shared_;
   std::vector<ThreadCopies> copies_;
+  // Of the block, since its threads come one after another.
+  bool fenced_ = false;
+  std::vector<std::uint32_t*> touched_;  // by atomic operations since the last fence
 };
 
 template <class Regs>

@@ -81,9 +81,12 @@
         float(&sums)[4] = field(regs[first + lane], c);
         for (int i = 0; i < 4; ++i) {
           const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-          double sum = static_cast<double>(sums[i]);
-          for (int k = 0; k < 16; ++k) sum += static_cast<double>(left[row][k]) * static_cast<double>(right[k][column]);
-          sums[i] = static_cast<float>(sum);
+          double terms[9];
+          for (int from = 0; from < 16; from += 8) {
+            terms[8] = static_cast<double>(sums[i]);
+            for (int k = 0; k < 8; ++k) terms[k] = static_cast<double>(left[row][from + k]) * static_cast<double>(right[from + k][column]);
+            sums[i] = sumOfMma(terms);
+          }
         }
       }
     }

@@ -18,6 +18,9 @@
 namespace kvasir::gpu {
 
 constexpr int kWarp = 32;
+// What every device of 8.0 and newer gives a block, and a launch for arguments.
+constexpr unsigned kMostSharedBytes = 99 * 1024;
+constexpr std::size_t kMostArgsBytes = 4096;
 
 // How a kernel is launched: a pure function of the arguments. Its threads a block are the kernel's own kThreads.
 struct Plan {
@@ -50,6 +53,15 @@ KVASIR_BOTH auto& field(Regs& regs, const Access& access) {
 }
 
 KVASIR_BOTH constexpr std::size_t wide(int n) { return static_cast<std::size_t>(n); }
+
+// Whether every device can launch a kernel struct.
+template <class Kernel>
+constexpr void requireLaunchable() {
+  static_assert(Kernel::kThreads % kWarp == 0 && Kernel::kThreads <= 1024, "blocks of whole warps");
+  static_assert(Kernel::kSharedBytes <= kMostSharedBytes, "more shared memory than devices of 8.6, 8.9 and 12.0 have");
+  static_assert(sizeof(typename Kernel::Args) <= kMostArgsBytes && std::is_trivially_copyable_v<typename Kernel::Args>,
+                "arguments are plain data of at most 4 KiB");
+}
 
 template <class T>
 KVASIR_BOTH constexpr T ceilDiv(T value, T by) {

@@ -25,21 +25,19 @@ class Launcher {
 
   template <class Kernel>
   int run(const Plan& plan, const typename Kernel::Args& args) {
-    static_assert(Kernel::kThreads % kWarp == 0 && Kernel::kThreads <= 1024, "blocks of whole warps");
+    requireLaunchable<Kernel>();
     if (plan.gridX == 0 || plan.gridY == 0) return KVASIR_GPU_OK;
     if (plan.gridX > 0x7fffffffu || plan.gridY > 65535u) return refuse("the grid is too large");
     if (plan.sharedBytes > Kernel::kSharedBytes) return refuse("plan exceeds kSharedBytes");
     const int status = check(cudaSetDevice(stream_->device->index), "cudaSetDevice");
     if (status != KVASIR_GPU_OK) return status;
-    auto* function = kernel<Kernel, Kernel::kThreads, Kernel::kSharedBytes>;
-    if constexpr (Kernel::kSharedBytes > 48 * 1024) {
-      const int allowed = check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                     static_cast<int>(Kernel::kSharedBytes)),
-                                "shared memory of a kernel");
-      if (allowed != KVASIR_GPU_OK) return allowed;
-    }
-    function<<<dim3(plan.gridX, plan.gridY), Kernel::kThreads, plan.sharedBytes, stream_->handle>>>(args);
-    return check(cudaGetLastError(), "launch of a kernel");
+    const void* function = reinterpret_cast<const void*>(kernel<Kernel, Kernel::kThreads, Kernel::kSharedBytes>);
+    const int loaded = load(stream_->device, function, Kernel::kSharedBytes);
+    if (loaded != KVASIR_GPU_OK) return loaded;
+    void* pointers[] = {const_cast<typename Kernel::Args*>(&args)};
+    return check(cudaLaunchKernel(function, dim3(plan.gridX, plan.gridY), dim3(Kernel::kThreads), pointers, plan.sharedBytes,
+                                  stream_->handle),
+                 "launch of a kernel");
   }
 
   int refuse(std::string text) { return fail(KVASIR_GPU_INVALID, std::move(text)); }

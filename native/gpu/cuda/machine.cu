@@ -22,8 +22,8 @@ namespace kvasir::gpu {
 
 int check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return KVASIR_GPU_OK;
+  cudaGetLastError();  // or a later call of this thread would report it, "not ready" too
   if (error == cudaErrorNotReady) return KVASIR_GPU_NOT_READY;
-  cudaGetLastError();
   const std::string text = std::string(what) + ": " + cudaGetErrorString(error) + " (" + std::to_string(static_cast<int>(error)) + ")";
   switch (error) {
     case cudaErrorInsufficientDriver:
@@ -43,14 +43,39 @@ int check(cudaError_t error, const char* what) {
   }
 }
 
+int load(KvasirDevice* device, const void* function, unsigned sharedBytes) {
+  const std::lock_guard<std::mutex> lock(device->loading);
+  if (device->loaded.count(function) != 0) return KVASIR_GPU_OK;
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  int status = check(cudaThreadExchangeStreamCaptureMode(&mode), "loading a kernel");
+  if (status != KVASIR_GPU_OK) return status;
+  cudaFuncAttributes attributes;
+  status = check(cudaFuncGetAttributes(&attributes, function), "loading a kernel");
+  if (status == KVASIR_GPU_OK && sharedBytes > 48 * 1024) {
+    status = check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(sharedBytes)),
+                   "shared memory of a kernel");
+  }
+  const int restored = check(cudaThreadExchangeStreamCaptureMode(&mode), "loading a kernel");
+  if (status == KVASIR_GPU_OK) device->loaded.insert(function);
+  return status != KVASIR_GPU_OK ? status : restored;
+}
+
 namespace {
 
 int use(const KvasirDevice* device) { return check(cudaSetDevice(device->index), "cudaSetDevice"); }
 
+std::string release(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
+
 int deviceCount(int32_t* count) {
-  int found = 0;
-  const int status = check(cudaGetDeviceCount(&found), "no device");
+  int found = 0, driver = 0;
+  const cudaError_t error = cudaGetDeviceCount(&found);
+  const int status = check(error, "no device");
   *count = status == KVASIR_GPU_OK ? found : 0;
+  if (error == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess) {
+    return fail(KVASIR_GPU_ABSENT, driver == 0 ? "no device: no driver is installed"
+                                               : "no device: the driver is of CUDA " + release(driver) + ", " +
+                                                     release(CUDART_VERSION) + " is needed");
+  }
   if (status == KVASIR_GPU_OK && found == 0) return fail(KVASIR_GPU_ABSENT, "no device: the driver lists none");
   return status;
 }
@@ -81,7 +106,7 @@ int openDevice(int32_t index, KvasirDevice** device) {
     return fail(KVASIR_GPU_UNSUPPORTED, std::string(info.name) + " has compute capability " + std::to_string(info.major) + "." +
                                             std::to_string(info.minor) + ", 8.0 or newer is needed");
   }
-  *device = new KvasirDevice{index, info.multiprocessors};
+  *device = new KvasirDevice{index, info.multiprocessors, {}, {}};
   return KVASIR_GPU_OK;
 }
 
@@ -132,6 +157,9 @@ int destroyStream(KvasirStream* stream) {
   return waited != KVASIR_GPU_OK ? waited : status;
 }
 
+// Calls on a stream come from any thread, which has its own current device.
+int use(const KvasirStream* stream) { return use(stream->device); }
+
 int synchronizeStream(KvasirStream* stream) { return check(cudaStreamSynchronize(stream->handle), "synchronizeStream"); }
 int queryStream(KvasirStream* stream) { return check(cudaStreamQuery(stream->handle), "queryStream"); }
 
@@ -152,7 +180,8 @@ int destroyEvent(KvasirEvent* event) {
 // As in the emulation: events and copy batches are no part of a graph.
 int refuseCapture(KvasirStream* stream, const char* what) {
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
-  const int status = check(cudaStreamIsCapturing(stream->handle, &capture), what);
+  int status = use(stream);
+  if (status == KVASIR_GPU_OK) status = check(cudaStreamIsCapturing(stream->handle, &capture), what);
   if (status != KVASIR_GPU_OK || capture == cudaStreamCaptureStatusNone) return status;
   return fail(KVASIR_GPU_UNSUPPORTED, std::string(what) + " on a stream that is being captured");
 }
@@ -175,6 +204,8 @@ int elapsedMs(KvasirEvent* from, KvasirEvent* to, float* ms) {
 
 int copy(KvasirStream* stream, void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return KVASIR_GPU_OK;
+  const int status = use(stream);
+  if (status != KVASIR_GPU_OK) return status;
   return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream->handle), "copy");
 }
 
@@ -182,37 +213,61 @@ int copy2d(KvasirStream* stream, void* to, std::size_t toStride, const void* fro
            std::size_t rowBytes, std::size_t rows) {
   if (rowBytes > toStride || rowBytes > fromStride) return fail(KVASIR_GPU_INVALID, "copy2d: rows are longer than a stride");
   if (rowBytes == 0 || rows == 0) return KVASIR_GPU_OK;
+  const int status = use(stream);
+  if (status != KVASIR_GPU_OK) return status;
   return check(cudaMemcpy2DAsync(to, toStride, from, fromStride, rowBytes, rows, cudaMemcpyDefault, stream->handle), "copy2d");
 }
 
 int copyBatch(KvasirStream* stream, const KvasirCopy* copies, std::size_t count) {
-  const int status = refuseCapture(stream, "copyBatch");
+  int status = refuseCapture(stream, "copyBatch");
   if (status != KVASIR_GPU_OK) return status;
   std::vector<void*> to;
+#if CUDART_VERSION >= 13000
   std::vector<const void*> from;
+#else
+  std::vector<void*> from;
+#endif
   std::vector<std::size_t> bytes;
   for (std::size_t i = 0; i < count; ++i) {
     if (copies[i].bytes == 0) continue;
     to.push_back(copies[i].to);
-    from.push_back(copies[i].from);
+    from.push_back(const_cast<void*>(copies[i].from));
     bytes.push_back(copies[i].bytes);
   }
   if (bytes.empty()) return KVASIR_GPU_OK;
+#if CUDART_VERSION >= 12080
   // In the order of the stream: sources on the device may be what a kernel before is still writing.
   cudaMemcpyAttributes attributes{};
   attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
   std::size_t first = 0;
-  return check(cudaMemcpyBatchAsync(to.data(), from.data(), bytes.data(), bytes.size(), &attributes, &first, 1, stream->handle),
-               "copyBatch");
+#if CUDART_VERSION >= 13000
+  const cudaError_t error =
+      cudaMemcpyBatchAsync(to.data(), from.data(), bytes.data(), bytes.size(), &attributes, &first, 1, stream->handle);
+#else
+  std::size_t failed = 0;
+  const cudaError_t error =
+      cudaMemcpyBatchAsync(to.data(), from.data(), bytes.data(), bytes.size(), &attributes, &first, 1, &failed, stream->handle);
+#endif
+  if (error != cudaErrorNotSupported && error != cudaErrorCallRequiresNewerDriver) return check(error, "copyBatch");
+  // Some virtual devices have no batches.
+  cudaGetLastError();
+#endif
+  for (std::size_t i = 0; i < bytes.size() && status == KVASIR_GPU_OK; ++i) status = copy(stream, to[i], from[i], bytes[i]);
+  return status;
 }
 
 int fill(KvasirStream* stream, void* to, int32_t byte, std::size_t bytes) {
   if (bytes == 0) return KVASIR_GPU_OK;
+  const int status = use(stream);
+  if (status != KVASIR_GPU_OK) return status;
   return check(cudaMemsetAsync(to, byte, bytes, stream->handle), "fill");
 }
 
 int beginCapture(KvasirStream* stream) {
-  return check(cudaStreamBeginCapture(stream->handle, cudaStreamCaptureModeThreadLocal), "beginCapture");
+  const int status = use(stream);
+  if (status != KVASIR_GPU_OK) return status;
+  // Relaxed: other threads may allocate and copy meanwhile, and another thread may end it.
+  return check(cudaStreamBeginCapture(stream->handle, cudaStreamCaptureModeRelaxed), "beginCapture");
 }
 
 int endCapture(KvasirStream* stream, KvasirGraph** graph) {

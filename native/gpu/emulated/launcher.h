@@ -1,4 +1,5 @@
 // Runs a grid on this machine, block after block: from the front, from the back or from both ends in turn, launch by launch.
+// Where races are to be seen, on four threads, which have neighbouring blocks.
 #pragma once
 
 #include <cxxabi.h>
@@ -6,8 +7,10 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
 #include <typeinfo>
 #include <utility>
+#include <vector>
 
 #include "../context/emulated.h"
 #include "../failure.h"
@@ -32,19 +35,40 @@ inline unsigned blockAt(unsigned step, unsigned blocks, unsigned order) {
 
 // Throws a Fault that names the kernel and the block.
 template <class Kernel>
+void runBlock(const Plan& plan, const typename Kernel::Args& args, unsigned block) {
+  try {
+    Context context(block % plan.gridX, block / plan.gridX, plan, Kernel::kThreads);
+    Kernel::body(context, args);
+    context.finish();
+  } catch (const Fault& fault) {
+    throw Fault{kernelName<Kernel>() + ", block (" + std::to_string(block % plan.gridX) + ", " +
+                std::to_string(block / plan.gridX) + "): " + fault.text};
+  }
+}
+
+template <class Kernel>
 void runGrid(const Plan& plan, const typename Kernel::Args& args, unsigned order) {
-  static_assert(Kernel::kThreads % kWarp == 0 && Kernel::kThreads <= 1024, "blocks of whole warps");
+  requireLaunchable<Kernel>();
+  constexpr unsigned kLanes = kShowsRaces ? 4 : 1;
   const unsigned blocks = plan.gridX * plan.gridY;
-  for (unsigned step = 0; step < blocks; ++step) {
-    const unsigned block = blockAt(step, blocks, order);
-    try {
-      Context context(block % plan.gridX, block / plan.gridX, plan, Kernel::kThreads);
-      Kernel::body(context, args);
-      context.finish();
-    } catch (const Fault& fault) {
-      throw Fault{kernelName<Kernel>() + ", block (" + std::to_string(block % plan.gridX) + ", " +
-                  std::to_string(block / plan.gridX) + "): " + fault.text};
-    }
+  const auto runLane = [&](unsigned lane) {
+    for (unsigned step = lane; step < blocks; step += kLanes) runBlock<Kernel>(plan, args, blockAt(step, blocks, order));
+  };
+  if (kLanes == 1) return runLane(0);
+  std::string faults[kLanes];
+  std::vector<std::thread> threads;
+  for (unsigned lane = 0; lane < kLanes; ++lane) {
+    threads.emplace_back([&, lane] {
+      try {
+        runLane(lane);
+      } catch (const Fault& fault) {
+        faults[lane] = fault.text;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& text : faults) {
+    if (!text.empty()) throw Fault{text};
   }
 }
 

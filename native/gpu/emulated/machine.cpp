@@ -75,7 +75,7 @@ int deviceInfo(int32_t index, KvasirDeviceInfo* info) {
   *info = KvasirDeviceInfo{};
   std::strncpy(info->name, "emulated", sizeof(info->name) - 1);
   info->multiprocessors = 4;
-  info->sharedBytesPerBlock = 227 * 1024;
+  info->sharedBytesPerBlock = static_cast<int32_t>(kMostSharedBytes);
   info->memoryBytes = info->freeBytes = std::uint64_t{1} << 32;
   return KVASIR_GPU_OK;
 }

@@ -16,11 +16,13 @@ KVASIR_DEVICE bool isLastBlock(Cx& cx, typename Cx::template Shared<std::uint32_
     if (thread != 0) return;
     const std::uint32_t before = cx.atomicAdd(ticket, std::uint32_t{1});
     word[0] = before + 1 == blocks ? 1 : 0;
-    if (before + 1 == blocks) *ticket = 0;
   });
   cx.barrier();
   const std::uint32_t last = word[0];
-  cx.each([&](int) { cx.threadFence(); });
+  cx.each([&](int thread) {
+    cx.threadFence();
+    if (thread == 0 && last != 0) *ticket = 0;
+  });
   return last != 0;
 }
 

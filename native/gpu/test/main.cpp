@@ -49,11 +49,13 @@ Counts runTests(const KvasirGpuV1& gpu, const Options& options, int streamNumber
   Suite suite(gpu, device, stream, options.seed + 1000u * static_cast<unsigned>(streamNumber), options.quick, options.cases);
   const std::string where = options.streams > 1 ? " on stream " + std::to_string(streamNumber) : "";
   for (const Named& named : kTests) {
+    if (suite.isLost()) break;
     if (!options.only.empty() && std::find(options.only.begin(), options.only.end(), named.name) == options.only.end()) continue;
-    const int passed = suite.passed, failed = suite.failed;
+    const int passed = suite.passed, failed = suite.failed, shapes = suite.shapes;
     suite.startOp();
     named.test(suite);
-    std::printf("%s %s%s: %d passed, %d failed\n", gpu.kind, named.name, where.c_str(), suite.passed - passed, suite.failed - failed);
+    std::printf("%s %s%s: %d passed, %d failed, %d shapes\n", gpu.kind, named.name, where.c_str(), suite.passed - passed,
+                suite.failed - failed, suite.shapes - shapes);
     std::fflush(stdout);
   }
   gpu.destroyStream(stream);

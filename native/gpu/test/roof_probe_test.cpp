@@ -74,7 +74,7 @@ void multiplies(Case& c, int blocks, int rounds) {
 
 void tests::roofProbe(Suite& suite) {
   for (const int blocks : {1, 3, 8}) {
-    for (const std::size_t vectors : {0, 1, 255, 256, 1024, 1500, 9000}) {
+    for (const std::size_t vectors : {0, 1, 255, 256, 257, 1024, 1500, 4095, 9000}) {
       suite.run("roofProbe", "read " + std::to_string(vectors) + " by " + std::to_string(blocks), [=](Case& c) { reads(c, blocks, vectors); });
     }
     for (const int rounds : {0, 1, 2, 5}) {

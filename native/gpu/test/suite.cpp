@@ -44,7 +44,8 @@ std::vector<std::int32_t> drawDistinct(Random& random, int count, int below) {
 
 void Suite::run(const std::string& op, const std::string& shape, const std::function<void(Case&)>& body) {
   if (casesAnOp_ > 0 && cases_++ >= casesAnOp_) return;
-  for (unsigned round = 0; round < (quick ? 1u : 3u); ++round) {
+  ++shapes;
+  for (unsigned round = 0; round < (quick ? 1u : 3u) && !lost_; ++round) {
     unsigned hash = 2166136261u ^ (seed_ + round);
     for (const char c : op + shape) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
     try {
@@ -54,7 +55,11 @@ void Suite::run(const std::string& op, const std::string& shape, const std::func
     } catch (const Failure& failure) {
       ++failed;
       std::printf("FAILED %s, %s, seed %u: %s\n", op.c_str(), shape.c_str(), seed_ + round, failure.text.c_str());
+      // Once for what the case left under way; a fault stays.
       gpu.synchronizeStream(stream);
+      if (gpu.synchronizeStream(stream) == KVASIR_GPU_OK) continue;
+      lost_ = true;
+      std::printf("the device is lost, cases from here on are left out: %s\n", gpu.lastError());
     }
   }
 }

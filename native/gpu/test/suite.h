@@ -43,6 +43,8 @@ class Suite {
 
   // What run() gets from here on is of another op: with a bound on the cases of one, the count starts anew.
   void startOp() { cases_ = 0; }
+  // A fault on a device ends all that its process can do there: cases are left out from then on.
+  bool isLost() const { return lost_; }
 
   // Runs a case of an op, with three seeds unless quick. `shape` names it; its random numbers follow from the op, the
   // shape and the seed alone.
@@ -54,11 +56,13 @@ class Suite {
   const bool quick;  // a sweep then keeps to what shows most
   int passed = 0;
   int failed = 0;
+  int shapes = 0;
 
  private:
   unsigned seed_;
   int casesAnOp_;  // 0: no bound
   int cases_ = 0;
+  bool lost_ = false;
 };
 
 // Device memory of a case, given back with it.

@@ -31,6 +31,10 @@ void uniformValue(Cx& cx, const Args&) {
   if (cx.uniform(regs, &Regs::number) != 7) throw emulated::Fault{"wrong value"};
 }
 
+void sharedOfOneWarp(Cx& cx, const Args&) {
+  cx.warps([&](int) { cx.shared<float>(32); });
+}
+
 // Warps of different lengths that meet on their own; kSync: between what lanes exchange.
 template <bool kSync>
 void warpsOnTheirOwn(Cx& cx, const Args&) {
@@ -74,6 +78,7 @@ void testControl(Count& count) {
   mustFail<barrierInPhase>(count, "a barrier for some threads", "inside each()");
   mustFail<collectiveInPhase>(count, "a collective for some threads", "inside each()");
   mustFail<barrierOfOneWarp>(count, "a barrier for some warps", "inside warps()");
+  mustFail<sharedOfOneWarp>(count, "shared memory of one warp", "inside warps()");
   mustFail<uniformValue<false>>(count, "a uniform value that differs", "differ");
   mustPass<uniformValue<true>>(count, "a uniform value");
   mustPass<warpsOnTheirOwn<true>>(count, "warps of different lengths");
