@@ -8,6 +8,10 @@
 #include <type_traits>
 #include <vector>
 
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
 #include "../../cpu/simd/half.h"
 #include "vocabulary.h"
 #include "emulated_maths.h"
@@ -238,10 +242,11 @@ class Context : public Maths {
   // What this thread wrote to global memory is there before what it writes next, as other blocks see it; and what they wrote
   // before a fence of theirs, if an atomic operation showed this thread one that came behind it.
   void threadFence() {
-    if constexpr (!kShowsRaces) return;
-    for (std::uint32_t* word : touched_) __atomic_load_n(word, __ATOMIC_ACQUIRE);
+#if defined(__SANITIZE_THREAD__)
+    for (void* word : touched_) __tsan_acquire(word);
     touched_.clear();
     fenced_ = true;
+#endif
   }
 
 #include "emulated_warp.inl"
@@ -320,7 +325,7 @@ class Context : public Maths {
     static_assert(std::is_integral_v<T> && sizeof(T) == 4, "no atomics on floats: their order would show");
     insideEach("atomic");
     T old = __atomic_load_n(to, __ATOMIC_RELAXED);
-    if constexpr (kShowsRaces) touched_.push_back(reinterpret_cast<std::uint32_t*>(to));
+    if constexpr (kShowsRaces) touched_.push_back(to);
     while (true) {
       const T now = change(old);
       const bool done = fenced_ ? __atomic_compare_exchange_n(to, &old, now, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
@@ -344,7 +349,7 @@ class Context : public Maths {
   std::vector<ThreadCopies> copies_;
   // Of the block, since its threads come one after another.
   bool fenced_ = false;
-  std::vector<std::uint32_t*> touched_;  // by atomic operations since the last fence
+  std::vector<void*> touched_;  // by atomic operations since the last fence
 };
 
 template <class Regs>
