@@ -90,7 +90,7 @@ async function runSuite(suite, library) {
 
 /** An op that is hardly tried shows little by passing. */
 function checkShapes(log) {
-  const counts = [...log.matchAll(/^\w+ (\w+): .* (\d+) shapes$/gm)].map(([, op, shapes]) => [op, Number(shapes)])
+  const counts = [...log.matchAll(/^\w+ (\w+) \((\d+) shapes\): /gm)].map(([, op, shapes]) => [op, Number(shapes)])
   const ops = counts.filter(([op]) => op !== 'machine').sort(([, a], [, b]) => a - b)
   if (ops.length === 0) return
   console.log(`fewest shapes: ${ops[0][1]}, of ${ops[0][0]}`)

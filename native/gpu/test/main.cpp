@@ -54,8 +54,8 @@ Counts runTests(const KvasirGpuV1& gpu, const Options& options, int streamNumber
     const int passed = suite.passed, failed = suite.failed, shapes = suite.shapes;
     suite.startOp();
     named.test(suite);
-    std::printf("%s %s%s: %d passed, %d failed, %d shapes\n", gpu.kind, named.name, where.c_str(), suite.passed - passed,
-                suite.failed - failed, suite.shapes - shapes);
+    std::printf("%s %s%s (%d shapes): %d passed, %d failed\n", gpu.kind, named.name, where.c_str(), suite.shapes - shapes,
+                suite.passed - passed, suite.failed - failed);
     std::fflush(stdout);
   }
   gpu.destroyStream(stream);
