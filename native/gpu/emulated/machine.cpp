@@ -4,7 +4,10 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <string>
+#include <thread>
 #include <utility>
 
 #include "../context/emulated_shared.h"
@@ -61,6 +64,40 @@ namespace {
 
 constexpr std::size_t kAlignment = 256;
 
+// What the device knows of: its own memory, and pinned memory. Address to bytes.
+std::map<const char*, std::size_t>& memories() {
+  static std::map<const char*, std::size_t> all;
+  return all;
+}
+
+// As in CUDA's captures that are of one thread: that thread neither takes nor gives memory, and nobody asks how far the
+// stream is.
+std::map<const KvasirStream*, std::thread::id>& capturers() {
+  static std::map<const KvasirStream*, std::thread::id> threads;
+  return threads;
+}
+
+bool isCapturing() {
+  for (const auto& [stream, thread] : capturers()) {
+    if (thread == std::this_thread::get_id()) return true;
+  }
+  return false;
+}
+
+int refuseCapture(const char* what) { return fail(KVASIR_GPU_UNSUPPORTED, std::string(what) + " while a stream is being captured"); }
+
+bool isKnown(const void* address, std::size_t bytes) {
+  const char* from = static_cast<const char*>(address);
+  auto after = memories().upper_bound(from);
+  if (after == memories().begin()) return false;
+  const auto& [start, size] = *std::prev(after);
+  return from + bytes <= start + size;
+}
+
+bool canCopy(const KvasirStream* stream, const void* to, std::size_t toBytes, const void* from, std::size_t fromBytes) {
+  return stream->capture == nullptr || (isKnown(to, toBytes) && isKnown(from, fromBytes));
+}
+
 void traceOf(const KvasirStream* stream, const char* what, std::size_t number) {
   if (tracing()) trace("stream " + std::to_string(stream->number) + " " + what + " " + std::to_string(number));
 }
@@ -94,12 +131,18 @@ int closeDevice(KvasirDevice* device) {
 
 // Not rounded up: what lies behind the last byte is out of bounds.
 int allocate(KvasirDevice*, std::size_t bytes, void** address) {
+  const Lock lock(everything());
+  if (isCapturing()) return refuseCapture("allocate");
   if (posix_memalign(address, kAlignment, bytes) != 0) return fail(KVASIR_GPU_NO_MEMORY, "out of memory");
   std::memset(*address, 0xCD, bytes);
+  memories()[static_cast<const char*>(*address)] = bytes;
   return KVASIR_GPU_OK;
 }
 
 int release(KvasirDevice*, void* address) {
+  const Lock lock(everything());
+  if (isCapturing()) return refuseCapture("release");
+  memories().erase(static_cast<const char*>(address));
   std::free(address);
   return KVASIR_GPU_OK;
 }
@@ -127,6 +170,7 @@ int synchronizeStream(KvasirStream* stream) {
 int destroyStream(KvasirStream* stream) {
   const Lock lock(everything());
   const int status = stream->drain();
+  capturers().erase(stream);
   delete stream->capture;
   delete stream;
   return status;
@@ -135,6 +179,7 @@ int destroyStream(KvasirStream* stream) {
 // Each query lets one task pass, so that whoever polls arrives.
 int queryStream(KvasirStream* stream) {
   const Lock lock(everything());
+  if (stream->capture != nullptr) return fail(KVASIR_GPU_INVALID, "queryStream while the stream is being captured");
   stream->runOne();
   if (!stream->fault.empty()) return stream->drain();
   return stream->tasks.empty() ? KVASIR_GPU_OK : KVASIR_GPU_NOT_READY;
@@ -207,6 +252,7 @@ int elapsedMs(KvasirEvent* from, KvasirEvent* to, float* ms) {
 int copy(KvasirStream* stream, void* to, const void* from, std::size_t bytes) {
   const Lock lock(everything());
   traceOf(stream, "copy", bytes);
+  if (!canCopy(stream, to, bytes, from, bytes)) return refuseCapture("copy of memory that is not pinned");
   if (bytes > 0) stream->push([=] { std::memcpy(to, from, bytes); });
   return KVASIR_GPU_OK;
 }
@@ -216,6 +262,9 @@ int copy2d(KvasirStream* stream, void* to, std::size_t toStride, const void* fro
   if (rowBytes > toStride || rowBytes > fromStride) return fail(KVASIR_GPU_INVALID, "copy2d: rows are longer than a stride");
   const Lock lock(everything());
   if (rowBytes == 0 || rows == 0) return KVASIR_GPU_OK;
+  if (!canCopy(stream, to, (rows - 1) * toStride + rowBytes, from, (rows - 1) * fromStride + rowBytes)) {
+    return refuseCapture("copy2d of memory that is not pinned");
+  }
   stream->push([=] {
     for (std::size_t r = 0; r < rows; ++r) {
       std::memcpy(static_cast<char*>(to) + r * toStride, static_cast<const char*>(from) + r * fromStride, rowBytes);
@@ -247,12 +296,15 @@ int beginCapture(KvasirStream* stream) {
   const Lock lock(everything());
   if (stream->capture != nullptr) return fail(KVASIR_GPU_INVALID, "beginCapture: the stream is being captured");
   stream->capture = new KvasirGraph;
+  capturers()[stream] = std::this_thread::get_id();
   return KVASIR_GPU_OK;
 }
 
 int endCapture(KvasirStream* stream, KvasirGraph** graph) {
   const Lock lock(everything());
   if (stream->capture == nullptr) return fail(KVASIR_GPU_INVALID, "endCapture: the stream is not being captured");
+  if (capturers()[stream] != std::this_thread::get_id()) return fail(KVASIR_GPU_INVALID, "endCapture by a thread that did not begin it");
+  capturers().erase(stream);
   *graph = std::exchange(stream->capture, nullptr);
   return KVASIR_GPU_OK;
 }

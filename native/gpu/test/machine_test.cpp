@@ -117,6 +117,37 @@ void graphsReplay(Case& c) {
   c.ok(c.gpu.destroyEvent(event), "destroyEvent");
 }
 
+// What CUDA refuses in a capture that is of one thread.
+void capturesRefuse(Case& c) {
+  const Buffer<std::uint32_t> a = c.upload(counted(16)), b = c.poisoned<std::uint32_t>(16);
+  c.synchronize();
+  KvasirGraph* graph = nullptr;
+  c.ok(c.gpu.beginCapture(c.stream), "beginCapture");
+  c.check(c.gpu.synchronizeStream(c.stream) != KVASIR_GPU_OK, "nobody waits for a stream that is being captured");
+  c.gpu.endCapture(c.stream, &graph);
+  if (graph != nullptr) c.ok(c.gpu.destroyGraph(graph), "destroyGraph");
+  graph = nullptr;
+  c.ok(c.gpu.beginCapture(c.stream), "a capture after one that was spoilt");
+  c.ok(c.gpu.copy(c.stream, b.get(), a.get(), 64), "a copy on the device is part of a graph");
+  c.ok(c.gpu.endCapture(c.stream, &graph), "endCapture");
+  c.ok(c.gpu.launchGraph(graph, c.stream), "launchGraph");
+  c.same(c.download(b), counted(16), "the graph copies");
+  c.ok(c.gpu.destroyGraph(graph), "destroyGraph");
+  if (std::string(c.gpu.kind) != "emulated") return;
+  // CUDA spoils the capture with these, or lets some pass: the emulation is strict.
+  const Words pageable = counted(16);
+  void* address = nullptr;
+  c.ok(c.gpu.beginCapture(c.stream), "beginCapture");
+  c.check(c.gpu.copy(c.stream, b.get(), pageable.data(), 64) == KVASIR_GPU_UNSUPPORTED, "memory that is not pinned is refused");
+  c.check(c.gpu.copy2d(c.stream, b.get(), 16, pageable.data(), 16, 8, 4) == KVASIR_GPU_UNSUPPORTED, "in rows too");
+  c.check(c.gpu.allocate(c.suite.device, 64, &address) == KVASIR_GPU_UNSUPPORTED, "memory is not taken meanwhile");
+  c.check(c.gpu.queryStream(c.stream) == KVASIR_GPU_INVALID, "nor asked how far the stream is");
+  c.ok(c.gpu.endCapture(c.stream, &graph), "endCapture");
+  c.ok(c.gpu.destroyGraph(graph), "destroyGraph");
+  c.ok(c.gpu.allocate(c.suite.device, 64, &address), "after it memory is taken again");
+  c.ok(c.gpu.release(c.suite.device, address), "release");
+}
+
 void refusals(Case& c) {
   KvasirGatherRowsArgs args{nullptr, 16, nullptr, 1, nullptr, 16, 12, 0};
   c.check(c.gpu.gatherRows(c.stream, &args) == KVASIR_GPU_INVALID, "bad arguments give a status");
@@ -135,6 +166,7 @@ void tests::machine(Suite& suite) {
   suite.run("machine", "copies in batch", copiesInBatch);
   suite.run("machine", "events order streams", eventsOrderStreams);
   suite.run("machine", "graphs replay", graphsReplay);
+  suite.run("machine", "captures refuse", capturesRefuse);
   suite.run("machine", "refusals", refusals);
 }
 

@@ -75,6 +75,19 @@ void Stream::putHeld() const {
   if (held_ != nullptr) held_->letGo();
 }
 
+void Stream::holdFill(void* to, int byte, std::size_t bytes) const {
+  struct Fill {
+    void* to;
+    std::size_t bytes, byte;
+  };
+  const Fill fill{to, bytes, static_cast<std::size_t>(byte)};
+  const auto put = [](const Stream& stream, const char*, const std::uint8_t*, const std::uint8_t* args) {
+    const Fill& own = *reinterpret_cast<const Fill*>(args);
+    stream.fill(own.to, static_cast<int>(own.byte), own.bytes);
+  };
+  hold(put, "fill", nullptr, 0, &fill, sizeof fill);
+}
+
 void Stream::hold(PutHeld put, const char* name, const void* op, std::size_t opBytes, const void* args,
                   std::size_t argBytes) const {
   held_->list.add(put, name, op, opBytes, args, argBytes);

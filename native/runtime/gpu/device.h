@@ -113,7 +113,7 @@ class Stream {
     device_->check(device_->table.copy(handle_, to, from, bytes), "copy");
   }
   void fill(void* to, int byte, std::size_t bytes) const {
-    putHeld();
+    if (held_ != nullptr) return holdFill(to, byte, bytes);
     device_->check(device_->table.fill(handle_, to, byte, bytes), "fill");
   }
   void record(const Event& event) const {
@@ -149,6 +149,7 @@ class Stream {
   using PutHeld = void (*)(const Stream& stream, const char* name, const std::uint8_t* op, const std::uint8_t* args);
 
   void putHeld() const;
+  void holdFill(void* to, int byte, std::size_t bytes) const;
   void hold(PutHeld put, const char* name, const void* op, std::size_t opBytes, const void* args, std::size_t argBytes) const;
 
   template <class Args>

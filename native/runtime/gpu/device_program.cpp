@@ -122,7 +122,10 @@ void DeviceProgram::execute(Context& context, Run& run) const {
     if (held && !context.cancelled() && held->finish(graphs_)) ++session_->counts.graphs;
     held.reset();
     ++session_->counts.runs;
-    if (context.cancelled()) return stream.synchronize();
+    if (context.cancelled()) {
+      session_->forgetWorkspaces();
+      return stream.synchronize();
+    }
     const auto comesBack = [&](std::size_t i) {
       const float* host = shadows_[i]->host();
       return traffic[i].written > 0 && scratch_.count(host) == 0 && !has(run.leaves, host);
@@ -136,7 +139,10 @@ void DeviceProgram::execute(Context& context, Run& run) const {
     }
     for (const std::unique_ptr<Step>& step : steps()) step->finish(run);
   } catch (...) {
+    // Copies and fills that were asked for may never have been made.
     stream.settle();
+    session_->forgetWorkspaces();
+    for (const std::shared_ptr<Shadow>& shadow : shadows_) shadow->changed();
     throw;
   }
 }

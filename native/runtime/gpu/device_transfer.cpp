@@ -27,6 +27,15 @@ std::vector<std::int32_t> ascending(int count) {
   return rows;
 }
 
+// Leaves nothing under way, whatever happens: what comes next uses the same memory.
+struct Settled {
+  const Stream &ops, &copies;
+  ~Settled() {
+    ops.settle();
+    copies.settle();
+  }
+};
+
 }  // namespace
 
 // Rows of a load, each slot once.
@@ -119,6 +128,7 @@ void DeviceArena::exportTo(Context& context, int layer, const std::int32_t* page
   const Stream& stream = session_->stream;
   lanes.reserve(kRowsAtOnce * static_cast<std::size_t>(parts) * rowBytes);
   session_->uploads.reset();
+  const Settled settled{stream, lanes.stream};
   std::vector<std::int32_t> slots(static_cast<std::size_t>(numTokens));
   for (int i = 0; i < numTokens; ++i) slots[static_cast<std::size_t>(i)] = pages[i / kPageTokens] * kPageTokens + i % kPageTokens;
   const std::vector<std::int32_t> order = ascending(std::min(numTokens, kRowsAtOnce));
@@ -151,6 +161,8 @@ void DeviceArena::exportTo(Context& context, int layer, const std::int32_t* page
     if (piece > 0) deliver(piece - 1);
   }
   if (piece > 0) deliver(piece - 1);
+  // Copies do not know what became of the ops before them.
+  stream.synchronize();
   lanes.stream.synchronize();
 }
 

@@ -16,7 +16,7 @@ std::size_t LaunchList::append(const void* from, std::size_t bytes) {
   constexpr std::size_t kAlignment = alignof(std::max_align_t);
   const std::size_t at = bytes_.size();
   bytes_.resize(at + (bytes + kAlignment - 1) / kAlignment * kAlignment);
-  std::memcpy(bytes_.data() + at, from, bytes);
+  if (bytes > 0) std::memcpy(bytes_.data() + at, from, bytes);
   return at;
 }
 

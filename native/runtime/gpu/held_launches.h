@@ -19,13 +19,14 @@ class LaunchList {
   void clear();
 
   int size() const { return static_cast<int>(launches_.size()); }
-  bool operator==(const LaunchList& other) const { return bytes_ == other.bytes_; }
+  bool operator==(const LaunchList& other) const { return launches_ == other.launches_ && bytes_ == other.bytes_; }
 
  private:
   struct Launch {
     Put put;
     const char* name;
     std::size_t op, args;  // in bytes_
+    bool operator==(const Launch& other) const { return put == other.put && op == other.op && args == other.args; }
   };
 
   std::size_t append(const void* from, std::size_t bytes);
@@ -59,12 +60,12 @@ class LaunchGraphs {
   std::uint64_t uses_ = 0;
 };
 
-// While it lives, launches on the stream wait in it. Anything else that the stream is asked for puts them on it first, and
+// While it lives, launches and fills on the stream wait in it. Anything else that the stream is asked for puts them on it first, and
 // ends the holding: order stays what it was.
 class HeldLaunches {
  public:
   explicit HeldLaunches(const Stream& stream);
-  // Drops what is held: the run has failed or was aborted.
+  // Drops what is held: the run has failed or was aborted, and what it would have filled is not.
   ~HeldLaunches();
   HeldLaunches(const HeldLaunches&) = delete;
   HeldLaunches& operator=(const HeldLaunches&) = delete;

@@ -8,9 +8,9 @@ Lanes::Lanes(const DevicePtr& device, int count) : stream(device) {
 
 void Lanes::reserve(std::size_t bytes) {
   for (Lane& lane : lanes_) {
-    if (lane.host.bytes() >= bytes) continue;
-    lane.host = PinnedMemory(stream.device(), bytes);
-    lane.device = DeviceMemory(stream.device(), bytes);
+    // Each on its own: the second may have failed to grow before.
+    if (lane.host.bytes() < bytes) lane.host = PinnedMemory(stream.device(), bytes);
+    if (lane.device.bytes() < bytes) lane.device = DeviceMemory(stream.device(), bytes);
   }
 }
 

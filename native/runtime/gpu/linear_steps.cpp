@@ -20,9 +20,14 @@ class LinearOnDevice final : public Step {
   void execute(Context&, Run& run) const override {
     Session& session = program_.session();
     const int rows = run.counts.of(rows_);
-    for (KvasirLinearArgs args : launches_) {
+    for (std::size_t i = 0; i < launches_.size(); ++i) {
+      KvasirLinearArgs args = launches_[i];
       args.rows = rows;
-      if (args.mode == KVASIR_LINEAR_FAST) args.prepared = preparedRows(session, rows, args.parts[0].weight.cols);
+      if (args.mode == KVASIR_LINEAR_FAST) {
+        args.prepared = preparedRows(session, rows, args.parts[0].weight.cols);
+        // The first one prepares x for all.
+        if (i > 0) args.x = nullptr;
+      }
       session.stream.launch(&KvasirGpuV1::linear, "linear", args);
     }
   }

@@ -25,6 +25,10 @@ Session::~Session() {
   asideStream.settle();
 }
 
+void Session::forgetWorkspaces() {
+  for (Workspace* workspace : {&attendWorkspace, &prefillWorkspace, &massWorkspace, &linearWorkspace, &selectWorkspace}) workspace->forget();
+}
+
 std::shared_ptr<Shadow> Session::shadow(float* host, std::size_t bytes) {
   std::lock_guard<std::mutex> lock(mutex_);
   for (auto at = shadows_.begin(); at != shadows_.end();) at = at->second.expired() ? shadows_.erase(at) : std::next(at);

@@ -20,6 +20,8 @@ class Workspace {
  public:
   std::uint8_t* reserve(const Stream& stream, std::size_t bytes, std::size_t zeroBytes);
   std::size_t bytes() const { return memory_.bytes(); }
+  // After ops that may have been left out or broken off: nothing is known to be 0.
+  void forget() { zeros_ = 0; }
 
  private:
   DeviceMemory memory_;
@@ -58,6 +60,8 @@ class Session {
   Workspace linearWorkspace;
   Workspace selectWorkspace;
   SessionCounts counts;
+
+  void forgetWorkspaces();
 
  private:
   std::mutex mutex_;

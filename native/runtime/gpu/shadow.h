@@ -18,7 +18,7 @@ class Shadow {
   // Makes the first `bytes` on the device what the caller's memory holds.
   void upload(const Stream& stream, std::size_t bytes);
 
-  // Ops write the first bytes.
+  // Ops write the first bytes, or a run broke off: it is not known what the device holds.
   void changed() { same_ = 0; }
 
   // Asks for the first `bytes`; once the stream is past that, deliver() puts them into the caller's memory.
