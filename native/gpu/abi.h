@@ -17,6 +17,7 @@
 #include "args/attention_mass.h"
 #include "args/attention_recovery.h"
 #include "args/attention_weights.h"
+#include "args/bring_rows.h"
 #include "args/compare_kv.h"
 #include "args/context_probe.h"
 #include "args/copy_pages.h"
@@ -24,6 +25,7 @@
 #include "args/cut_rows.h"
 #include "args/embed_rows.h"
 #include "args/encode_segments.h"
+#include "args/forget_pages.h"
 #include "args/gather_rows.h"
 #include "args/hash_rows.h"
 #include "args/linear.h"
@@ -42,6 +44,7 @@
 #include "args/silu_gate.h"
 #include "args/turn_rows.h"
 #include "args/write_kv.h"
+#include "args/write_tiered.h"
 
 #ifdef __cplusplus
 extern "C" {

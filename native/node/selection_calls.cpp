@@ -72,12 +72,13 @@ Napi::Value extendSegmentIndex(const Napi::CallbackInfo& info) {
       throw Failure{"ends[0]", "more than " + std::to_string(index->numTokens()), std::to_string(ends.front())};
     }
     const int count = static_cast<int>(ends.size());
-    if (const KvView* view = arena->view()) {
-      index->extend(context, *view, pages.data(), ends.data(), count);
+    auto* device = dynamic_cast<gpu::DeviceArena*>(arena.get());
+    if (device == nullptr && arena->view() != nullptr) {
+      index->extend(context, *arena->view(), pages.data(), ends.data(), count);
       return;
     }
     if (ends.empty()) return;
-    if (auto* device = dynamic_cast<gpu::DeviceArena*>(arena.get())) {
+    if (device != nullptr) {
       gpu::extendOnDevice(context, *index, *device, pages, ends);
       return;
     }

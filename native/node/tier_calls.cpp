@@ -1,6 +1,7 @@
 #include <memory>
 #include <string>
 
+#include "../runtime/gpu/tiered_device_arena.h"
 #include "../tier/tiered_arena.h"
 #include "arguments.h"
 #include "calls.h"
@@ -32,9 +33,7 @@ tier::TierOptions optionsOf(const Napi::Object& from) {
 }  // namespace
 
 Napi::Value createTieredArena(const Napi::CallbackInfo& info) {
-  if (unwrap<Runtime>(info[0]).gpu() != nullptr) {
-    throw Failure{"tier", "none on a GPU: this backend keeps all rows in device memory", "one", Failure::Kind::backend};
-  }
+  const gpu::SessionPtr device = unwrap<Runtime>(info[0]).gpu();
   const ArenaShape shape{integerOf(info[1], "numLayers"), integerOf(info[2], "numKvHeads"),
                          integerOf(info[3], "headDim"), integerOf(info[4], "capacityPages"), KvType::f16};
   const bool small = shape.numLayers <= 4096 && shape.numKvHeads <= 4096 && shape.headDim <= 4096;
@@ -45,13 +44,15 @@ Napi::Value createTieredArena(const Napi::CallbackInfo& info) {
   const tier::TierOptions options = optionsOf(info[5].As<Napi::Object>());
   require(info.Env(), options.ioThreads >= 0 && options.ioThreads <= 64, "ioThreads");
   require(info.Env(), !options.file || (options.ioThreads > 0 && options.blocks), "ioThreads, unit");
+  if (device != nullptr) return wrap<Arena>(info.Env(), std::make_shared<gpu::TieredDeviceArena>(device, shape, options));
   return wrap<Arena>(info.Env(), std::make_shared<TieredArena>(shape, options));
 }
 
 Napi::Value tierState(const Napi::CallbackInfo& info) {
   auto* arena = dynamic_cast<TieredArena*>(&unwrap<Arena>(info[0]));
-  if (arena == nullptr) throw Napi::TypeError::New(info.Env(), "expected a tiered arena");
-  const TierCounts counts = arena->counts();
+  auto* onDevice = dynamic_cast<gpu::TieredDeviceArena*>(&unwrap<Arena>(info[0]));
+  if (arena == nullptr && onDevice == nullptr) throw Napi::TypeError::New(info.Env(), "expected a tiered arena");
+  const TierCounts counts = arena != nullptr ? arena->counts() : onDevice->counts();
   const struct {
     const char* name;
     double value;
@@ -76,7 +77,7 @@ Napi::Value tierState(const Napi::CallbackInfo& info) {
   for (const auto& number : numbers) object.Set(number.name, number.value);
   Napi::Object state = Napi::Object::New(info.Env());
   state.Set("counts", object);
-  state.Set("note", arena->file() != nullptr ? arena->file()->note() : std::string());
+  state.Set("note", arena != nullptr && arena->file() != nullptr ? arena->file()->note() : std::string());
   return state;
 }
 

@@ -31,12 +31,17 @@ void PlainArena::copyPage(int from, int to) {
 
 void PlainArena::gatherKeys(int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
                             std::uint8_t* out) {
-  const std::size_t bytes = shape.rowBytes();
-  const std::uint8_t* head = view_.base + static_cast<std::size_t>(layer) * view_.layerStride +
-                             static_cast<std::size_t>(kvHead) * view_.headStride;
+  gatherKeyRows(view_, layer, kvHead, pages, indices, count, out);
+}
+
+void gatherKeyRows(const KvView& view, int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
+                   std::uint8_t* out) {
+  const std::size_t bytes = static_cast<std::size_t>(view.headDim) * (view.type == KvType::f16 ? 2 : 4);
+  const std::uint8_t* head = view.base + static_cast<std::size_t>(layer) * view.layerStride +
+                             static_cast<std::size_t>(kvHead) * view.headStride;
   for (int i = 0; i < count; ++i, out += bytes) {
     const std::size_t page = static_cast<std::size_t>(pages[indices[i] / kPageTokens]);
-    std::memcpy(out, head + page * view_.pageStride + static_cast<std::size_t>(indices[i] % kPageTokens) * bytes, bytes);
+    std::memcpy(out, head + page * view.pageStride + static_cast<std::size_t>(indices[i] % kPageTokens) * bytes, bytes);
   }
 }
 

@@ -117,6 +117,10 @@ class PlainArena final : public Arena {
   KvView view_;
 };
 
+// out [count][headDim] in the view's type: the K rows at `indices`.
+void gatherKeyRows(const KvView& view, int layer, int kvHead, const std::int32_t* pages, const std::int32_t* indices, int count,
+                   std::uint8_t* out);
+
 // Throws std::bad_alloc where `count` pieces of `bytes` are more than addresses can reach.
 std::size_t addressable(double count, std::size_t bytes);
 

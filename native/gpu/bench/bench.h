@@ -43,6 +43,7 @@ void mass(Bench& bench);
 void linear(Bench& bench);
 void step(Bench& bench);
 void reuse(Bench& bench);
+void tier(Bench& bench);
 }  // namespace steps
 
 }  // namespace kvasir::gpu::bench

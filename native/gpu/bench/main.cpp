@@ -36,6 +36,7 @@ const Step kSteps[] = {
     {"linear", 20, steps::linear},
     {"step", 50, steps::step},
     {"reuse", 60, steps::reuse},
+    {"tier", 25, steps::tier},
 };
 constexpr int kFirstListed = 2;
 

@@ -5,6 +5,7 @@
 #include "device_run_lists.h"
 #include "device_steps.h"
 #include "launch_step.h"
+#include "tiered_device_arena.h"
 
 namespace kvasir::gpu {
 namespace {
@@ -48,6 +49,7 @@ class AttendRunsOnDevice final : public Step {
     args.pages = program_.indices(run, step_.batch.pages);
     args.rows = lists.rows;
     args.maxTokens = lists.maxTokens;
+    if (auto* tier = dynamic_cast<TieredDeviceArena*>(step_.arena)) tier->bring(args, lists.numRows);
     const int group = lists.rows.perQueryHead ? 1 : step_.numHeads / args.kv.numKvHeads;
     args.workspaceBytes = kvasirAttendWorkspaceBytes(lists.numRows, group, args.kv.headDim, lists.maxTokens);
     args.workspace = session.attendWorkspace.reserve(session.stream, args.workspaceBytes,

@@ -112,6 +112,10 @@ class Stream {
   void copyAhead(void* to, const void* from, std::size_t bytes) const {
     device_->check(device_->table.copy(handle_, to, from, bytes), "copy");
   }
+  void copyRows(void* to, std::size_t toStride, const void* from, std::size_t fromStride, std::size_t rowBytes, std::size_t rows) const {
+    putHeld();
+    device_->check(device_->table.copy2d(handle_, to, toStride, from, fromStride, rowBytes, rows), "copy2d");
+  }
   void fill(void* to, int byte, std::size_t bytes) const {
     if (held_ != nullptr) return holdFill(to, byte, bytes);
     device_->check(device_->table.fill(handle_, to, byte, bytes), "fill");

@@ -42,7 +42,7 @@ class DeviceArena::Keys final : public KeyRows {
   const std::int32_t* pages_ = nullptr;
 };
 
-DeviceArena::DeviceArena(SessionPtr session, const ArenaShape& s)
+DeviceArena::DeviceArena(SessionPtr session, const ArenaShape& s, Elsewhere)
     : Arena(s), session_(std::move(session)), reader_(session_->device), loads_(session_->device, s.numLayers), keys_(std::make_unique<Keys>(*this)) {
   if (s.rowBytes() % 16 != 0) {
     const std::string multiple = s.type == KvType::f16 ? "8" : "4";
@@ -55,7 +55,10 @@ DeviceArena::DeviceArena(SessionPtr session, const ArenaShape& s)
   view_.type = s.type == KvType::f16 ? KVASIR_F16 : KVASIR_F32;
   view_.numKvHeads = s.numKvHeads;
   view_.headDim = s.headDim;
-  const std::size_t bytes = addressable(s.capacityPages, view_.pageStride);
+}
+
+DeviceArena::DeviceArena(SessionPtr session, const ArenaShape& s) : DeviceArena(std::move(session), s, Elsewhere{}) {
+  const std::size_t bytes = bytesOfAll();
   memory_ = DeviceMemory(session_->device, bytes);
   view_.base = memory_.data();
   // As fresh memory is elsewhere.

@@ -12,7 +12,7 @@ namespace kvasir::gpu {
 
 // Device memory is taken whole when the arena is made. Ops of device programs find the rows by deviceView(); what the host
 // asks for comes row by row.
-class DeviceArena final : public Arena {
+class DeviceArena : public Arena {
  public:
   // Throws a Failure where a row is not whole 16 bytes or the device has too little memory.
   DeviceArena(SessionPtr session, const ArenaShape& shape);
@@ -40,6 +40,17 @@ class DeviceArena final : public Arena {
   void announceLoad(int layer) override { loads_.announce(layer, session_->stream); }
   void awaitLoads(int layer) override { loads_.await(layer, session_->stream); }
 
+ protected:
+  // Of rows that lie elsewhere: whoever derives says where.
+  struct Elsewhere {};
+  DeviceArena(SessionPtr session, const ArenaShape& shape, Elsewhere);
+
+  std::size_t bytesOfAll() const { return addressable(shape.capacityPages, view_.pageStride); }
+
+  SessionPtr session_;
+  KvasirKvView view_{};
+  RowReader reader_;
+
  private:
   class Keys;
 
@@ -48,10 +59,7 @@ class DeviceArena final : public Arena {
   void launchLoad(Context& context, int layer, const KvView& from, const Moves& moves, const KeyTurns* turns);
   const std::uint8_t* rowAddress(int layer, int kvHead, bool values, int page, int row) const;
 
-  SessionPtr session_;
   DeviceMemory memory_;
-  KvasirKvView view_{};
-  RowReader reader_;
   LayerLoads loads_;
   std::vector<std::int32_t> lastOfSlot_;  // of loads: the last row that goes to a slot
   std::unique_ptr<Keys> keys_;

@@ -4,6 +4,7 @@
 #include "device_arena.h"
 #include "device_steps.h"
 #include "launch_step.h"
+#include "tiered_device_arena.h"
 
 namespace kvasir::gpu {
 
@@ -18,6 +19,30 @@ void requireHeadDim(const KvasirKvView& view) {
   throw Failure{"headDim", "a multiple of 16, at most 256, for attention on a GPU", std::to_string(view.headDim)};
 }
 
+namespace {
+
+// New rows of a tiered arena.
+class WriteTieredOnDevice final : public Step {
+ public:
+  WriteTieredOnDevice(const DeviceProgram& program, TieredDeviceArena& arena, const WriteKvStep& step, const KvasirWriteKvArgs& args)
+      : program_(program), arena_(arena), step_(step), args_(args) {}
+
+  void execute(Context&, Run& run) const override {
+    KvasirWriteKvArgs args = args_;
+    args.rows = run.counts.of(step_.rows);
+    args.to.slots = program_.distinctSlots(run, step_.slots, args.rows);
+    arena_.write(args, run.indices(step_.slots));
+  }
+
+ private:
+  const DeviceProgram& program_;
+  TieredDeviceArena& arena_;
+  WriteKvStep step_;
+  KvasirWriteKvArgs args_;
+};
+
+}  // namespace
+
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const WriteKvStep& step) {
   program.touches(*step.arena, step.layer);
   KvasirWriteKvArgs args{};
@@ -26,6 +51,7 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const WriteKvStep& step) 
   const std::size_t rowValues = static_cast<std::size_t>(args.to.kv.numKvHeads) * static_cast<std::size_t>(args.to.kv.headDim);
   args.keys = program.reads(step.keys, rowValues, rowsOf(step.rows));
   args.values = program.reads(step.values, rowValues, rowsOf(step.rows));
+  if (auto* tier = dynamic_cast<TieredDeviceArena*>(step.arena)) return std::make_unique<WriteTieredOnDevice>(program, *tier, step, args);
   return launchStep(program, &KvasirGpuV1::writeKv, "writeKv",
                     [&program, args, slots = step.slots, rows = step.rows](const Run& run) {
                       KvasirWriteKvArgs own = args;

@@ -4,6 +4,7 @@
 #include "device_arena.h"
 #include "device_steps.h"
 #include "launch_step.h"
+#include "tiered_device_arena.h"
 
 namespace kvasir::gpu {
 namespace {
@@ -21,6 +22,17 @@ KvasirBatch batchOnDevice(const DeviceProgram& program, const Run& run, const Ba
   return own;
 }
 
+// Rows of a tiered arena are read where they are staged.
+template <class Args>
+void stageRows(Arena* arena, const Batch& batch, Args& args) {
+  auto* tier = dynamic_cast<TieredDeviceArena*>(arena);
+  if (tier == nullptr || args.batch.numRows == 0) return;
+  const StagedRows staged = tier->stage(args.layer, batch);
+  args.kv = staged.view;
+  args.layer = 0;
+  args.batch.pages = staged.pages;
+}
+
 int longestContext(const Batch& batch) {
   if (batch.numSequences == 0) return 0;
   return *std::max_element(batch.contextTokens, batch.contextTokens + batch.numSequences);
@@ -28,14 +40,15 @@ int longestContext(const Batch& batch) {
 
 class AttendPrefillOnDevice final : public Step {
  public:
-  AttendPrefillOnDevice(const DeviceProgram& program, const BatchSources& batch, const KvasirAttendPrefillArgs& args)
-      : program_(program), batch_(batch), args_(args) {}
+  AttendPrefillOnDevice(const DeviceProgram& program, const AttentionStep& step, const KvasirAttendPrefillArgs& args)
+      : program_(program), arena_(step.arena), batch_(step.batch), args_(args) {}
 
   void execute(Context&, Run& run) const override {
     Session& session = program_.session();
     KvasirAttendPrefillArgs args = args_;
     args.batch = batchOnDevice(program_, run, batch_);
     args.maxTokens = longestContext(batch_.of(run));
+    stageRows(arena_, batch_.of(run), args);
     const int rows = args.batch.numRows, sequences = args.batch.numSequences, kvHeads = args.kv.numKvHeads;
     args.workspaceBytes = kvasirAttendPrefillWorkspaceBytes(rows, sequences, args.numHeads, kvHeads, args.kv.headDim, args.maxTokens);
     if (args.workspaceBytes > 0) {
@@ -47,14 +60,15 @@ class AttendPrefillOnDevice final : public Step {
 
  private:
   const DeviceProgram& program_;
+  Arena* arena_;
   BatchSources batch_;
   KvasirAttendPrefillArgs args_;
 };
 
 class AttentionMassOnDevice final : public Step {
  public:
-  AttentionMassOnDevice(const DeviceProgram& program, const BatchSources& batch, const KvasirAttentionMassArgs& args)
-      : program_(program), batch_(batch), args_(args) {}
+  AttentionMassOnDevice(const DeviceProgram& program, const AttentionStep& step, const KvasirAttentionMassArgs& args)
+      : program_(program), arena_(step.arena), batch_(step.batch), args_(args) {}
 
   void execute(Context&, Run& run) const override {
     Session& session = program_.session();
@@ -62,6 +76,7 @@ class AttentionMassOnDevice final : public Step {
     args.batch = batchOnDevice(program_, run, batch_);
     if (args.batch.numRows == 0) return;
     args.maxTokens = longestContext(batch_.of(run));
+    stageRows(arena_, batch_.of(run), args);
     const int rows = args.batch.numRows, kvHeads = args.kv.numKvHeads;
     args.workspaceBytes = kvasirAttentionMassWorkspaceBytes(rows, args.numHeads, kvHeads, args.kv.headDim, args.maxTokens);
     args.workspace = session.massWorkspace.reserve(session.stream, args.workspaceBytes,
@@ -71,6 +86,7 @@ class AttentionMassOnDevice final : public Step {
 
  private:
   const DeviceProgram& program_;
+  Arena* arena_;
   BatchSources batch_;
   KvasirAttentionMassArgs args_;
 };
@@ -91,7 +107,7 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const AttendPrefillStep& 
   args.q = program.reads(step.q, rowValues, rows);
   args.out = program.writes(step.out, rowValues, rows);
   if (step.lse != nullptr) args.lse = program.writes(step.lse, numHeads, rows);
-  return std::make_unique<AttendPrefillOnDevice>(program, step.batch, args);
+  return std::make_unique<AttendPrefillOnDevice>(program, step, args);
 }
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const AttentionMassStep& step) {
@@ -109,7 +125,7 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const AttentionMassStep& 
   args.massStride = static_cast<std::size_t>(step.massStride);
   program.reads(step.mass, args.massStride, rowsOf({Extent::fixed, step.numHeads}));
   args.mass = program.writes(step.mass, args.massStride, rowsOf({Extent::fixed, step.numHeads}));
-  return std::make_unique<AttentionMassOnDevice>(program, step.batch, args);
+  return std::make_unique<AttentionMassOnDevice>(program, step, args);
 }
 
 }  // namespace kvasir::gpu

@@ -17,8 +17,7 @@ class SelectRunsOnDevice final : public Step {
 
   // All that a launch reads and the host knows is there before the first step: steps of a run are launches alone.
   void prepare(Run& run) const override {
-    const bool rowsAreThere = step_.arena->view() == nullptr;
-    const std::optional<SelectionRule> rule = rowsAreThere ? SelectionRule::of(run, step_) : std::nullopt;
+    const std::optional<SelectionRule> rule = SelectionRule::of(run, step_);
     isOnDevice_ = rule.has_value();
     if (!isOnDevice_) return;
     const auto start = std::chrono::steady_clock::now();

@@ -268,40 +268,39 @@ describe.each(compiled)('$backend $isa', ({ backend, isa }) => {
     ],
   ]
 
-  test.skipIf(backend === 'cuda').each(tiers)(
-    'an arena with a tier takes and gives rows: %s',
-    { timeout: 60_000 },
-    async (_, tier) => {
-      const kernels = await loaded
-      const random = seededRandom(5)
-      const options = { ...shape, capacityPages: 40 }
-      const arenas = [kernels.createArena({ ...options, tier }), reference.createArena({ ...options, ...q8Only(tier) })]
-      const tokens = 500
-      const source = storedBytes(random.normals(2 * 2 * tokens * 64), 'f16')
-      const sourceRows = Int32Array.from({ length: tokens }, () => random.integer(tokens))
-      const slots = Int32Array.from({ length: tokens }, (_, i) => 640 - 1 - i)
-      const turns = randomTurns(random, {
-        numTurns: 4,
-        rotaryDim: 64,
-        rowTurns: Array.from(slots, (slot) => (slot % 5) - 1),
-      })
-      const pages = Int32Array.from({ length: 32 }, (_, i) => 39 - i)
-      const outs = arenas.map(() => new Uint8Array(2 * 2 * 490 * 64 * 2))
-      for (const [i, arena] of arenas.entries()) {
-        const { owner } = arena as unknown as { owner: typeof kernels }
-        for (const layer of [0, 1]) {
-          await owner.adoptRows({ arena, layer, source, sourceTokens: tokens, sourceRows, slots, turns })
-        }
-        await owner.exportRows({ arena, layer: 1, pages, numTokens: 490, out: outs[i]! })
-      }
-      assertSameBits(outs[0]!, outs[1]!, 'rows that came back')
-      const [tiered, plain] = arenas.map((arena) => arena.readRows('keys', 0, 1, pages, 3, 480))
-      assertSameBits(tiered!, plain!, 'rows that were read')
-      arenas[0]!.dispose()
-    },
-  )
+  // A GPU keeps what is below its memory as float16 in host memory.
+  const ownTiers = tiers.filter(([name]) => backend !== 'cuda' || (name.startsWith('host') && !name.endsWith('q8')))
 
-  test.skipIf(backend === 'cuda').each(tiers)(
+  test.each(ownTiers)('an arena with a tier takes and gives rows: %s', { timeout: 60_000 }, async (_, tier) => {
+    const kernels = await loaded
+    const random = seededRandom(5)
+    const options = { ...shape, capacityPages: 40 }
+    const arenas = [kernels.createArena({ ...options, tier }), reference.createArena({ ...options, ...q8Only(tier) })]
+    const tokens = 500
+    const source = storedBytes(random.normals(2 * 2 * tokens * 64), 'f16')
+    const sourceRows = Int32Array.from({ length: tokens }, () => random.integer(tokens))
+    const slots = Int32Array.from({ length: tokens }, (_, i) => 640 - 1 - i)
+    const turns = randomTurns(random, {
+      numTurns: 4,
+      rotaryDim: 64,
+      rowTurns: Array.from(slots, (slot) => (slot % 5) - 1),
+    })
+    const pages = Int32Array.from({ length: 32 }, (_, i) => 39 - i)
+    const outs = arenas.map(() => new Uint8Array(2 * 2 * 490 * 64 * 2))
+    for (const [i, arena] of arenas.entries()) {
+      const { owner } = arena as unknown as { owner: typeof kernels }
+      for (const layer of [0, 1]) {
+        await owner.adoptRows({ arena, layer, source, sourceTokens: tokens, sourceRows, slots, turns })
+      }
+      await owner.exportRows({ arena, layer: 1, pages, numTokens: 490, out: outs[i]! })
+    }
+    assertSameBits(outs[0]!, outs[1]!, 'rows that came back')
+    const [tiered, plain] = arenas.map((arena) => arena.readRows('keys', 0, 1, pages, 3, 480))
+    assertSameBits(tiered!, plain!, 'rows that were read')
+    arenas[0]!.dispose()
+  })
+
+  test.each(ownTiers)(
     'adopted and written rows are all that scattered rows read: %s',
     { timeout: 60_000 },
     async (_, tier) => {

@@ -16,6 +16,11 @@ export interface TierPlanShape {
   readonly numKvHeads: number
   readonly headDim: number
   readonly tier: ResolvedTierOptions
+  /**
+   * A GPU gives slots to rows when they are read, not when they are written; its blocks move whole; and it reads what is hot
+   * from slots even where a step wants more than they hold. @default 'cpu'
+   */
+  readonly backend?: 'cpu' | 'cuda'
 }
 
 const allRows = 0xffff
@@ -98,11 +103,13 @@ class LayerPlan {
   misses = 0
   overflows = 0
   readonly #shape: TierPlanShape
+  readonly #isGpu: boolean
   readonly #cache: SlotCache
   readonly #valid = new Map<string, number>()
 
   constructor(shape: TierPlanShape, slots: number) {
     this.#shape = shape
+    this.#isGpu = shape.backend === 'cuda'
     this.#cache = new SlotCache(slots)
   }
 
@@ -112,6 +119,7 @@ class LayerPlan {
 
   written(page: number, rows: number): void {
     this.held.set(page, (this.held.get(page) ?? 0) | rows)
+    if (this.#isGpu) return
     const isPrompt = rows === allRows
     for (let kvHead = 0; kvHead < this.#shape.numKvHeads; kvHead++) {
       for (const [key, bits] of this.#unitsOf(page, kvHead, rows)) {
@@ -139,11 +147,15 @@ class LayerPlan {
       )
       // More than there are slots would push out all that the next step wants.
       if (units.length > this.#cache.size) {
-        for (const run of runs) passedBy += run.count
+        for (const [key, bits] of units) {
+          if (this.#isGpu && this.#cache.find(key) >= 0) this.hits++
+          else passedBy += countBits(bits)
+        }
         continue
       }
       for (const unit of units) {
-        const isHot = this.#cache.find(unit[0]) >= 0 && (unit[1] & ~(this.#valid.get(unit[0]) ?? 0)) === 0
+        const isFound = this.#cache.find(unit[0]) >= 0
+        const isHot = isFound && (this.#isGpu || (unit[1] & ~(this.#valid.get(unit[0]) ?? 0)) === 0)
         if (isHot) this.hits++
         else {
           this.misses++
@@ -152,6 +164,7 @@ class LayerPlan {
       }
     }
     for (const [key, bits, page] of needs) {
+      if (this.#isGpu && this.#cache.peek(key) >= 0) continue
       if (this.#cache.peek(key) >= 0 || this.#take(key)) this.#bring(key, bits, page)
       else passedBy += countBits(bits)
     }
@@ -163,7 +176,7 @@ class LayerPlan {
   #bring(key: string, wanted: number, page: number): void {
     const all = this.#shape.tier.unit === 'block' ? allRows : wanted
     const before = this.#valid.get(key) ?? 0
-    const moved = all & (this.held.get(page) ?? 0) & ~before
+    const moved = this.#isGpu ? all : all & (this.held.get(page) ?? 0) & ~before
     this.movedRows += countBits(moved)
     this.#valid.set(key, before | moved | wanted)
   }

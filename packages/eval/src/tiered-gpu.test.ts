@@ -1,0 +1,57 @@
+// SentenceKV on a GPU whose rows lie in pinned host memory.
+import { assertSameBits, seededRandom } from '@kvasir/core/testing'
+import { type SentenceKvOptions, sentenceKv } from '@kvasir/sentence-kv'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { loadTestEngine, type TestEngine } from './testing/test-engine.ts'
+
+const random = seededRandom(9)
+const prompt = Int32Array.from({ length: 90 }, () => random.integer(512))
+const small: SentenceKvOptions = { budgetTokens: 24, sinkTokens: 2, recentTokens: 4 }
+
+async function loadOnGpu(kvTier?: { lower: { kind: 'host' }; hotBytes: number }): Promise<TestEngine | null> {
+  vi.stubEnv('KVASIR_BACKEND', 'cuda')
+  try {
+    return await loadTestEngine({ kvCapacityTokens: 512, chunkTokens: 32, ...(kvTier && { kvTier }) })
+  } catch (error) {
+    if ((error as Error).name !== 'BackendError') throw error
+    return null
+  } finally {
+    vi.unstubAllEnvs()
+  }
+}
+
+const plain = await loadOnGpu()
+
+describe.skipIf(plain === null)('SentenceKV on a GPU', () => {
+  afterAll(() => plain?.model.dispose())
+
+  /** Tokens and logits of greedy decoding. */
+  async function decoded({ open }: TestEngine) {
+    const sequence = open(sentenceKv(small))
+    let logits = await sequence.prefill(prompt)
+    const result = { tokens: [] as number[], logits: [] as Float32Array[] }
+    for (let step = 0; step < 6; step++) {
+      const best = logits.indexOf(Math.max(...logits))
+      result.tokens.push(best)
+      result.logits.push(logits.slice())
+      logits = await sequence.decode(best)
+    }
+    await sequence.dispose()
+    return result
+  }
+
+  test('takes the same tokens over rows in host memory, and brings up what is new alone', {
+    timeout: 240_000,
+  }, async () => {
+    const wanted = await decoded(plain!)
+    const tiered = await loadOnGpu({ lower: { kind: 'host' }, hotBytes: 100_000 })
+    const got = await decoded(tiered!)
+    expect(got.tokens).toEqual(wanted.tokens)
+    for (const [step, logits] of got.logits.entries()) assertSameBits(logits, wanted.logits[step], `step ${step}`)
+    const counts = tiered!.model.tierCounts()!
+    expect(counts.hits).toBeGreaterThan(0)
+    expect(counts.overflows).toBe(0)
+    expect(counts.movedRows).toBe(counts.misses)
+    await tiered!.model.dispose()
+  })
+})
