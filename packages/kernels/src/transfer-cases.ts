@@ -2,7 +2,14 @@ import { pageTokens } from '@kvasir/core'
 import type { Random } from '@kvasir/core/testing'
 import { runOnce } from './case-data.ts'
 import type { Kernels, KeyTurns, KvArena, KvArenaOptions } from './kernels.ts'
-import { floatToHalf, roundToHalf } from './reference/float16.ts'
+import { floatToHalf, halfToFloat, roundToHalf } from './reference/float16.ts'
+
+export const ascending = (count: number, first = 0) => Int32Array.from({ length: count }, (_, i) => first + i)
+
+/** Halves of a layer as numbers, [numKvHeads][keys, values][tokens][headDim]. */
+export function numbersOf(bytes: Uint8Array): Float32Array {
+  return Float32Array.from(new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2), halfToFloat)
+}
 
 /** Values as they stand in an arena of that type. */
 export function storedBytes(values: Float32Array, type: KvArena['type']): Uint8Array {
