@@ -26,6 +26,7 @@ struct KvasirEvent {
   std::uint64_t reached = 0;
   KvasirStream* stream = nullptr;
   std::chrono::steady_clock::time_point at{};
+  std::shared_ptr<KvasirEvent> self;  // until it is destroyed; tasks that name it have it as well
 };
 
 using kvasir::gpu::fail;
@@ -186,16 +187,15 @@ int queryStream(KvasirStream* stream) {
 }
 
 int createEvent(KvasirDevice*, KvasirEvent** event) {
-  *event = new KvasirEvent;
+  const auto own = std::make_shared<KvasirEvent>();
+  own->self = own;
+  *event = own.get();
   return KVASIR_GPU_OK;
 }
 
 int destroyEvent(KvasirEvent* event) {
   const Lock lock(everything());
-  // Tasks that name it may still be queued.
-  while (event->reached < event->recorded && event->stream->runOne()) {
-  }
-  delete event;
+  const std::shared_ptr<KvasirEvent> last = std::move(event->self);
   return KVASIR_GPU_OK;
 }
 
@@ -205,7 +205,7 @@ int recordEvent(KvasirStream* stream, KvasirEvent* event) {
   traceOf(stream, "record", static_cast<std::size_t>(event->number));
   const std::uint64_t number = ++event->recorded;
   event->stream = stream;
-  stream->push([event, number] {
+  stream->push([event = event->self, number] {
     if (event->reached < number) event->reached = number;
     event->at = std::chrono::steady_clock::now();
   });
@@ -219,7 +219,7 @@ int waitEvent(KvasirStream* stream, KvasirEvent* event) {
   if (event->recorded == 0) return KVASIR_GPU_OK;
   const std::uint64_t number = event->recorded;
   KvasirStream* before = event->stream;
-  stream->push([event, number, before] {
+  stream->push([event = event->self, number, before] {
     while (event->reached < number && before->runOne()) {
     }
   });

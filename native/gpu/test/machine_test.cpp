@@ -85,6 +85,24 @@ void eventsOrderStreams(Case& c) {
   c.ok(c.gpu.destroyStream(other), "destroyStream");
 }
 
+// What waits for an event keeps it: who queued the wait may give it back.
+void eventsOutliveTheirOwner(Case& c) {
+  KvasirStream* other = nullptr;
+  KvasirEvent* written = nullptr;
+  c.ok(c.gpu.createStream(c.suite.device, 0, &other), "createStream");
+  c.ok(c.gpu.createEvent(c.suite.device, &written), "createEvent");
+  const Words words = counted(500);
+  const Buffer<std::uint32_t> a = c.upload(words), b = c.poisoned<std::uint32_t>(500), d = c.poisoned<std::uint32_t>(500);
+  c.synchronize();
+  c.ok(c.gpu.copy(other, b.get(), a.get(), 2000), "copy");
+  c.ok(c.gpu.recordEvent(other, written), "recordEvent");
+  c.ok(c.gpu.waitEvent(c.stream, written), "waitEvent");
+  c.ok(c.gpu.copy(c.stream, d.get(), b.get(), 2000), "copy");
+  c.ok(c.gpu.destroyEvent(written), "destroyEvent");
+  c.ok(c.gpu.destroyStream(other), "destroyStream");
+  c.same(c.download(d), words, "after the event was destroyed");
+}
+
 // gatherRows(x, ids) captured once, replayed with other ids and other x.
 void graphsReplay(Case& c) {
   Words x = counted(40);
@@ -165,6 +183,7 @@ void tests::machine(Suite& suite) {
   suite.run("machine", "copies of rows", copiesOfRows);
   suite.run("machine", "copies in batch", copiesInBatch);
   suite.run("machine", "events order streams", eventsOrderStreams);
+  suite.run("machine", "events outlive their owner", eventsOutliveTheirOwner);
   suite.run("machine", "graphs replay", graphsReplay);
   suite.run("machine", "captures refuse", capturesRefuse);
   suite.run("machine", "refusals", refusals);
