@@ -1,6 +1,7 @@
 #include <memory>
 #include <string>
 
+#include "../runtime/gpu/mirrored_arena.h"
 #include "../runtime/gpu/tiered_device_arena.h"
 #include "../tier/tiered_arena.h"
 #include "arguments.h"
@@ -26,6 +27,8 @@ tier::TierOptions optionsOf(const Napi::Object& from) {
     options.file = tier::FileOptions{textOf(lower.Get("path"), "path"), lower.Get("direct").ToBoolean()};
     options.ioThreads = integerOf(lower.Get("ioThreads"), "ioThreads");
     options.ring = lower.Get("ioUring").ToBoolean();
+  } else {
+    options.pinned = lower.Get("pinned").ToBoolean();
   }
   return options;
 }
@@ -44,12 +47,14 @@ Napi::Value createTieredArena(const Napi::CallbackInfo& info) {
   const tier::TierOptions options = optionsOf(info[5].As<Napi::Object>());
   require(info.Env(), options.ioThreads >= 0 && options.ioThreads <= 64, "ioThreads");
   require(info.Env(), !options.file || (options.ioThreads > 0 && options.blocks), "ioThreads, unit");
-  if (device != nullptr) return wrap<Arena>(info.Env(), std::make_shared<gpu::TieredDeviceArena>(device, shape, options));
-  return wrap<Arena>(info.Env(), std::make_shared<TieredArena>(shape, options));
+  if (device == nullptr) return wrap<Arena>(info.Env(), std::make_shared<TieredArena>(shape, options));
+  if (gpu::TieredDeviceArena::holds(options)) return wrap<Arena>(info.Env(), std::make_shared<gpu::TieredDeviceArena>(device, shape, options));
+  return wrap<Arena>(info.Env(), std::make_shared<gpu::MirroredArena>(device, shape, options));
 }
 
 Napi::Value tierState(const Napi::CallbackInfo& info) {
   auto* arena = dynamic_cast<TieredArena*>(&unwrap<Arena>(info[0]));
+  if (auto* mirrored = dynamic_cast<gpu::MirroredArena*>(&unwrap<Arena>(info[0]))) arena = &mirrored->host();
   auto* onDevice = dynamic_cast<gpu::TieredDeviceArena*>(&unwrap<Arena>(info[0]));
   if (arena == nullptr && onDevice == nullptr) throw Napi::TypeError::New(info.Env(), "expected a tiered arena");
   const TierCounts counts = arena != nullptr ? arena->counts() : onDevice->counts();

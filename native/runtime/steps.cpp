@@ -115,6 +115,13 @@ void requireHeldRows(const RunLists& lists, const Batch& batch) {
   }
 }
 
+void prefetchLikely(const Run& run, const Batch& batch, int layer, const RunLists& lists, Arena& arena) {
+  for (int s = 0; s < batch.numSequences && arena.wantsLikely(); ++s) {
+    if (run.selectors[static_cast<std::size_t>(s)].kind != SelectorChoice::native) continue;
+    arena.prefetch(layer, batch.pages + batch.pageStarts[s], lists.chosen(s));
+  }
+}
+
 void AttendRunsStep::execute(Context& context, Run& run) const {
   const Batch sequences = batch.of(run);
   if (!context.cancelled()) requireHeldRows(*lists, sequences);
@@ -122,10 +129,7 @@ void AttendRunsStep::execute(Context& context, Run& run) const {
   const RunRows rows = lists->rows(sequences.numSequences);
   const int rowsOfSequence = rows.perQueryHead ? numHeads : arena->shape.numKvHeads;
   const ListedRows listed = arena->listedRows(context, layer, sequences, rows, rowsOfSequence);
-  for (int s = 0; s < sequences.numSequences && arena->wantsLikely(); ++s) {
-    if (run.selectors[static_cast<std::size_t>(s)].kind != SelectorChoice::native) continue;
-    arena->prefetch(layer, sequences.pages + sequences.pageStarts[s], lists->chosen(s));
-  }
+  prefetchLikely(run, sequences, layer, *lists, *arena);
   if (context.cancelled()) return;
   attendRuns(context, listed.view, layer, q, numHeads, scale, sequences, listed.rows, out, lse);
 }

@@ -119,6 +119,9 @@ struct SelectRunsStep final : AttentionStep {
 // Throws a Failure where the list of a sequence names rows that it does not hold.
 void requireHeldRows(const RunLists& lists, const Batch& batch);
 
+// Once the lists' rows are addressed: those that selectors nearly chose are fetched, where the arena wants that.
+void prefetchLikely(const Run& run, const Batch& batch, int layer, const RunLists& lists, Arena& arena);
+
 struct AttendRunsStep final : AttentionStep {
   RunLists* lists;
   float* out;

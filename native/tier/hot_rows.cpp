@@ -63,8 +63,13 @@ int HotRows::take(const Unit& unit) {
 int HotRows::prepare(int slot) {
   if (slot < 0) return slot;
   stop(slot);
-  states_[static_cast<std::size_t>(slot)] = {};
+  forgetRows(slot);
   return slot;
+}
+
+void HotRows::forgetRows(int slot) {
+  states_[static_cast<std::size_t>(slot)] = {};
+  if (!changed_.empty()) changed_[static_cast<std::size_t>(slot)] = 0;
 }
 
 unsigned HotRows::absent(int slot, unsigned rows) {
@@ -77,6 +82,7 @@ void HotRows::copyRow(int slot, const Unit& unit, const std::uint8_t* key, std::
   copyBytes(key, rowBytes_, to);
   copyBytes(key + valueStride, rowBytes_, to + shape_.partBytes());
   states_[static_cast<std::size_t>(slot)].valid = static_cast<std::uint16_t>(1u << unit.first);
+  noteChange(slot, 1u << unit.first);
   movedParts_ += 2;
 }
 
@@ -92,6 +98,7 @@ void HotRows::bring(int slot, const Unit& unit, unsigned wanted, bool urgent) {
   }
   movedParts_ += 2 * __builtin_popcount(there);
   state.valid = static_cast<std::uint16_t>(state.valid | there | never);
+  noteChange(slot, there | never);
   if (there == 0) return;
   Fill fill{unit.page, unit.kvHead, {there, there}, place(slot, unit.first), unit.first};
   lower_.fill(layer_, fill);
@@ -116,6 +123,7 @@ void HotRows::written(const Unit& unit, unsigned rows, bool ofPrompt) {
   lower_.fill(layer_, fill);
   State& state = states_[static_cast<std::size_t>(slot)];
   state.valid = static_cast<std::uint16_t>(state.valid | rows);
+  noteChange(slot, rows);
 }
 
 void HotRows::forget(const Unit& unit) {
@@ -130,6 +138,19 @@ bool HotRows::takeAhead(int slot) {
   return was;
 }
 
+HotRows::Changed HotRows::takeChanged(const std::uint8_t* key) {
+  const std::size_t offset = static_cast<std::size_t>(key - memory_), group = offset / groupBytes_;
+  const std::size_t row = offset % groupBytes_ / rowBytes_, slot = blocks_ ? group : group * kPageTokens + row;
+  const unsigned rows = changed_[slot];
+  // What is on its way changes rows yet.
+  if (!isComing(static_cast<int>(slot))) changed_[slot] = 0;
+  return {memory_ + group * groupBytes_, blocks_ || rows == 0 ? rows : 1u << row};
+}
+
+void HotRows::changeAll() {
+  for (std::size_t slot = 0; slot < states_.size(); ++slot) changed_[slot] = states_[slot].valid;
+}
+
 // Nothing comes to the slot any more.
 void HotRows::stop(int slot) {
   if (coming_.empty()) return;
@@ -141,7 +162,7 @@ void HotRows::stop(int slot) {
 
 void HotRows::empty(int slot) {
   stop(slot);
-  states_[static_cast<std::size_t>(slot)] = {};
+  forgetRows(slot);
   cache_.drop(slot);
 }
 

@@ -73,6 +73,19 @@ class HotRows {
   // Whether it was fetched ahead and is used for the first time.
   bool takeAhead(int slot);
 
+  // K rows of a group of 16, a bit each, and the V rows a hot part behind them.
+  struct Changed {
+    const std::uint8_t* group;
+    unsigned rows;
+  };
+
+  // From now on what changes in slots is noted, for memory that follows them.
+  void follow() { changed_.assign(states_.size(), 0); }
+  // What changed in the slot of this K row since it was last asked for.
+  Changed takeChanged(const std::uint8_t* key);
+  // Whoever asks next is told of all rows.
+  void changeAll();
+
   // K row `row` of the page; its V row lies a hot part behind.
   const std::uint8_t* key(int slot, int row) const { return place(slot, row); }
 
@@ -98,6 +111,10 @@ class HotRows {
   int prepare(int slot);
   void stop(int slot);
   void empty(int slot);
+  void noteChange(int slot, unsigned rows) {
+    if (!changed_.empty()) changed_[static_cast<std::size_t>(slot)] |= static_cast<std::uint16_t>(rows);
+  }
+  void forgetRows(int slot);
   bool settle(int slot, bool wait);
 
   ArenaShape shape_;
@@ -107,6 +124,7 @@ class HotRows {
   IoQueue* queue_;
   SlotCache cache_;
   std::vector<State> states_;
+  std::vector<std::uint16_t> changed_;  // by slot, bits as in State::valid; empty: nobody follows
   std::unordered_map<int, std::shared_ptr<IoJob>> coming_;  // by slot
   std::uint8_t* memory_;
   std::size_t groupBytes_, rowBytes_;

@@ -19,14 +19,21 @@ unsigned rowBits(int page, int from, int to) {
 
 }  // namespace
 
-TieredArena::TieredArena(const ArenaShape& s, const TierOptions& options) : Arena(s), options_(options) {
-  const double layerBytes = options.hotBytes / s.numLayers;
-  const int slots = HotRows::slotsWithin(s, options.blocks, layerBytes);
-  if (slots < 1) {
-    const double least = HotRows::bytesFor(s, options.blocks, 1) * s.numLayers;
-    throw Failure{"hotBytes", "at least " + std::to_string(static_cast<long long>(least)) + ", a slot a layer",
-                  std::to_string(static_cast<long long>(options.hotBytes)), Failure::Kind::tier};
-  }
+int TieredArena::slotsOf(const ArenaShape& s, const TierOptions& options) {
+  const int slots = HotRows::slotsWithin(s, options.blocks, options.hotBytes / s.numLayers);
+  if (slots >= 1) return slots;
+  const double least = HotRows::bytesFor(s, options.blocks, 1) * s.numLayers;
+  throw Failure{"hotBytes", "at least " + std::to_string(static_cast<long long>(least)) + ", a slot a layer",
+                std::to_string(static_cast<long long>(options.hotBytes)), Failure::Kind::tier};
+}
+
+std::size_t TieredArena::slotBytes(const ArenaShape& s, const TierOptions& options) {
+  return addressable(s.numLayers, HotRows::memoryFor(s, options.blocks, slotsOf(s, options)));
+}
+
+TieredArena::TieredArena(const ArenaShape& s, const TierOptions& options, std::uint8_t* followed)
+    : Arena(s), options_(options) {
+  const int slots = slotsOf(s, options);
   if (options.file) {
     auto file = std::make_unique<FileTier>(s, options.lowerType, *options.file);
     file_ = file.get();
@@ -41,7 +48,8 @@ TieredArena::TieredArena(const ArenaShape& s, const TierOptions& options) : Aren
   lowerRowBytes_ = RowFormat(options.lowerType, s.headDim).rowBytes();
   // In one piece, so that it gets huge pages.
   const std::size_t layerMemory = HotRows::memoryFor(s, options.blocks, slots);
-  slots_ = Memory(addressable(s.numLayers, layerMemory));
+  if (followed == nullptr) slots_ = Memory(addressable(s.numLayers, layerMemory));
+  std::uint8_t* slotMemory = followed != nullptr ? followed : slots_.data();
   const double units = HotRows::unitsOf(s, options.blocks);
   if (units >= 4294967295.0) {
     throw Failure{"capacityPages", "fewer rows of a layer than 2^32", std::to_string(s.capacityPages),
@@ -49,10 +57,11 @@ TieredArena::TieredArena(const ArenaShape& s, const TierOptions& options) : Aren
   }
   places_ = Memory(addressable(units * s.numLayers, sizeof(SlotCache::Place)));
   for (int layer = 0; layer < s.numLayers; ++layer) {
-    std::uint8_t* memory = slots_.data() + static_cast<std::size_t>(layer) * layerMemory;
+    std::uint8_t* memory = slotMemory + static_cast<std::size_t>(layer) * layerMemory;
     auto* places = reinterpret_cast<SlotCache::Place*>(places_.data()) +
                    static_cast<std::size_t>(layer) * static_cast<std::size_t>(units);
     hot_.push_back(std::make_unique<HotRows>(s, layer, options.blocks, slots, memory, places, *lower_, queue_));
+    if (followed != nullptr) hot_.back()->follow();
   }
   staging_ = std::make_unique<Staging>(s, *lower_, threads_.get());
   hotView_.valueStride = s.partBytes();
@@ -115,6 +124,21 @@ void TieredArena::write(Context& context, int layer, const float* keys, const fl
   }
   notePeak();
   lower_->flush();
+}
+
+std::vector<HotRows::Changed> TieredArena::takeChanged(int layer, const std::vector<const std::uint8_t*>& keys) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<HotRows::Changed> changed;
+  for (const std::uint8_t* key : keys) {
+    const HotRows::Changed own = hot_[static_cast<std::size_t>(layer)]->takeChanged(key);
+    if (own.rows != 0) changed.push_back(own);
+  }
+  return changed;
+}
+
+void TieredArena::changeAll() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& hot : hot_) hot->changeAll();
 }
 
 void TieredArena::forgetPage(int layer, int page) {

@@ -29,6 +29,7 @@ struct TierOptions {
   std::optional<FileOptions> file;  // none: host memory
   int ioThreads;
   bool ring;  // where the system has one
+  bool pinned = true;  // a GPU reads rows of host memory itself
 };
 
 // Units are rows or blocks. Moved: up from the lower tier, for attention or to choose what it reads.
@@ -41,8 +42,11 @@ struct TierCounts {
 
 class TieredArena final : public Arena {
  public:
-  // Throws Failure: too few hotBytes, or a file that cannot be made.
-  TieredArena(const ArenaShape& shape, const TierOptions& options);
+  // Throws Failure: too few hotBytes, or a file that cannot be made. `followed`: slotBytes() of memory for the slots, whose
+  // changes takeChanged() tells; null: memory of its own.
+  TieredArena(const ArenaShape& shape, const TierOptions& options, std::uint8_t* followed = nullptr);
+  // Throws Failure where there is no room for a slot a layer.
+  static std::size_t slotBytes(const ArenaShape& shape, const TierOptions& options);
 
   TierCounts counts();
   // The file, if there is one.
@@ -55,6 +59,10 @@ class TieredArena final : public Arena {
   LayerRows layerRows(Context& context, int layer, const Batch& batch, int firstToken) override;
   ListedRows listedRows(Context& context, int layer, const Batch& batch, const RunRows& rows,
                         int rowsOfSequence) override;
+  // What changed, since it was last told, in the slots of listed K rows of a layer.
+  std::vector<HotRows::Changed> takeChanged(int layer, const std::vector<const std::uint8_t*>& keys);
+  // Memory that follows the slots has missed some of it.
+  void changeAll();
   KeyRows* keyRows(int layer, const std::int32_t* pages) override;
   bool wantsLikely() const override { return options_.prefetch; }
   void prefetch(int layer, const std::int32_t* pages, const ChosenRuns& chosen) override;
@@ -83,6 +91,8 @@ class TieredArena final : public Arena {
     unsigned rows;
     int slot;
   };
+
+  static int slotsOf(const ArenaShape& shape, const TierOptions& options);
 
   // listed_rows.cpp
   void listSequence(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int firstList, int lists);

@@ -35,7 +35,7 @@ const Step kSteps[] = {
     {"mass", 10, steps::mass},
     {"linear", 20, steps::linear},
     {"step", 50, steps::step},
-    {"reuse", 60, steps::reuse},
+    {"reuse", 85, steps::reuse},
     {"tier", 25, steps::tier},
 };
 constexpr int kFirstListed = 2;

@@ -164,7 +164,9 @@ std::vector<std::int32_t> someRows(int tokens, int percent) {
 void runLength(Bench& bench, const Model& model, int tokens, int chunkRows) {
   const Gpu& gpu = bench.gpu;
   const ModelConfig& config = model.config();
-  const std::string head = std::to_string(tokens) + " tokens, ";
+  const int layers = stepModel(bench.tiny).layers;
+  const std::string some = std::to_string(config.layers) + " of " + std::to_string(layers) + " layers, ";
+  const std::string head = std::to_string(tokens) + " tokens, " + (config.layers < layers ? some : "");
   if (bench.late("reuse", head)) return;
   if (gpu.freeBytes() < 2 * Cache::bytesFor(config, tokens) + (std::size_t{1} << 30)) {
     return bench.rows.notRun("reuse", head, "not enough device memory");
@@ -209,15 +211,17 @@ void runLength(Bench& bench, const Model& model, int tokens, int chunkRows) {
 }  // namespace
 
 void steps::reuse(Bench& bench) {
-  const ModelConfig config = stepModel(bench.tiny);
-  if (bench.tiny) {
-    const Model model(bench.gpu, config, KVASIR_WEIGHT_F16, 32);
-    return runLength(bench, model, 48, 32);
+  ModelConfig config = stepModel(bench.tiny);
+  if (!bench.tiny && bench.gpu.freeBytes() < std::size_t{24} << 30) return bench.rows.notRun("reuse", "8 B", "not enough device memory");
+  const int chunkRows = bench.tiny ? 32 : 4096;
+  {
+    const Model model(bench.gpu, config, KVASIR_WEIGHT_F16, chunkRows);
+    for (const int tokens : bench.tiny ? std::vector<int>{48} : std::vector<int>{8192, 32768}) runLength(bench, model, tokens, chunkRows);
   }
-  if (bench.gpu.freeBytes() < std::size_t{24} << 30) return bench.rows.notRun("reuse", "8 B", "not enough device memory");
-  const int chunkRows = 4096;
-  const Model model(bench.gpu, config, KVASIR_WEIGHT_F16, chunkRows);
-  for (const int tokens : {8192, 32768}) runLength(bench, model, tokens, chunkRows);
+  // All rows of all layers take half a minute a time. Layers are alike, so that a few have the same ratios.
+  config.layers = bench.tiny ? 1 : 2;
+  const Model few(bench.gpu, config, KVASIR_WEIGHT_F16, chunkRows);
+  runLength(bench, few, bench.tiny ? 64 : 131072, chunkRows);
 }
 
 }  // namespace kvasir::gpu::bench

@@ -5,6 +5,7 @@
 #include "device_run_lists.h"
 #include "device_steps.h"
 #include "launch_step.h"
+#include "mirrored_arena.h"
 #include "tiered_device_arena.h"
 
 namespace kvasir::gpu {
@@ -34,15 +35,15 @@ class AttendRunsOnDevice final : public Step {
   AttendRunsOnDevice(const DeviceProgram& program, const AttendRunsStep& step, const KvasirAttendRunsArgs& args)
       : program_(program), step_(step), args_(args) {}
 
-  void execute(Context&, Run& run) const override {
+  void execute(Context& context, Run& run) const override {
     const Batch batch = step_.batch.of(run);
+    if (auto* mirrored = dynamic_cast<MirroredArena*>(step_.arena)) return attendMirrored(context, run, batch, *mirrored);
     DeviceRunLists* chosen = DeviceRunLists::of(*step_.lists, batch.numSequences);
     if (chosen == nullptr || !chosen->isHeldBy(batch)) {
       program_.bringHome(*step_.lists);
       requireHeldRows(*step_.lists, batch);
     }
     const DeviceLists lists = program_.lists(*step_.lists, batch.numSequences, step_.numHeads);
-    Session& session = program_.session();
     KvasirAttendRunsArgs args = args_;
     args.numSequences = batch.numSequences;
     args.pageStarts = program_.indices(run, step_.batch.pageStarts);
@@ -50,14 +51,33 @@ class AttendRunsOnDevice final : public Step {
     args.rows = lists.rows;
     args.maxTokens = lists.maxTokens;
     if (auto* tier = dynamic_cast<TieredDeviceArena*>(step_.arena)) tier->bring(args, lists.numRows);
-    const int group = lists.rows.perQueryHead ? 1 : step_.numHeads / args.kv.numKvHeads;
-    args.workspaceBytes = kvasirAttendWorkspaceBytes(lists.numRows, group, args.kv.headDim, lists.maxTokens);
-    args.workspace = session.attendWorkspace.reserve(session.stream, args.workspaceBytes,
-                                                     kvasirAttendTicketBytes(lists.numRows, group));
-    session.stream.launch(&KvasirGpuV1::attendRuns, "attendRuns", args);
+    launch(args, lists.numRows);
   }
 
  private:
+  // The host decides what comes up, so it has to know the lists.
+  void attendMirrored(Context& context, Run& run, const Batch& batch, MirroredArena& arena) const {
+    program_.bringHome(*step_.lists);
+    if (context.cancelled()) return;
+    requireHeldRows(*step_.lists, batch);
+    const RunRows rows = step_.lists->rows(batch.numSequences);
+    const int rowsOfSequence = rows.perQueryHead ? step_.numHeads : step_.lists->numKvHeads();
+    KvasirAttendRunsArgs args = args_;
+    args.numSequences = batch.numSequences;
+    if (!arena.bring(context, batch, rows, rowsOfSequence, args)) return;
+    args.maxTokens = bound(args.maxTokens);
+    launch(args, batch.numSequences * rowsOfSequence);
+    prefetchLikely(run, batch, step_.layer, *step_.lists, arena);
+  }
+
+  void launch(KvasirAttendRunsArgs& args, int numRows) const {
+    Session& session = program_.session();
+    const int group = args.rows.perQueryHead ? 1 : step_.numHeads / args.kv.numKvHeads;
+    args.workspaceBytes = kvasirAttendWorkspaceBytes(numRows, group, args.kv.headDim, args.maxTokens);
+    args.workspace = session.attendWorkspace.reserve(session.stream, args.workspaceBytes, kvasirAttendTicketBytes(numRows, group));
+    session.stream.launch(&KvasirGpuV1::attendRuns, "attendRuns", args);
+  }
+
   const DeviceProgram& program_;
   AttendRunsStep step_;
   KvasirAttendRunsArgs args_;

@@ -42,20 +42,29 @@ class DeviceArena::Keys final : public KeyRows {
   const std::int32_t* pages_ = nullptr;
 };
 
-DeviceArena::DeviceArena(SessionPtr session, const ArenaShape& s, Elsewhere)
-    : Arena(s), session_(std::move(session)), reader_(session_->device), loads_(session_->device, s.numLayers), keys_(std::make_unique<Keys>(*this)) {
+KvasirKvView canonicalView(const ArenaShape& s) {
   if (s.rowBytes() % 16 != 0) {
     const std::string multiple = s.type == KvType::f16 ? "8" : "4";
     throw Failure{"headDim", "a multiple of " + multiple + " on a GPU", std::to_string(s.headDim)};
   }
-  view_.valueStride = s.partBytes();
-  view_.headStride = 2 * s.partBytes();
-  view_.layerStride = s.tileBytes();
-  view_.pageStride = static_cast<std::size_t>(s.numLayers) * s.tileBytes();
-  view_.type = s.type == KvType::f16 ? KVASIR_F16 : KVASIR_F32;
-  view_.numKvHeads = s.numKvHeads;
-  view_.headDim = s.headDim;
+  KvasirKvView view{};
+  view.valueStride = s.partBytes();
+  view.headStride = 2 * s.partBytes();
+  view.layerStride = s.tileBytes();
+  view.pageStride = static_cast<std::size_t>(s.numLayers) * s.tileBytes();
+  view.type = s.type == KvType::f16 ? KVASIR_F16 : KVASIR_F32;
+  view.numKvHeads = s.numKvHeads;
+  view.headDim = s.headDim;
+  return view;
 }
+
+DeviceArena::DeviceArena(SessionPtr session, const ArenaShape& s, Elsewhere)
+    : Arena(s),
+      session_(std::move(session)),
+      view_(canonicalView(s)),
+      reader_(session_->device),
+      loads_(session_->device, s.numLayers),
+      keys_(std::make_unique<Keys>(*this)) {}
 
 DeviceArena::DeviceArena(SessionPtr session, const ArenaShape& s) : DeviceArena(std::move(session), s, Elsewhere{}) {
   const std::size_t bytes = bytesOfAll();

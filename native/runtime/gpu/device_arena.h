@@ -10,11 +10,14 @@
 
 namespace kvasir::gpu {
 
+// Strides of canonical pages, at no address yet. Throws a Failure where a row is not whole 16 bytes.
+KvasirKvView canonicalView(const ArenaShape& shape);
+
 // Device memory is taken whole when the arena is made. Ops of device programs find the rows by deviceView(); what the host
 // asks for comes row by row.
 class DeviceArena : public Arena {
  public:
-  // Throws a Failure where a row is not whole 16 bytes or the device has too little memory.
+  // Throws a Failure: that of canonicalView(), or too little memory.
   DeviceArena(SessionPtr session, const ArenaShape& shape);
   ~DeviceArena() override;
 

@@ -4,11 +4,13 @@
 #include "device_arena.h"
 #include "device_steps.h"
 #include "launch_step.h"
+#include "mirrored_arena.h"
 #include "tiered_device_arena.h"
 
 namespace kvasir::gpu {
 
 KvasirKvView deviceViewOf(const Arena& arena) {
+  if (const auto* mirrored = dynamic_cast<const MirroredArena*>(&arena)) return mirrored->deviceView();
   const auto* own = dynamic_cast<const DeviceArena*>(&arena);
   if (own == nullptr) throw Failure{"arena", "one on the GPU", "one in host memory"};
   return own->deviceView();
@@ -41,6 +43,36 @@ class WriteTieredOnDevice final : public Step {
   KvasirWriteKvArgs args_;
 };
 
+// Of an arena whose rows the host keeps: they come down.
+class WriteMirrored final : public Step {
+ public:
+  WriteMirrored(MirroredArena& arena, const WriteKvStep& step, const KvasirWriteKvArgs& args) : arena_(arena), step_(step), args_(args) {}
+
+  void execute(Context& context, Run& run) const override {
+    arena_.store(context, step_.layer, args_.keys, args_.values, run.indices(step_.slots), run.counts.of(step_.rows));
+  }
+
+ private:
+  MirroredArena& arena_;
+  WriteKvStep step_;
+  KvasirWriteKvArgs args_;
+};
+
+class CompareMirrored final : public Step {
+ public:
+  CompareMirrored(MirroredArena& arena, const CompareKvStep& step, const KvasirCompareKvArgs& args) : arena_(arena), step_(step), args_(args) {}
+
+  void execute(Context& context, Run& run) const override {
+    const int rows = run.counts.of(step_.rows);
+    arena_.compare(context, step_.layer, args_.keys, args_.values, run.indices(step_.slots), rows, args_.out);
+  }
+
+ private:
+  MirroredArena& arena_;
+  CompareKvStep step_;
+  KvasirCompareKvArgs args_;
+};
+
 }  // namespace
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const WriteKvStep& step) {
@@ -52,6 +84,7 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const WriteKvStep& step) 
   args.keys = program.reads(step.keys, rowValues, rowsOf(step.rows));
   args.values = program.reads(step.values, rowValues, rowsOf(step.rows));
   if (auto* tier = dynamic_cast<TieredDeviceArena*>(step.arena)) return std::make_unique<WriteTieredOnDevice>(program, *tier, step, args);
+  if (auto* mirrored = dynamic_cast<MirroredArena*>(step.arena)) return std::make_unique<WriteMirrored>(*mirrored, step, args);
   return launchStep(program, &KvasirGpuV1::writeKv, "writeKv",
                     [&program, args, slots = step.slots, rows = step.rows](const Run& run) {
                       KvasirWriteKvArgs own = args;
@@ -70,6 +103,7 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const CompareKvStep& step
   args.keys = program.reads(step.keys, rowValues, rowsOf(step.rows));
   args.values = program.reads(step.values, rowValues, rowsOf(step.rows));
   args.out = program.writes(step.out, 2, rowsOf(step.rows));
+  if (auto* mirrored = dynamic_cast<MirroredArena*>(step.arena)) return std::make_unique<CompareMirrored>(*mirrored, step, args);
   return launchStep(program, &KvasirGpuV1::compareKv, "compareKv",
                     [&program, args, slots = step.slots, rows = step.rows](const Run& run) {
                       KvasirCompareKvArgs own = args;

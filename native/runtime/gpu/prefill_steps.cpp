@@ -4,6 +4,7 @@
 #include "device_arena.h"
 #include "device_steps.h"
 #include "launch_step.h"
+#include "mirrored_arena.h"
 #include "tiered_device_arena.h"
 
 namespace kvasir::gpu {
@@ -22,15 +23,19 @@ KvasirBatch batchOnDevice(const DeviceProgram& program, const Run& run, const Ba
   return own;
 }
 
-// Rows of a tiered arena are read where they are staged.
+// Rows of a tiered arena are read where they are staged. False: the run is cancelled.
 template <class Args>
-void stageRows(Arena* arena, const Batch& batch, Args& args) {
-  auto* tier = dynamic_cast<TieredDeviceArena*>(arena);
-  if (tier == nullptr || args.batch.numRows == 0) return;
-  const StagedRows staged = tier->stage(args.layer, batch);
+bool stageRows(Context& context, Arena* arena, const Batch& batch, Args& args) {
+  if (args.batch.numRows == 0) return true;
+  StagedRows staged{};
+  if (auto* tier = dynamic_cast<TieredDeviceArena*>(arena)) staged = tier->stage(args.layer, batch);
+  else if (auto* mirrored = dynamic_cast<MirroredArena*>(arena)) staged = mirrored->stage(context, args.layer, batch);
+  else return true;
+  if (staged.pages == nullptr) return false;
   args.kv = staged.view;
   args.layer = 0;
   args.batch.pages = staged.pages;
+  return true;
 }
 
 int longestContext(const Batch& batch) {
@@ -43,12 +48,12 @@ class AttendPrefillOnDevice final : public Step {
   AttendPrefillOnDevice(const DeviceProgram& program, const AttentionStep& step, const KvasirAttendPrefillArgs& args)
       : program_(program), arena_(step.arena), batch_(step.batch), args_(args) {}
 
-  void execute(Context&, Run& run) const override {
+  void execute(Context& context, Run& run) const override {
     Session& session = program_.session();
     KvasirAttendPrefillArgs args = args_;
     args.batch = batchOnDevice(program_, run, batch_);
     args.maxTokens = longestContext(batch_.of(run));
-    stageRows(arena_, batch_.of(run), args);
+    if (!stageRows(context, arena_, batch_.of(run), args)) return;
     const int rows = args.batch.numRows, sequences = args.batch.numSequences, kvHeads = args.kv.numKvHeads;
     args.workspaceBytes = kvasirAttendPrefillWorkspaceBytes(rows, sequences, args.numHeads, kvHeads, args.kv.headDim, args.maxTokens);
     if (args.workspaceBytes > 0) {
@@ -70,13 +75,13 @@ class AttentionMassOnDevice final : public Step {
   AttentionMassOnDevice(const DeviceProgram& program, const AttentionStep& step, const KvasirAttentionMassArgs& args)
       : program_(program), arena_(step.arena), batch_(step.batch), args_(args) {}
 
-  void execute(Context&, Run& run) const override {
+  void execute(Context& context, Run& run) const override {
     Session& session = program_.session();
     KvasirAttentionMassArgs args = args_;
     args.batch = batchOnDevice(program_, run, batch_);
     if (args.batch.numRows == 0) return;
     args.maxTokens = longestContext(batch_.of(run));
-    stageRows(arena_, batch_.of(run), args);
+    if (!stageRows(context, arena_, batch_.of(run), args)) return;
     const int rows = args.batch.numRows, kvHeads = args.kv.numKvHeads;
     args.workspaceBytes = kvasirAttentionMassWorkspaceBytes(rows, args.numHeads, kvHeads, args.kv.headDim, args.maxTokens);
     args.workspace = session.massWorkspace.reserve(session.stream, args.workspaceBytes,

@@ -54,6 +54,8 @@ const SegmentIndex* indexOf(const SelectorChoice& choice) {
 }
 
 std::optional<SelectionRule> SelectionRule::of(const Run& run, const SelectRunsStep& step) {
+  // The op reads K rows where they lie.
+  if (dynamic_cast<const DeviceArena*>(step.arena) == nullptr) return std::nullopt;
   const ArenaShape& arena = step.arena->shape;
   if (run.selectors.empty() || arena.numKvHeads > kMaxRows || step.numHeads / arena.numKvHeads > kMaxGroup) return std::nullopt;
   if (arena.headDim > KVASIR_INDEX_MAX_DIM) return std::nullopt;

@@ -9,16 +9,6 @@
 namespace kvasir::gpu {
 namespace {
 
-[[noreturn]] void refuse(const char* option, const char* expected, const char* got) {
-  throw Failure{option, expected, got, Failure::Kind::backend};
-}
-
-void requireOptions(const tier::TierOptions& options) {
-  if (options.file) refuse("tier.lower.kind", "'host' on a GPU: rows are read from pinned memory", "file");
-  if (options.lowerType != tier::LowerType::f16) refuse("tier.lowerType", "'f16' on a GPU: rows are read where they lie", "q8");
-  if (options.prefetch) refuse("tier.prefetch", "false on a GPU: rows of host memory are never late", "true");
-}
-
 std::vector<std::int32_t> distinct(std::vector<std::int32_t> pages) {
   std::sort(pages.begin(), pages.end());
   pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
@@ -29,7 +19,6 @@ std::vector<std::int32_t> distinct(std::vector<std::int32_t> pages) {
 
 TieredDeviceArena::TieredDeviceArena(SessionPtr session, const ArenaShape& s, const tier::TierOptions& options)
     : DeviceArena(std::move(session), s, Elsewhere{}), caughtUp_(session_->device) {
-  requireOptions(options);
   makeSlots(options);
   const std::size_t bytes = bytesOfAll();
   memory_ = PinnedMemory(session_->device, bytes);
@@ -41,6 +30,10 @@ TieredDeviceArena::TieredDeviceArena(SessionPtr session, const ArenaShape& s, co
   rows.base = memory_.data();
   staging_ = std::make_unique<TieredStaging>(session_, s, rows);
   loaded_.resize(static_cast<std::size_t>(s.numLayers));
+}
+
+bool TieredDeviceArena::holds(const tier::TierOptions& options) {
+  return !options.file && options.pinned && options.lowerType == tier::LowerType::f16 && !options.prefetch;
 }
 
 TieredDeviceArena::~TieredDeviceArena() { session_->stream.settle(); }

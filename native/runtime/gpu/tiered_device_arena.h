@@ -15,8 +15,10 @@ namespace kvasir::gpu {
 // reads rows where they lie, between runs or once the session's stream is past what wrote them.
 class TieredDeviceArena final : public DeviceArena {
  public:
-  // Throws a Failure: options that no GPU takes, too few hotBytes, or what DeviceArena refuses.
+  // `options` are such that holds() says yes. Throws a Failure: too few hotBytes, or what DeviceArena refuses.
   TieredDeviceArena(SessionPtr session, const ArenaShape& shape, const tier::TierOptions& options);
+  // Whether rows can be read where they lie and nothing is asked of the host: others are a MirroredArena's.
+  static bool holds(const tier::TierOptions& options);
   ~TieredDeviceArena() override;
 
   // From any thread; what a run under way does may not be in it yet.

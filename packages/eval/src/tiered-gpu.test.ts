@@ -1,6 +1,10 @@
-// SentenceKV on a GPU whose rows lie in pinned host memory.
+// SentenceKV on a GPU whose rows lie in host memory or in a file.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { type SentenceKvOptions, sentenceKv } from '@kvasir/sentence-kv'
+import type { TierOptions } from '@kvasir/tier'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { loadTestEngine, type TestEngine } from './testing/test-engine.ts'
 
@@ -8,7 +12,7 @@ const random = seededRandom(9)
 const prompt = Int32Array.from({ length: 90 }, () => random.integer(512))
 const small: SentenceKvOptions = { budgetTokens: 24, sinkTokens: 2, recentTokens: 4 }
 
-async function loadOnGpu(kvTier?: { lower: { kind: 'host' }; hotBytes: number }): Promise<TestEngine | null> {
+async function loadOnGpu(kvTier?: TierOptions): Promise<TestEngine | null> {
   vi.stubEnv('KVASIR_BACKEND', 'cuda')
   try {
     return await loadTestEngine({ kvCapacityTokens: 512, chunkTokens: 32, ...(kvTier && { kvTier }) })
@@ -20,7 +24,10 @@ async function loadOnGpu(kvTier?: { lower: { kind: 'host' }; hotBytes: number })
   }
 }
 
+const folder = mkdtempSync(join(tmpdir(), 'kvasir-tier-gpu-'))
 const plain = await loadOnGpu()
+
+afterAll(() => rmSync(folder, { recursive: true }))
 
 describe.skipIf(plain === null)('SentenceKV on a GPU', () => {
   afterAll(() => plain?.model.dispose())
@@ -40,18 +47,28 @@ describe.skipIf(plain === null)('SentenceKV on a GPU', () => {
     return result
   }
 
-  test('takes the same tokens over rows in host memory, and brings up what is new alone', {
-    timeout: 240_000,
-  }, async () => {
-    const wanted = await decoded(plain!)
-    const tiered = await loadOnGpu({ lower: { kind: 'host' }, hotBytes: 100_000 })
-    const got = await decoded(tiered!)
-    expect(got.tokens).toEqual(wanted.tokens)
-    for (const [step, logits] of got.logits.entries()) assertSameBits(logits, wanted.logits[step], `step ${step}`)
-    const counts = tiered!.model.tierCounts()!
-    expect(counts.hits).toBeGreaterThan(0)
-    expect(counts.overflows).toBe(0)
-    expect(counts.movedRows).toBe(counts.misses)
-    await tiered!.model.dispose()
-  })
+  const tiers: readonly (readonly [string, TierOptions])[] = [
+    ['pinned memory', { lower: { kind: 'host' }, hotBytes: 100_000 }],
+    ['ordinary memory', { lower: { kind: 'host', pinned: false }, hotBytes: 100_000 }],
+    ['a file', { lower: { kind: 'file', path: join(folder, 'rows') }, hotBytes: 400_000 }],
+  ]
+
+  test.each(tiers)(
+    'takes the same tokens over %s, and brings up what is new alone',
+    { timeout: 240_000 },
+    async (_, kvTier) => {
+      const wanted = await decoded(plain!)
+      const tiered = await loadOnGpu(kvTier)
+      const got = await decoded(tiered!)
+      expect(got.tokens).toEqual(wanted.tokens)
+      for (const [step, logits] of got.logits.entries()) {
+        assertSameBits(logits, wanted.logits[step], `step ${step}`)
+      }
+      const counts = tiered!.model.tierCounts()!
+      expect(counts.hits).toBeGreaterThan(0)
+      expect(counts.overflows).toBe(0)
+      if (kvTier.lower.kind === 'host') expect(counts.movedRows).toBe(counts.misses)
+      await tiered!.model.dispose()
+    },
+  )
 })

@@ -251,13 +251,12 @@ describe.each(backends)('principal channels on the %s kernels', (backend) => {
     60_000,
   )
 
-  test.skipIf(backend === 'cuda')(
-    'rows in a lower tier give the same index, those of pending segments too',
-    async () => {
-      const shape = { numTokens, numKvHeads: 2, numHeads: 4, headDim }
+  test('rows in a lower tier give the same index, those of pending segments too', async () => {
+    const shape = { numTokens, numKvHeads: 2, numHeads: 4, headDim }
+    for (const pinned of [true, false]) {
       const tiered = await KeyedSequence.write(kernels, {
         ...shape,
-        tier: { lower: { kind: 'host' }, hotBytes: 10_000 },
+        tier: { lower: { kind: 'host', pinned }, hotBytes: 10_000 },
       })
       const index = kernels.createSegmentIndex({ numLayers: 1, numKvHeads: 2, headDim })
       for (const ends of [[40], [80, 120], [160, 200, 240, 280, 320], [360, 400]]) {
@@ -267,8 +266,8 @@ describe.each(backends)('principal channels on the %s kernels', (backend) => {
       index.truncate(200)
       await index.extend(tiered.kv, Int32Array.from(every40.slice(5)))
       expectSame(index, await indexOf([every40]))
-    },
-  )
+    }
+  })
 
   test('misuse', async () => {
     const shape = { numLayers: 1, numKvHeads: 2, headDim }

@@ -5,6 +5,12 @@ export type LowerTier = HostTier | FileTier
 
 export interface HostTier {
   readonly kind: 'host'
+  /**
+   * On a GPU, float16 rows that are not fetched ahead: all of them pinned when the arena is made, so that the device brings
+   * up and reads what it needs by itself; else they are ordinary memory, taken as rows are written, and the host brings up
+   * what a step reads. Without meaning on a CPU. @default true
+   */
+  readonly pinned?: boolean
 }
 
 export interface FileTier {
@@ -43,7 +49,7 @@ export interface TierOptions {
 
 /** Tier options, complete. */
 export interface ResolvedTierOptions extends Required<Omit<TierOptions, 'lower'>> {
-  readonly lower: HostTier | Required<FileTier>
+  readonly lower: Required<HostTier> | Required<FileTier>
 }
 
 /** Something asked for that the machine does not give. */
@@ -108,8 +114,8 @@ export function resolveTier(options: TierOptions, type: 'f16' | 'f32'): Resolved
 export function resolveLowerTier(lower: LowerTier): ResolvedTierOptions['lower'] {
   checkOneOf('tier.lower.kind', lower?.kind, ['host', 'file'])
   if (lower.kind === 'host') {
-    checkKeys('tier.lower', lower, ['kind'])
-    return { kind: 'host' }
+    checkKeys('tier.lower', lower, ['kind', 'pinned'])
+    return { kind: 'host', pinned: checkFlag('tier.lower.pinned', lower.pinned ?? true) }
   }
   checkKeys('tier.lower', lower, ['kind', 'path', 'direct', 'ioThreads', 'ioUring'])
   if (typeof lower.path !== 'string' || lower.path === '' || lower.path.includes('\0')) {

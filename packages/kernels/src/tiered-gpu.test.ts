@@ -1,8 +1,11 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { runsOfIndices } from '@kvasir/core'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { availableBackends, loadKernels } from './backends.ts'
-import { BackendError, TierError } from './errors.ts'
+import { TierError } from './errors.ts'
 import type { KvArena } from './kernels.ts'
 import { TierPlan } from './reference/tier-plan.ts'
 import { decodeOnce, liveOnce, prefillOnce, tierCase, writeRows } from './tier-cases.ts'
@@ -12,6 +15,9 @@ const { shape, contextTokens, capacityPages } = tierCase
 const cuda = availableBackends().find(({ backend }) => backend === 'cuda')
 const isHere = cuda !== undefined && cuda.missing === undefined
 const host = { kind: 'host' as const }
+const folder = mkdtempSync(join(tmpdir(), 'kvasir-tier-gpu-'))
+
+afterAll(() => rmSync(folder, { recursive: true }))
 
 describe.skipIf(!isHere)('rows in pinned host memory, some of them on the device', () => {
   const loading = loadKernels({ backend: isHere ? 'cuda' : 'reference' })
@@ -103,43 +109,98 @@ describe.skipIf(!isHere)('rows in pinned host memory, some of them on the device
     arena.dispose()
   })
 
-  test('hot rows follow what is copied, adopted or written anew', { timeout: 60_000 }, async () => {
+  const follows: readonly (readonly [string, TierOptions])[] = [
+    ['pinned memory', { lower: host, hotBytes: 200_000 }],
+    ['ordinary memory', { lower: { kind: 'host', pinned: false }, hotBytes: 200_000 }],
+    ['ordinary memory, few rows', { lower: { kind: 'host', pinned: false }, hotBytes: 4_000 }],
+    ['a file', { lower: { kind: 'file', path: join(folder, 'follows') }, hotBytes: 200_000 }],
+    ['a file, few blocks', { lower: { kind: 'file', path: join(folder, 'follows few') }, hotBytes: 12_000 }],
+  ]
+  test.each(follows)(
+    'hot rows follow what is copied, adopted or written anew: %s',
+    { timeout: 60_000 },
+    async (_, tier) => {
+      const kernels = await loading
+      const arenas = [
+        kernels.createArena({ ...shape, capacityPages, tier }),
+        kernels.createArena({ ...shape, capacityPages }),
+      ]
+      const lives = await Promise.all(
+        arenas.map(async (arena) => {
+          const outputs = await prefillOnce(kernels, arena, seededRandom(5), 0, contextTokens)
+          const read = async (seed: number) => {
+            outputs.push(await decodeOnce(kernels, arena, seededRandom(seed), contextTokens, [1, 7, 20, 33, 40, 70]))
+          }
+          await read(6)
+          // Pages 0 and 5 hold the first 32 tokens.
+          arena.copyPage(0, 5)
+          await read(7)
+          await writeRows(kernels, arena, 1, [1, 7, 83], 0.5)
+          await read(8)
+          const source = new Uint8Array(2 * 2 * 4 * shape.headDim * 2).map((_, i) => i % 60)
+          const sourceRows = Int32Array.of(3, 0, 1, 2)
+          await kernels.adoptRows({
+            arena,
+            layer: 0,
+            source,
+            sourceTokens: 4,
+            sourceRows,
+            slots: Int32Array.of(1, 7, 84, 85),
+          })
+          await read(9)
+          return outputs
+        }),
+      )
+      lives[0]!.forEach((values, i) => {
+        assertSameBits(values, lives[1]![i]!, `output ${i}`)
+      })
+      const { misses, overflows } = arenas[0]!.counts()!
+      expect(misses + overflows).toBeGreaterThan(0)
+      for (const arena of arenas) arena.dispose()
+    },
+  )
+
+  // Two sequences share a page: one reads the row of it that is hot, for the other one the rest is on its way.
+  test('rows that were left out as they were late are there for a later step', { timeout: 60_000 }, async () => {
     const kernels = await loading
-    const tier: TierOptions = { lower: host, hotBytes: 200_000 }
+    const lower = { kind: 'file' as const, path: join(folder, 'late') }
+    const tier: TierOptions = { lower, hotBytes: 200_000, onMiss: 'drop', prefetch: false }
     const arenas = [
       kernels.createArena({ ...shape, capacityPages, tier }),
       kernels.createArena({ ...shape, capacityPages }),
-    ]
-    const lives = await Promise.all(
-      arenas.map(async (arena) => {
-        const outputs = await prefillOnce(kernels, arena, seededRandom(5), 0, contextTokens)
-        const read = async (seed: number) => {
-          outputs.push(await decodeOnce(kernels, arena, seededRandom(seed), contextTokens, [1, 7, 20, 33, 40, 70]))
-        }
-        await read(6)
-        // Pages 0 and 5 hold the first 32 tokens.
-        arena.copyPage(0, 5)
-        await read(7)
-        await writeRows(kernels, arena, 1, [1, 7, 83], 0.5)
-        await read(8)
-        const source = new Uint8Array(2 * 2 * 4 * shape.headDim * 2).map((_, i) => i % 60)
-        const sourceRows = Int32Array.of(3, 0, 1, 2)
-        await kernels.adoptRows({
-          arena,
-          layer: 0,
-          source,
-          sourceTokens: 4,
-          sourceRows,
-          slots: Int32Array.of(1, 7, 84, 85),
-        })
-        await read(9)
-        return outputs
-      }),
-    )
-    lives[0]!.forEach((values, i) => {
-      assertSameBits(values, lives[1]![i]!, `output ${i}`)
-    })
-    expect(arenas[0]!.counts()!.hits).toBeGreaterThan(0)
+    ] as const
+    const q = seededRandom(3).normals(2 * 4 * shape.headDim)
+    const batch = {
+      rowStarts: Int32Array.of(0, 1, 2),
+      contextTokens: Int32Array.of(32, 32),
+      pageStarts: Int32Array.of(0, 2, 4),
+      pages: Int32Array.of(0, 5, 0, 5),
+    }
+    const read = async (arena: KvArena, ...lists: readonly (readonly number[])[]) => {
+      const out = new Float32Array(q.length)
+      const chosen = kernels.createRunLists(2, shape.numKvHeads, 4)
+      for (const [s, rows] of lists.entries()) chosen.set(s, runsOfIndices([rows, rows]))
+      const ops = [
+        { kind: 'attendRuns' as const, arena, layer: 0, q, numHeads: 4, scale: 0.25, batch, lists: chosen, out },
+      ]
+      const program = kernels.createProgram(ops)
+      await program.run({ tokens: 2, sequences: 2, selectors: ['given', 'given'] })
+      return out
+    }
+    for (const arena of arenas) {
+      await prefillOnce(kernels, arena, seededRandom(5), 0, contextTokens)
+      arena.copyPage(5, 0)
+      await writeRows(kernels, arena, 0, [3], 0.5)
+    }
+    const [tiered, plain] = arenas
+    await read(tiered, [3], [0, 20, 21, 22, 23])
+    expect(tiered.counts()!.dropped).toBe(2)
+    const wanted = await read(plain, [0, 1, 2, 3], [3, 4, 5])
+    for (let before = 0; before < tiered.counts()!.dropped; ) {
+      before = tiered.counts()!.dropped
+      const got = await read(tiered, [0, 1, 2, 3], [3, 4, 5])
+      if (tiered.counts()!.dropped === before) assertSameBits(got, wanted, 'once nothing is late')
+    }
     for (const arena of arenas) arena.dispose()
   })
 
@@ -158,20 +219,12 @@ describe.skipIf(!isHere)('rows in pinned host memory, some of them on the device
     arena.dispose()
   })
 
-  test('options that a GPU does not take are refused, saying why', async () => {
+  test('too few bytes and too many rows are refused', async () => {
     const kernels = await loading
-    const create = (tier: Partial<TierOptions>) => () => {
-      return kernels.createArena({ ...shape, capacityPages, tier: { lower: host, hotBytes: 1e6, ...tier } })
+    for (const pinned of [true, false]) {
+      const tier: TierOptions = { lower: { kind: 'host', pinned }, hotBytes: 10 }
+      expect(() => kernels.createArena({ ...shape, capacityPages, tier })).toThrow(TierError)
     }
-    for (const [tier, why] of [
-      [{ lower: { kind: 'file', path: '/no/such/folder/rows' } }, 'pinned memory'],
-      [{ lowerType: 'q8' }, "'f16' on a GPU"],
-      [{ prefetch: true }, 'never late'],
-    ] as const) {
-      expect(create(tier)).toThrow(BackendError)
-      expect(create(tier)).toThrow(why)
-    }
-    expect(create({ hotBytes: 10 })).toThrow(TierError)
     const long = { ...shape, capacityPages: 2 ** 27 - 1, tier: { lower: host, hotBytes: 1e6 } }
     expect(() => kernels.createArena(long)).toThrow(TierError)
   })

@@ -180,6 +180,7 @@ describe.each(compiled)('$backend $isa', ({ backend, isa }) => {
 
   const tiers: readonly (readonly [string, TierOptions])[] = [
     ['host rows', { lower: { kind: 'host' }, hotBytes: 40_000 }],
+    ['host rows in ordinary memory', { lower: { kind: 'host', pinned: false }, hotBytes: 40_000 }],
     ['host blocks', { lower: { kind: 'host' }, hotBytes: 60_000, unit: 'block' }],
     ['host q8', { lower: { kind: 'host' }, hotBytes: 40_000, lowerType: 'q8' }],
     ['file', { lower: { kind: 'file', path: join(folder, `${backend}-${isa}`) }, hotBytes: 60_000 }],
@@ -189,10 +190,7 @@ describe.each(compiled)('$backend $isa', ({ backend, isa }) => {
     ],
   ]
 
-  // A GPU keeps what is below its memory as float16 in host memory.
-  const ownTiers = tiers.filter(([name]) => backend !== 'cuda' || (name.startsWith('host') && !name.endsWith('q8')))
-
-  test.each(ownTiers)('an arena with a tier takes and gives rows: %s', { timeout: 60_000 }, async (_, tier) => {
+  test.each(tiers)('an arena with a tier takes and gives rows: %s', { timeout: 60_000 }, async (_, tier) => {
     const kernels = await loaded
     const random = seededRandom(5)
     const options = { ...shape, capacityPages: 40 }
@@ -221,7 +219,7 @@ describe.each(compiled)('$backend $isa', ({ backend, isa }) => {
     arenas[0]!.dispose()
   })
 
-  test.each(ownTiers)(
+  test.each(tiers)(
     'adopted and written rows are all that scattered rows read: %s',
     { timeout: 60_000 },
     async (_, tier) => {

@@ -204,7 +204,8 @@ export class DonorLedger<T> {
 
   counts(): DonorCounts {
     const { hits, misses, evicted, refused, damaged } = this.#counts
-    return { bytes: this.#bytes, donors: this.#found.size, hits, misses, evicted, refused, damaged }
+    const lent = this.#readers.size
+    return { bytes: this.#bytes, donors: this.#found.size, lent, hits, misses, evicted, refused, damaged }
   }
 
   checkOpen(): void {

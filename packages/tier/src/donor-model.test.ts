@@ -75,7 +75,7 @@ interface Loan {
   readonly known: Known
 }
 
-/** Whether a put that finds no room can be foretold needs all that was freed to be free. */
+/** What a put evicts, and whether it finds room, can be foretold once what was closed and freed is so. */
 async function play(store: KvDonors, donorBytes: number, steps: readonly Step[]): Promise<number> {
   const model = new Model()
   const loans: Loan[] = []
@@ -114,6 +114,7 @@ async function play(store: KvDonors, donorBytes: number, steps: readonly Step[])
     await expect
       .poll(() => store.counts().bytes, { interval: 1 })
       .toBe((model.found.length + model.held.length) * donorBytes)
+    await expect.poll(() => store.counts().lent, { interval: 1 }).toBe(new Set(loans.map((loan) => loan.known)).size)
     for (const { donor, known: lent } of loans.slice(0, 2)) {
       expect(donor.scope).toEqual(lent.scope)
       expect(await donor.layer(1)).toEqual(await testDonor({ seed: lent.seed }).layer(1))

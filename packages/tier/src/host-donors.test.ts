@@ -27,6 +27,7 @@ test('a donor comes back as it was put, and bytes are counted exactly', async ()
   expect(store.counts()).toEqual({
     bytes: 3 * tokenBytes,
     donors: 1,
+    lent: 1,
     hits: 1,
     misses: 0,
     evicted: 0,
@@ -34,6 +35,7 @@ test('a donor comes back as it was put, and bytes are counted exactly', async ()
     damaged: 0,
   })
   read.close()
+  expect(store.counts()).toMatchObject({ donors: 1, lent: 0 })
 })
 
 test('the longest unused goes first, one that is read stays', async () => {

@@ -28,6 +28,8 @@ export interface DonorCounts {
   /** Of all donors: found, still read, or being written. At most the budget. */
   readonly bytes: number
   readonly donors: number
+  /** Donors that somebody reads, found or not: these are not evicted. A file's until its last read has come. */
+  readonly lent: number
   /** `open` found one. */
   readonly hits: number
   /** `open` found none. */

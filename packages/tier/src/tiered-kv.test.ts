@@ -6,7 +6,7 @@ import { fileTier, hostTier, tieredKv } from './tiered-kv.ts'
 
 test('options are complete once resolved', () => {
   expect(tieredKv({ lower: hostTier(), hotBytes: 1000 })).toEqual({
-    lower: { kind: 'host' },
+    lower: { kind: 'host', pinned: true },
     hotBytes: 1000,
     lowerType: 'f16',
     unit: 'row',

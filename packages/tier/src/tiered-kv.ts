@@ -7,9 +7,9 @@ import {
   type TierOptions,
 } from '@kvasir/kernels'
 
-/** Every row in host memory, in the layout of a file. */
-export function hostTier(): HostTier {
-  return resolveLowerTier({ kind: 'host' }) as HostTier
+/** Every row in host memory, in the layout of a file. Throws OptionError. */
+export function hostTier(options: Omit<HostTier, 'kind'> = {}): Required<HostTier> {
+  return resolveLowerTier({ ...options, kind: 'host' }) as Required<HostTier>
 }
 
 /**
