@@ -54,7 +54,10 @@ Napi::Value gpuCounts(const Napi::CallbackInfo& info) {
   if (session == nullptr) return info.Env().Null();
   Napi::Object counts = Napi::Object::New(info.Env());
   counts.Set("runs", static_cast<double>(session->counts.runs));
-  counts.Set("graphs", static_cast<double>(session->counts.graphs));
+  const auto [refused, why] = session->counts.graphs.refused();
+  counts.Set("graphs", static_cast<double>(session->counts.graphs.replays));
+  counts.Set("refusedGraphs", static_cast<double>(refused));
+  counts.Set("refusal", why);
   return counts;
 }
 

@@ -53,6 +53,11 @@ try {
     choices += clear - differ
     demanded += clear
   }
+  const { runs, graphs, refusedGraphs, refusal } = gpu.kernels.gpuCounts()
+  console.log(`engine       ${graphs} of ${runs} runs were one graph`)
+  tell({ kind: 'value', shape: 'runs that were one graph', value: graphs / runs, unit: 'of all' })
+  // A decode step is one from its third time on.
+  if (refusal !== '') tellWrong('graphs of decode steps', `${refusedGraphs} refused: ${refusal}`)
   const against = isWhole ? await againstGoldens(gpu.model) : 'goldens not run (the first layers of a model)'
   console.log(
     `${wrong ? 'WRONG' : 'ok'}: logits of cpu and cuda are ${largest.toPrecision(3)} apart at most, allowed ${tolerance}; ${choices} of ${demanded} clear choices agree; ${against}`,
@@ -117,16 +122,21 @@ async function againstGoldens(model) {
   return `golden logits ${largest.toPrecision(3)} apart at most`
 }
 
+function tell(row) {
+  if (values.rows) appendFileSync(values.rows, `${JSON.stringify({ step: 'engine', family: 'engine', ...row })}\n`)
+}
+
+function tellWrong(shape, why) {
+  wrong = true
+  tell({ kind: 'wrong', shape, why })
+}
+
 function judge(what, apart, differ, clear) {
   const ok = apart <= tolerance && differ === 0
-  if (!ok) wrong = true
   const found = `${apart.toPrecision(3)} apart at most, ${clear - differ} of ${clear} clear choices agree`
   console.log(`engine       ${what}: ${found}${ok ? '' : '  WRONG'}`)
-  if (!values.rows) return
-  const row = ok
-    ? { kind: 'value', family: 'engine', shape: what, value: apart, unit: 'largest difference of a logit' }
-    : { kind: 'wrong', family: 'engine', shape: what, why: found }
-  appendFileSync(values.rows, `${JSON.stringify({ step: 'engine', ...row })}\n`)
+  if (!ok) return tellWrong(what, found)
+  tell({ kind: 'value', shape: what, value: apart, unit: 'largest difference of a logit' })
 }
 
 async function open(backend) {

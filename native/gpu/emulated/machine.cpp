@@ -305,7 +305,12 @@ int endCapture(KvasirStream* stream, KvasirGraph** graph) {
   if (stream->capture == nullptr) return fail(KVASIR_GPU_INVALID, "endCapture: the stream is not being captured");
   if (capturers()[stream] != std::this_thread::get_id()) return fail(KVASIR_GPU_INVALID, "endCapture by a thread that did not begin it");
   capturers().erase(stream);
-  *graph = std::exchange(stream->capture, nullptr);
+  KvasirGraph* const captured = std::exchange(stream->capture, nullptr);
+  if (std::getenv("KVASIR_GPU_REFUSE_GRAPHS") != nullptr) {
+    delete captured;
+    return fail(KVASIR_GPU_UNSUPPORTED, "KVASIR_GPU_REFUSE_GRAPHS is set");
+  }
+  *graph = captured;
   return KVASIR_GPU_OK;
 }
 

@@ -119,7 +119,7 @@ void DeviceProgram::execute(Context& context, Run& run) const {
     std::optional<HeldLaunches> held;
     if (run.counts.tokens <= kMostHeldTokens) held.emplace(stream);
     runSteps(context, run);
-    if (held && !context.cancelled() && held->finish(graphs_)) ++session_->counts.graphs;
+    if (held && !context.cancelled()) held->finish(graphs_);
     held.reset();
     ++session_->counts.runs;
     if (context.cancelled()) {

@@ -38,7 +38,7 @@ struct DeviceLists {
 
 class DeviceProgram final : public Program {
  public:
-  explicit DeviceProgram(SessionPtr session) : session_(std::move(session)), graphs_(session_->device) {}
+  explicit DeviceProgram(SessionPtr session) : session_(std::move(session)), graphs_(session_->device, session_->counts.graphs) {}
 
   // While it is compiled. Uses are told op by op, in order; within an op, reads before writes.
   void buffer(const float* data, std::size_t length) override;

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "../failure.h"
+
 namespace kvasir::gpu {
 namespace {
 
@@ -40,7 +42,7 @@ LaunchGraphs::~LaunchGraphs() {
   }
 }
 
-bool LaunchGraphs::put(const Stream& stream, const LaunchList& list) {
+void LaunchGraphs::put(const Stream& stream, const LaunchList& list) {
   const auto found = std::find_if(known_.begin(), known_.end(), [&](const Known& known) { return known.list == list; });
   if (found == known_.end()) {
     if (known_.size() == kMostGraphs) {
@@ -50,13 +52,23 @@ bool LaunchGraphs::put(const Stream& stream, const LaunchList& list) {
       known_.erase(oldest);
     }
     known_.push_back({list, nullptr, ++uses_});
-    list.putOn(stream);
-    return false;
+    return list.putOn(stream);
   }
   found->lastUse = ++uses_;
-  if (found->graph == nullptr) found->graph = capture(stream, list);
+  if (found->graph == nullptr && !found->isRefused) makeGraph(stream, *found);
+  if (found->graph == nullptr) return list.putOn(stream);
   stream.launchGraph(found->graph);
-  return true;
+  ++counts_.replays;
+}
+
+// A capture runs nothing: where it fails, all is still to do.
+void LaunchGraphs::makeGraph(const Stream& stream, Known& known) {
+  try {
+    known.graph = capture(stream, known.list);
+  } catch (const Failure& failure) {
+    known.isRefused = true;
+    counts_.refuse(failure.parameter + ": " + failure.got);
+  }
 }
 
 KvasirGraph* LaunchGraphs::capture(const Stream& stream, const LaunchList& list) const {
@@ -82,10 +94,10 @@ void HeldLaunches::letGo() {
   list.clear();
 }
 
-bool HeldLaunches::finish(LaunchGraphs& graphs) {
-  if (!stream_.isHolding()) return false;
+void HeldLaunches::finish(LaunchGraphs& graphs) {
+  if (!stream_.isHolding()) return;
   stream_.holdIn(nullptr);
-  return list.size() > 0 && graphs.put(stream_, list);
+  if (list.size() > 0) graphs.put(stream_, list);
 }
 
 }  // namespace kvasir::gpu

@@ -1,12 +1,38 @@
 // Launches of a run, held back to be put on the stream together: as one graph where the same launches came before.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "device.h"
 
 namespace kvasir::gpu {
+
+// From any thread.
+class GraphCounts {
+ public:
+  std::atomic<std::uint64_t> replays{0};
+
+  void refuse(const std::string& why) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++refusals_;
+    why_ = why;
+  }
+  // Lists that the device made no graph of, and what it said of the last one.
+  std::pair<std::uint64_t, std::string> refused() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return {refusals_, why_};
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::uint64_t refusals_ = 0;
+  std::string why_;
+};
 
 // Ops and their arguments, byte for byte: what makes two runs the same to a device, since all that changes from one run to
 // the next lies in memory that the arguments point to.
@@ -35,27 +61,31 @@ class LaunchList {
   std::vector<std::uint8_t> bytes_;
 };
 
-// Graphs of one program. A list that comes a second time is captured, and replayed from then on.
+// Graphs of one program. A list that comes a second time is captured, and replayed from then on; one that the device makes no
+// graph of goes on the stream launch by launch, each time.
 class LaunchGraphs {
  public:
-  explicit LaunchGraphs(DevicePtr device) : device_(std::move(device)) {}
+  LaunchGraphs(DevicePtr device, GraphCounts& counts) : device_(std::move(device)), counts_(counts) {}
   ~LaunchGraphs();
   LaunchGraphs(const LaunchGraphs&) = delete;
   LaunchGraphs& operator=(const LaunchGraphs&) = delete;
 
-  // The list goes on the stream, one way or the other. True: as a graph.
-  bool put(const Stream& stream, const LaunchList& list);
+  // The list goes on the stream, one way or the other.
+  void put(const Stream& stream, const LaunchList& list);
 
  private:
   struct Known {
     LaunchList list;
-    KvasirGraph* graph = nullptr;  // null: seen once
+    KvasirGraph* graph = nullptr;  // null: seen once, or refused
     std::uint64_t lastUse = 0;
+    bool isRefused = false;
   };
 
   KvasirGraph* capture(const Stream& stream, const LaunchList& list) const;
+  void makeGraph(const Stream& stream, Known& known);
 
   DevicePtr device_;
+  GraphCounts& counts_;
   std::vector<Known> known_;
   std::uint64_t uses_ = 0;
 };
@@ -72,8 +102,8 @@ class HeldLaunches {
 
   // Puts them on the stream one by one, and holds no more.
   void letGo();
-  // The same at the end of a run, as a graph where all of it was held and came before. True: as a graph.
-  bool finish(LaunchGraphs& graphs);
+  // The same at the end of a run, as a graph where all of it was held and came before.
+  void finish(LaunchGraphs& graphs);
 
   LaunchList list;
 

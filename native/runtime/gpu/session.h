@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 
+#include "held_launches.h"
 #include "lanes.h"
 #include "row_reader.h"
 #include "shadow.h"
@@ -30,7 +31,8 @@ class Workspace {
 
 // Runs of programs, and those of them whose launches were one graph.
 struct SessionCounts {
-  std::atomic<std::uint64_t> runs{0}, graphs{0};
+  std::atomic<std::uint64_t> runs{0};
+  GraphCounts graphs;
 };
 
 class Session {

@@ -2,7 +2,6 @@ import { runsOfSpans } from '@kvasir/core'
 import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { availableBackends, loadKernels } from './backends.ts'
-import type { CpuKernels } from './cpu/cpu-kernels.ts'
 import { KernelError } from './errors.ts'
 import type { Kernels, Program } from './kernels.ts'
 import type { Op } from './ops.ts'
@@ -11,10 +10,7 @@ const isHere = availableBackends().some(({ backend, missing }) => backend === 'c
 const [numLayers, numHeads, numKvHeads, headDim, most] = [2, 4, 2, 16, 3]
 const capacityPages = 3 * 48
 
-const graphs = (kernels: Kernels) => {
-  const { binding, jobs } = kernels as CpuKernels
-  return binding.gpuCounts(jobs.runtime)?.graphs ?? 0
-}
+const graphs = (kernels: Kernels) => kernels.gpuCounts()?.graphs ?? 0
 
 /** Sequences that write a row a step into each of two layers and read all of theirs; the pages of s are those of page % 3 = s. */
 function decoder(kernels: Kernels) {
@@ -99,6 +95,27 @@ describe.skipIf(!isHere)('graphs of decode steps on a GPU', { timeout: 120_000 }
       fresh.dispose()
     }
     expect(graphs(kernels) - before).toBeGreaterThan(10)
+  })
+
+  test('where the device makes no graph, runs go launch by launch, and it is told why', async (context) => {
+    const [kernels, otherKernels] = [await load(), await loadedOther]
+    if (kernels.isa !== 'emulated') context.skip('the emulated device refuses when it is asked to')
+    const [one, other] = [decoder(kernels), decoder(otherKernels)]
+    const program = kernels.createProgram(one.ops)
+    for (let step = 0; step < 5; step++) {
+      const fresh = otherKernels.createProgram(other.ops)
+      const wanted = await other.step(fresh, 200 + step, [30 + step])
+      process.env.KVASIR_GPU_REFUSE_GRAPHS = '1'
+      try {
+        assertSameBits(await one.step(program, 200 + step, [30 + step]), wanted, `step ${step}`)
+      } finally {
+        delete process.env.KVASIR_GPU_REFUSE_GRAPHS
+      }
+      fresh.dispose()
+    }
+    const counts = { runs: 5, graphs: 0, refusedGraphs: 1, refusal: 'endCapture: KVASIR_GPU_REFUSE_GRAPHS is set' }
+    expect(kernels.gpuCounts()).toEqual(counts)
+    await kernels.dispose()
   })
 
   test('after a run that broke off before its launches, the next one is right', async () => {

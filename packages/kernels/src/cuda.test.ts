@@ -3,7 +3,6 @@ import { assertSameBits, seededRandom } from '@kvasir/core/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { availableBackends, loadKernels } from './backends.ts'
 import { runOnce } from './case-data.ts'
-import type { CpuKernels } from './cpu/cpu-kernels.ts'
 import { BackendError, KernelError } from './errors.ts'
 import type { Kernels, Program } from './kernels.ts'
 import type { Op } from './ops.ts'
@@ -152,10 +151,7 @@ describe.skipIf(!isHere)('runs that repeat on a GPU', () => {
   afterAll(async () => (await loaded).dispose())
 
   const [numHeads, numKvHeads, headDim, numPages] = [4, 2, 16, 20]
-  const counted = (kernels: Kernels) => {
-    const { binding, jobs } = kernels as CpuKernels
-    return binding.gpuCounts(jobs.runtime)!
-  }
+  const counted = (kernels: Kernels) => kernels.gpuCounts()!
 
   /** A sequence that writes a row a step, and reads what `choose` says; its pages lie backwards. */
   async function decoder(kernels: Kernels, seed: number) {

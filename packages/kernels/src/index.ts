@@ -14,6 +14,7 @@ export { type EstimateRule, estimateNames, resolveEstimates } from './kernel-sel
 export type {
   AdoptOptions,
   ExportOptions,
+  GpuCounts,
   KeptRows,
   Kernels,
   KeyTurns,

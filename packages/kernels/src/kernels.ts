@@ -185,12 +185,26 @@ export interface Program {
   dispose(): void
 }
 
+/** What has become of runs on a GPU: those of few tokens that repeat are replayed as one graph. */
+export interface GpuCounts {
+  /** Runs of programs. */
+  readonly runs: number
+  /** Runs that were one graph. */
+  readonly graphs: number
+  /** Sequences of launches that the device made no graph of; they go launch by launch, which is slower. */
+  readonly refusedGraphs: number
+  /** Why it refused the last one; '' if it refused none. */
+  readonly refusal: string
+}
+
 /** One face over all backends. */
 export interface Kernels {
   readonly backend: 'reference' | 'cpu' | 'cuda'
   /** Instruction set in use: scalar, avx2, avx512, vnni, neon; `js` for the reference; sm_90 or the like, or emulated, for cuda. */
   readonly isa: string
   readonly numThreads: number
+  /** Null but on a GPU. */
+  gpuCounts(): GpuCounts | null
   /** Zeroed 64-byte aligned memory outside V8's heap, taken from the system as it is touched. */
   allocate(bytes: number): ArrayBuffer
   /** Packs rows read piece by piece: read(firstRow, numRows) gives those rows as they stand in a GGUF file. */

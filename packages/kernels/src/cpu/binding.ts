@@ -1,5 +1,5 @@
 import type { RunList } from '@kvasir/core'
-import type { KeyTurns } from '../kernels.ts'
+import type { GpuCounts, KeyTurns } from '../kernels.ts'
 import type { SegmentIndexContents } from '../selection.ts'
 import type { SelectorCounts } from '../selector-counts.ts'
 import type { ResolvedTierOptions, TierCounts } from '../tier-options.ts'
@@ -15,12 +15,6 @@ export interface NativeFailure {
   readonly expected: string
   readonly got: string
   readonly kind: 'kernel' | 'tier' | 'backend'
-}
-
-/** Runs of programs on a GPU, and those of them whose launches were one graph. */
-export interface GpuCounts {
-  readonly runs: number
-  readonly graphs: number
 }
 
 /** What a GPU library is good for here. */

@@ -6,6 +6,7 @@ import type { CodeTable, CodeTableOptions, HashPlanes, HashPlanesOptions, Ranked
 import type {
   AdoptOptions,
   ExportOptions,
+  GpuCounts,
   KeptRows,
   KvArena,
   KvArenaOptions,
@@ -63,6 +64,10 @@ export class CpuKernels implements ResourceOwner {
     this.binding = binding
     binding.useErrors(errorOf)
     this.jobs = new Jobs(binding, hostIsa, numThreads, gpuLibrary)
+  }
+
+  gpuCounts(): GpuCounts | null {
+    return this.binding.gpuCounts(this.jobs.runtime)
   }
 
   allocate(bytes: number): ArrayBuffer {

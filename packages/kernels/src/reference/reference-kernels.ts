@@ -47,6 +47,10 @@ export class ReferenceKernels implements ResourceOwner {
   #tail: Promise<unknown> = Promise.resolve()
   #disposed = false
 
+  gpuCounts(): null {
+    return null
+  }
+
   allocate(bytes: number): ArrayBuffer {
     return new ArrayBuffer(checkInteger('bytes', bytes, 0))
   }
