@@ -13,11 +13,14 @@ typedef struct KvasirHotState {
   uint64_t misses;    /* of lists whose sequence wants no more units than there are slots */
   uint64_t movedRows; /* into slots, or read where they lie; a K row with its V row */
   uint64_t overflows; /* calls that wanted more than the slots hold */
+  uint64_t keysRead;  /* K rows that selectRuns read where they lie, before the last call of bringRows */
   uint32_t now;       /* twice the step */
   int32_t hand;
   int32_t filled;     /* slots that hold a unit */
   int32_t brought;    /* units of the last call, for its copies */
   uint32_t tickets[4];
+  uint32_t keysReadSince; /* that call */
+  uint32_t unused;
 } KvasirHotState;
 
 /* Arrays over all layers, 0 at first but for `rows` and `taken`. */

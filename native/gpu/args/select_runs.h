@@ -11,6 +11,7 @@
 #ifndef KVASIR_GPU_ARGS_SELECT_RUNS_H
 #define KVASIR_GPU_ARGS_SELECT_RUNS_H
 
+#include "hot_rows.h"
 #include "principal_index.h"
 
 enum { KVASIR_SELECT_CHUNK = 1024, KVASIR_SELECT_POOL_CHUNK = 64, KVASIR_SELECT_BINS = 288, KVASIR_SELECT_VISIBLE_PARTS = 8 };
@@ -40,6 +41,7 @@ static inline void kvasirSelectIndex(KvasirSelectSequence* sequence, const uint8
 
 typedef struct KvasirSelectRunsArgs {
   KvasirKvView kv;
+  KvasirHotRows hot; /* K rows are read from its slots where they are there, and counted where not; hot.rows null: all from kv */
   int32_t layer;
   int32_t numHeads;
   const float* q;         /* [numSequences][numHeads][headDim], rotated */

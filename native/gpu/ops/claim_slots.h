@@ -164,6 +164,8 @@ struct ClaimSlots {
       state->misses += static_cast<std::uint64_t>(misses);
       state->movedRows += static_cast<std::uint64_t>(took) * (hot.blocks ? KVASIR_PAGE_TOKENS : 1) + static_cast<std::uint64_t>(direct);
       state->overflows += direct > 0 ? 1 : 0;
+      state->keysRead += state->keysReadSince;
+      state->keysReadSince = 0;
       state->hand = hand;
       state->filled = filled + empties;
       state->brought = took;

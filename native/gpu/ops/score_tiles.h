@@ -5,6 +5,7 @@
 #include "../args/views.h"
 #include "../context/vocabulary.h"
 #include "elements.h"
+#include "hot_layer.h"
 #include "select_args.h"
 
 namespace kvasir::gpu {
@@ -18,6 +19,7 @@ struct ScoreRegs {
   float sums[kTileSteps][kSelectHeads];
   float largest, total;  // of the head of this thread's warp, over the tiles so far
   float tileLargest, tileTotal;
+  std::uint32_t keysRead;  // beside slots
 };
 
 // Shared memory of a block.
@@ -40,16 +42,37 @@ struct ScoreSource {
   const std::int32_t* pages;
   int headDim;
   float scale;  // base 2
+  HotLayer hot;  // isTiered
+  bool isTiered;
+  std::uint32_t kvHead, numKvHeads;
 
+  // `beside` counts rows that could be in slots and are not.
   template <class T>
-  KVASIR_DEVICE const std::uint8_t* row(int token) const {
-    return keys + wide(pages[token / KVASIR_PAGE_TOKENS]) * pageStride + wide(token % KVASIR_PAGE_TOKENS) * wide(headDim) * sizeof(T);
+  KVASIR_DEVICE const std::uint8_t* row(int token, std::uint32_t& beside) const {
+    const std::int32_t page = pages[token / KVASIR_PAGE_TOKENS];
+    if (isTiered) {
+      const std::uint32_t first = (static_cast<std::uint32_t>(page) * numKvHeads + kvHead) * KVASIR_PAGE_TOKENS;
+      const int inPage = token % KVASIR_PAGE_TOKENS;
+      const std::int32_t place = hot.places[hot.unitOf(first + static_cast<std::uint32_t>(inPage))];
+      if (place > 0) return hot.rowAt(place - 1, inPage);
+      ++beside;
+    }
+    return keys + wide(page) * pageStride + wide(token % KVASIR_PAGE_TOKENS) * wide(headDim) * sizeof(T);
   }
 };
 
-KVASIR_DEVICE ScoreSource scoreSource(const KvasirKvView& kv, int layer, int kvHead, const std::int32_t* pages, float scale) {
-  return {kv.base + wide(layer) * kv.layerStride + wide(kvHead) * kv.headStride, kv.pageStride, pages, kv.headDim,
-          scale * kSelectLog2E};
+KVASIR_DEVICE ScoreSource scoreSource(const SelectArgs& args, int kvHead, const std::int32_t* pages) {
+  const KvasirKvView& kv = args.op.kv;
+  const bool isTiered = args.op.hot.rows != nullptr;
+  return {kv.base + wide(args.op.layer) * kv.layerStride + wide(kvHead) * kv.headStride,
+          kv.pageStride,
+          pages,
+          kv.headDim,
+          args.op.scale * kSelectLog2E,
+          HotLayer(args.op.hot, isTiered ? args.op.layer : 0, kv.headDim),
+          isTiered,
+          static_cast<std::uint32_t>(kvHead),
+          static_cast<std::uint32_t>(kv.numKvHeads)};
 }
 
 // Queries of up to four heads to shared memory, zeros for the rest.
@@ -70,13 +93,15 @@ KVASIR_DEVICE void scoreTile(Cx& cx, Threads& regs, const Shared& shared, const 
   const int vectors = source.headDim / kCount;
   cx.each(regs, [&](int thread, ScoreRegs& r) {
     const std::uint8_t* rows[kTileSteps];
+    std::uint32_t beside = 0;
     KVASIR_UNROLL
     for (int i = 0; i < kTileSteps; ++i) {
       const int token = tokenOf(i * (kScoreThreads / kRowThreads) + thread / kRowThreads);
-      rows[i] = token < 0 ? nullptr : source.template row<T>(token);
+      rows[i] = token < 0 ? nullptr : source.template row<T>(token, beside);
       KVASIR_UNROLL
       for (int h = 0; h < kSelectHeads; ++h) r.sums[i][h] = 0.0f;
     }
+    r.keysRead = thread % kRowThreads == 0 ? beside : 0;
     for (int v = thread % kRowThreads; v < vectors; v += kRowThreads) {
       float x[kTileSteps][kCount];
       KVASIR_UNROLL
@@ -118,6 +143,12 @@ KVASIR_DEVICE void scoreTile(Cx& cx, Threads& regs, const Shared& shared, const 
       }
     }
   });
+  if (source.isTiered) {
+    cx.warpSum(regs, &ScoreRegs::keysRead);
+    cx.each(regs, [&](int thread, ScoreRegs& r) {
+      if (thread % kWarp == 0 && r.keysRead > 0) cx.atomicAdd(&source.hot.state->keysReadSince, r.keysRead);
+    });
+  }
   cx.barrier();
 }
 

@@ -233,7 +233,7 @@ struct SelectPrepare {
     int first, end;
     candidateSpan(args, sequence, first, end);
     const int count = first + sequence.numTokens - end;
-    const ScoreSource source = scoreSource(args.op.kv, args.op.layer, kvHead, sequence.pages, args.op.scale);
+    const ScoreSource source = scoreSource(args, kvHead, sequence.pages);
     const float* q = kind == args.kinds - 1 ? args.op.q : args.op.estimateQ;
     for (int h = 0; h < args.group; h += kSelectHeads) {
       const int head = s * args.op.numHeads + kvHead * args.group + h, heads = least(kSelectHeads, args.group - h);

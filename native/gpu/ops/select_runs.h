@@ -275,6 +275,9 @@ inline int launchSelectRuns(Launcher launcher, const KvasirSelectRunsArgs& op) {
   if (kv.headDim < 1 || kv.headDim > KVASIR_INDEX_MAX_DIM || kv.headDim * (kv.type == KVASIR_F16 ? 2 : 4) % 16 != 0) {
     return launcher.refuse("selectRuns: rows must be multiples of 16 bytes, headDim at most 256");
   }
+  if (op.hot.rows != nullptr) {
+    if (const char* wrong = wrongTier(kv, op.hot)) return launcher.refuse("selectRuns: " + std::string(wrong));
+  }
   if (op.maxTokens < 1 || op.maxTokens > 1 << 24) return launcher.refuse("selectRuns: maxTokens must be 1 to 16777216");
   if (op.budgetTokens < 0 || op.sinkTokens < 0 || op.recentTokens < 0 || op.poolTokens < 0 || op.maxSegments < 0 || op.maxRuns < 0) {
     return launcher.refuse("selectRuns: a count is negative");

@@ -209,7 +209,7 @@ struct SelectScores {
 
     typename Cx::template Threads<ScoreRegs> regs(cx);
     const auto shared = ScoreShared::carve(cx);
-    const ScoreSource source = scoreSource(args.op.kv, args.op.layer, kvHead, sequence.pages, args.op.scale);
+    const ScoreSource source = scoreSource(args, kvHead, sequence.pages);
     const int numHeads = kPool ? args.headsPerRow : args.group, firstHead = s * args.op.numHeads + own * numHeads;
     for (int h = 0; h < numHeads; h += kSelectHeads) {
       const int head = firstHead + h, heads = least(kSelectHeads, numHeads - h);

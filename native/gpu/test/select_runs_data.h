@@ -17,14 +17,16 @@ struct Shape {
   int sequences = 1;
   int budget = 96, sinks = 4, recent = 16, pool = 192;
   bool joint = true, perQueryHead = false, exact = false, kept = false, otherQuery = false, mixed = false;
+  enum { none, rows, blocks, all } slots = none;  // some rows, some blocks, or all rows lie in slots
 };
 
 inline std::string nameOf(const Shape& s) {
-  char text[240];
-  std::snprintf(text, sizeof(text), "%s %d x %d x %d, %d bits and %d, %d sequences of %d, budget %d (%d + %d), pool %d%s%s%s%s%s%s",
+  static const char* const slots[] = {"", ", some rows in slots", ", some blocks in slots", ", all rows in slots"};
+  char text[280];
+  std::snprintf(text, sizeof(text), "%s %d x %d x %d, %d bits and %d, %d sequences of %d, budget %d (%d + %d), pool %d%s%s%s%s%s%s%s",
                 s.type == KVASIR_F16 ? "f16" : "f32", s.kvHeads, s.group, s.dim, s.codeBits, s.vectorBits, s.sequences, s.tokens, s.budget,
                 s.sinks, s.recent, s.pool, s.joint ? ", joint" : "", s.perQueryHead ? ", a row a query head" : "", s.exact ? ", exact" : "",
-                s.kept ? ", not all kept" : "", s.otherQuery ? ", running query" : "", s.mixed ? ", one without codes" : "");
+                s.kept ? ", not all kept" : "", s.otherQuery ? ", running query" : "", s.mixed ? ", one without codes" : "", slots[s.slots]);
   return text;
 }
 

@@ -1,5 +1,5 @@
 // selectRuns against the rule in double precision: the same rows, but for those whose value is as good as where a cut ends.
-#include "select_runs_data.h"
+#include "select_runs_slots.h"
 
 namespace kvasir::gpu::test {
 namespace {
@@ -114,7 +114,8 @@ void checkSequence(Case& c, const Data& d, std::size_t which, const std::vector<
 void run(Case& c, const Shape& s) {
   const Data d = draw(c, s);
   const int rows = s.perQueryHead ? s.kvHeads * s.group : s.kvHeads, maxRuns = s.sequences * rows * s.tokens + 1;
-  const auto cache = c.upload(d.cache);
+  const Slots slots(c, d);
+  const auto cache = c.upload(slots.cache);
   const auto q = c.upload(d.q), estimateQ = c.upload(d.estimateQ);
   std::vector<Buffer<std::uint8_t>> indexes;
   std::vector<Buffer<std::int32_t>> lists;
@@ -145,6 +146,7 @@ void run(Case& c, const Shape& s) {
   KvasirSelectRunsArgs args{};
   args.kv = d.view;
   args.kv.base = cache.get();
+  args.hot = slots.hot();
   args.layer = kLayer;
   args.numHeads = s.kvHeads * s.group;
   args.q = q.get();
@@ -173,6 +175,7 @@ void run(Case& c, const Shape& s) {
   c.ok(c.gpu.selectRuns(c.stream, &args), "selectRuns");
   const std::vector<std::int32_t> starts = c.download(rowStarts), gotCounts = c.download(counts);
   const std::vector<KvasirKvRun> gotRuns = c.download(runs);
+  slots.checkCount(c, d);
   c.check(starts[0] == (s.sequences == 0 ? static_cast<std::int32_t>(0xCDCDCDCD) : 0), "the first row starts at 0");
   for (int which = 0; which < s.sequences; ++which) {
     std::vector<std::vector<std::int32_t>> got;
@@ -236,6 +239,10 @@ std::vector<Shape> shapesOf(bool quick) {
   add([&](Shape& s) { s.tokens = 2100, s.sinks = 1030, s.budget = 1200, s.pool = 1300, s.kvHeads = 1, s.group = 1, s.dim = 32; });
   add([&](Shape& s) { s.tokens = 300, s.recent = 1, s.sinks = 0; });
   add([&](Shape& s) { s.sequences = 0; });
+  for (const auto slots : {Shape::rows, Shape::blocks, Shape::all}) {
+    add([&](Shape& s) { s.slots = slots, s.sequences = 2, s.kept = true; });
+    add([&](Shape& s) { s.slots = slots, s.exact = true, s.tokens = 300; });
+  }
   if (!quick) {
     add([&](Shape& s) { s.tokens = 6000, s.kvHeads = 4, s.group = 4, s.dim = 128, s.budget = 512, s.pool = 1024; });
     add([&](Shape& s) { s.tokens = 3000, s.sequences = 4, s.mixed = true, s.kept = true, s.otherQuery = true; });
@@ -271,6 +278,10 @@ void selectRuns(Suite& suite) {
     refused("a negative budget", [](KvasirSelectRunsArgs& a) { a.budgetTokens = -1; });
     refused("three bits", [](KvasirSelectRunsArgs& a) { a.index.codeBits = 3; });
     refused("an index of another headDim", [](KvasirSelectRunsArgs& a) { a.index.headDim = 32; });
+    refused("slots of no units", [](KvasirSelectRunsArgs& a) {
+      static std::uint8_t row[16];
+      a.hot.rows = row;
+    });
     refused("too many rows", [](KvasirSelectRunsArgs& a) {
       a.kv.numKvHeads = a.index.numKvHeads = a.numHeads = 41;
     });

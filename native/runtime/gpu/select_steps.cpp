@@ -7,6 +7,7 @@
 #include "kept_bits.h"
 #include "launch_step.h"
 #include "selection_rule.h"
+#include "tiered_device_arena.h"
 
 namespace kvasir::gpu {
 namespace {
@@ -32,6 +33,7 @@ class SelectRunsOnDevice final : public Step {
 
     args_ = {};
     args_.kv = deviceViewOf(*step_.arena);
+    if (auto* tier = dynamic_cast<TieredDeviceArena*>(step_.arena)) args_.hot = tier->hotRows();
     args_.layer = step_.layer;
     args_.numHeads = step_.numHeads;
     args_.q = args_.estimateQ = q_;

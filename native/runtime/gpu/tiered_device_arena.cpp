@@ -80,6 +80,8 @@ tier::TierCounts TieredDeviceArena::counts() {
     counts.misses += static_cast<double>(state.misses);
     counts.movedRows += static_cast<double>(state.movedRows);
     counts.overflows += static_cast<double>(state.overflows);
+    // A K row without its V row.
+    counts.movedRows += (static_cast<double>(state.keysRead) + state.keysReadSince) / 2;
   }
   counts.movedBytes = counts.movedRows * 2 * static_cast<double>(shape.rowBytes());
   counts.hotBytes = hotBytes_;

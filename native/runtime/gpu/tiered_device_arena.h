@@ -28,6 +28,11 @@ class TieredDeviceArena final : public DeviceArena {
   void write(const KvasirWriteKvArgs& args, const std::int32_t* slots);
   // Brings the rows of the lists into slots and lets `args` read them there.
   void bring(KvasirAttendRunsArgs& args, int numLists);
+  // Where rows are found that ops before have brought up, for what follows on the stream.
+  const KvasirHotRows& hotRows() {
+    catchUp();
+    return hot_;
+  }
   // All rows of the batch; the next layer's are sent for.
   StagedRows stage(int layer, const Batch& batch);
 

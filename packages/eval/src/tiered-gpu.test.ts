@@ -47,14 +47,15 @@ describe.skipIf(plain === null)('SentenceKV on a GPU', () => {
     return result
   }
 
+  const pinned: TierOptions = { lower: { kind: 'host' }, hotBytes: 100_000 }
   const tiers: readonly (readonly [string, TierOptions])[] = [
-    ['pinned memory', { lower: { kind: 'host' }, hotBytes: 100_000 }],
-    ['ordinary memory', { lower: { kind: 'host', pinned: false }, hotBytes: 100_000 }],
+    ['pinned memory', pinned],
+    ['ordinary memory', { ...pinned, lower: { kind: 'host', pinned: false } }],
     ['a file', { lower: { kind: 'file', path: join(folder, 'rows') }, hotBytes: 400_000 }],
   ]
 
   test.each(tiers)(
-    'takes the same tokens over %s, and brings up what is new alone',
+    'takes the same tokens over %s, and keeps the rows that it reads again',
     { timeout: 240_000 },
     async (_, kvTier) => {
       const wanted = await decoded(plain!)
@@ -67,7 +68,8 @@ describe.skipIf(plain === null)('SentenceKV on a GPU', () => {
       const counts = tiered!.model.tierCounts()!
       expect(counts.hits).toBeGreaterThan(0)
       expect(counts.overflows).toBe(0)
-      if (kvTier.lower.kind === 'host') expect(counts.movedRows).toBe(counts.misses)
+      // K rows that a choice by exact scores reads over the link are halves of rows.
+      if (kvTier === pinned) expect(counts.movedRows).toBeGreaterThan(counts.misses)
       await tiered!.model.dispose()
     },
   )

@@ -7,6 +7,7 @@ import { KeyedSequence } from './reference/selection/keyed-sequence.ts'
 import { mixedNormals, normals } from './reference/selection/test-numbers.ts'
 import type { SegmentIndex, SegmentIndexOptions, SegmentSelectorOptions } from './selection.ts'
 import type { CountingSelector } from './selector-counts.ts'
+import type { TierOptions } from './tier-options.ts'
 
 const isHere = availableBackends().some(({ backend, missing }) => backend === 'cuda' && missing === undefined)
 const shape = { numKvHeads: 2, numHeads: 6, headDim: 16 }
@@ -16,16 +17,18 @@ const endsTo = (last: number) => Int32Array.from({ length: Math.floor(last / 23)
 /** What one backend has of the same text. */
 interface Side {
   readonly kernels: Kernels
+  readonly tier: TierOptions | undefined
   readonly sequence: KeyedSequence
   index(indexed: number, options?: Partial<SegmentIndexOptions>): Promise<SegmentIndex>
 }
 
-async function sideOf(backend: 'cpu' | 'cuda'): Promise<Side> {
+async function sideOf(backend: 'cpu' | 'cuda', tier?: TierOptions): Promise<Side> {
   const kernels = await loadKernels({ backend })
-  const sequence = await KeyedSequence.write(kernels, { numTokens, ...shape })
+  const sequence = await KeyedSequence.write(kernels, { numTokens, ...shape, ...(tier && { tier }) })
   const { numKvHeads, headDim } = shape
   return {
     kernels,
+    tier,
     sequence,
     async index(indexed, options = {}) {
       const index = kernels.createSegmentIndex({ numLayers: 1, numKvHeads, headDim, ...options })
@@ -35,10 +38,18 @@ async function sideOf(backend: 'cpu' | 'cuda'): Promise<Side> {
   }
 }
 
-describe.skipIf(!isHere)('choices on a GPU are those of the CPU', () => {
+const host = (hotBytes: number, pinned = true): TierOptions => ({ lower: { kind: 'host', pinned }, hotBytes })
+const places: readonly (readonly [string, TierOptions | undefined])[] = [
+  ['on the device', undefined],
+  ['in pinned memory', host(60_000)],
+  ['in pinned memory, blocks of them in slots', { ...host(100_000), unit: 'block' }],
+  ['in ordinary memory', host(60_000, false)],
+]
+
+describe.skipIf(!isHere).each(places)('choices on a GPU are those of the CPU, rows %s', (_, tier) => {
   let sides: readonly [Side, Side]
   beforeAll(async () => {
-    sides = [await sideOf('cpu'), await sideOf('cuda')]
+    sides = [await sideOf('cpu'), await sideOf('cuda', tier)]
   })
   afterAll(() => Promise.all(sides.map(({ kernels }) => kernels.dispose())))
 
@@ -179,10 +190,16 @@ function expectAlike(got: readonly number[][], wanted: readonly number[][]): voi
 }
 
 /** Attention of two layers over a batch of three sequences, by several mixtures of selectors. */
-async function attended({ kernels }: Side): Promise<Float32Array[]> {
+async function attended({ kernels, tier }: Side): Promise<Float32Array[]> {
   const { numKvHeads, numHeads, headDim } = shape
   const [lengths, numPages] = [[600, 330, 90], 72]
-  const arena = kernels.createArena({ numLayers: 2, numKvHeads, headDim, capacityPages: numPages })
+  const arena = kernels.createArena({
+    numLayers: 2,
+    numKvHeads,
+    headDim,
+    capacityPages: numPages,
+    ...(tier && { tier }),
+  })
   const pageStarts = [0]
   for (const length of lengths) pageStarts.push((pageStarts.at(-1) as number) + Math.ceil(length / 16))
   const pages = Int32Array.from({ length: pageStarts.at(-1) as number }, (_, i) => numPages - 1 - i)
