@@ -177,6 +177,14 @@ class Context {
   KVASIR_DEVICE T atomicOr(T* to, T value) {
     return ::atomicOr(to, value);
   }
+  template <class T>
+  KVASIR_DEVICE T loadRelaxed(const T* from) {
+    return *static_cast<const volatile T*>(from);
+  }
+  template <class T>
+  KVASIR_DEVICE void storeRelaxed(T* to, T value) {
+    *static_cast<volatile T*>(to) = value;
+  }
   KVASIR_DEVICE static void threadFence() { __threadfence(); }
 
   template <int Width = kWarp, class Regs, class Access>

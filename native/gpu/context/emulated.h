@@ -239,6 +239,19 @@ class Context : public Maths {
   T atomicOr(Shared<T> to, T value) {
     return atomicOr(sharedWord(to), value);
   }
+  // Words of global memory that other blocks read, write or change by atomic operations meanwhile: whole, in no order.
+  template <class T>
+  T loadRelaxed(const T* from) {
+    static_assert(std::is_integral_v<T> && sizeof(T) == 4, "whole words");
+    insideEach("loadRelaxed");
+    return __atomic_load_n(from, __ATOMIC_RELAXED);
+  }
+  template <class T>
+  void storeRelaxed(T* to, T value) {
+    static_assert(std::is_integral_v<T> && sizeof(T) == 4, "whole words");
+    insideEach("storeRelaxed");
+    __atomic_store_n(to, value, __ATOMIC_RELAXED);
+  }
   // What this thread wrote to global memory is there before what it writes next, as other blocks see it; and what they wrote
   // before a fence of theirs, if an atomic operation showed this thread one that came behind it.
   void threadFence() {

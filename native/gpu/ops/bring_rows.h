@@ -65,10 +65,10 @@ struct FindRows {
           for (int i = 0; i < count; ++i) {
             const int inPage = r.run.first + i;
             const std::uint32_t row = tile * KVASIR_PAGE_TOKENS + static_cast<std::uint32_t>(inPage), unit = hot.unitOf(row);
-            const std::int32_t place = hot.places[unit];
+            const std::int32_t place = cx.loadRelaxed(hot.places + unit);
             const bool counted = counts && (i == 0 || !hot.blocks);
             if (place > 0) {
-              hot.stamps[place - 1] = used;
+              cx.storeRelaxed(hot.stamps + place - 1, used);
               op.keys[start + r.at + i] = hot.rowAt(place - 1, inPage);
               r.hits += counted ? 1 : 0;
             } else if (fits) {
