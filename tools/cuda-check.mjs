@@ -39,6 +39,7 @@ const archs = options.arch ? [options.arch] : architectures
 const problems = []
 
 const emulated = await runEmulated()
+if (!options.plain && !options.quick && !options.races) await lookForRaces()
 const nvcc = options.emulated ? undefined : findProgram('nvcc')
 const release = nvcc ? await releaseOf(nvcc) : undefined
 const device = nvcc
@@ -72,19 +73,27 @@ async function runEmulated() {
   return runSuite(build.suite, build.library)
 }
 
-async function runSuite(suite, library) {
+/** The smallest shapes once more, with blocks at once: what they do to each other's memory shows there alone. */
+async function lookForRaces() {
+  const build = findCompiler() ? await buildEmulated({ races: true }) : { ok: false, sanitized: false }
+  if (!build.sanitized) return console.log('races: not run (no thread sanitizer)')
+  if (!build.ok) return problems.push(`the emulation did not compile with the thread sanitizer\n${build.log}`)
+  console.log(`races: ${await runSuite(build.suite, build.library, true)}`)
+}
+
+async function runSuite(suite, library, quick = options.quick) {
   const args = [
     library,
     '--seed',
     options.seed,
-    ...(options.quick ? ['--quick'] : []),
+    ...(quick ? ['--quick'] : []),
     ...options.op.flatMap((op) => ['--op', op]),
   ]
   const { code, log } = await runProgram(suite, args, (text) => process.stdout.write(text))
   const last = log.trim().split('\n').at(-1)
   if (code === 3) return last
   if (code !== 0) problems.push(`the suite failed on ${library}${code === null ? '' : ` with ${code}`}`)
-  if (!options.quick) checkShapes(log)
+  if (!quick) checkShapes(log)
   return /^\d+ passed, \d+ failed$/.test(last) ? last : 'FAILED'
 }
 
