@@ -45,7 +45,8 @@ class TieredArena final : public Arena {
   // Throws Failure: too few hotBytes, or a file that cannot be made. `followed`: slotBytes() of memory for the slots, whose
   // changes takeChanged() tells; null: memory of its own.
   TieredArena(const ArenaShape& shape, const TierOptions& options, std::uint8_t* followed = nullptr);
-  // Throws Failure where there is no room for a slot a layer.
+  // Slots of a layer, and bytes of all. Throw Failure where there is no room for a slot a layer.
+  static int slotsOf(const ArenaShape& shape, const TierOptions& options);
   static std::size_t slotBytes(const ArenaShape& shape, const TierOptions& options);
 
   TierCounts counts();
@@ -91,8 +92,6 @@ class TieredArena final : public Arena {
     unsigned rows;
     int slot;
   };
-
-  static int slotsOf(const ArenaShape& shape, const TierOptions& options);
 
   // listed_rows.cpp
   void listSequence(HotRows& hot, const std::int32_t* pages, const RunRows& rows, int firstList, int lists);

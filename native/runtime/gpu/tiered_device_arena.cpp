@@ -40,12 +40,7 @@ TieredDeviceArena::~TieredDeviceArena() { session_->stream.settle(); }
 
 // As many slots as the tiered arena of a CPU makes of the same options.
 void TieredDeviceArena::makeSlots(const tier::TierOptions& options) {
-  const int numSlots = tier::HotRows::slotsWithin(shape, options.blocks, options.hotBytes / shape.numLayers);
-  if (numSlots < 1) {
-    const double least = tier::HotRows::bytesFor(shape, options.blocks, 1) * shape.numLayers;
-    throw Failure{"hotBytes", "at least " + std::to_string(static_cast<long long>(least)) + ", a slot a layer",
-                  std::to_string(static_cast<long long>(options.hotBytes)), Failure::Kind::tier};
-  }
+  const int numSlots = tier::TieredArena::slotsOf(shape, options);
   const double rows = tier::HotRows::unitsOf(shape, false);
   if (rows >= 2147483647.0) {
     throw Failure{"capacityPages", "fewer rows of a layer than 2^31", std::to_string(shape.capacityPages), Failure::Kind::tier};

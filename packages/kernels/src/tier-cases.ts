@@ -1,5 +1,5 @@
 import { pageTokens, runsOfIndices } from '@kvasir/core'
-import type { Random } from '@kvasir/core/testing'
+import { type Random, seededRandom } from '@kvasir/core/testing'
 import { runOnce } from './case-data.ts'
 import type { Kernels, KvArena } from './kernels.ts'
 
@@ -129,4 +129,19 @@ export async function decodeOnce(
   program.dispose()
   lists.dispose()
   return out
+}
+
+/** The same step after a prompt, and once more after `times` other ones that are aborted on their way. */
+export async function aroundAborted(kernels: Kernels, arena: KvArena, times: number) {
+  await prefillOnce(kernels, arena, seededRandom(1), 0, contextTokens)
+  const step = (indices: readonly number[], signal?: AbortSignal) =>
+    decodeOnce(kernels, arena, seededRandom(2), contextTokens, indices, signal)
+  const before = await step([1, 30, 60])
+  for (let i = 0; i < times; i++) {
+    const stop = new AbortController()
+    const running = step([2, i, 61], stop.signal)
+    setImmediate(() => stop.abort())
+    await running.catch(() => undefined)
+  }
+  return [before, await step([1, 30, 60])] as const
 }

@@ -8,7 +8,7 @@ import { availableBackends, loadKernels } from './backends.ts'
 import { TierError } from './errors.ts'
 import type { KvArena } from './kernels.ts'
 import { TierPlan } from './reference/tier-plan.ts'
-import { decodeOnce, liveOnce, prefillOnce, tierCase, writeRows } from './tier-cases.ts'
+import { aroundAborted, decodeOnce, liveOnce, prefillOnce, tierCase, writeRows } from './tier-cases.ts'
 import type { TierCounts, TierOptions } from './tier-options.ts'
 
 const { shape, contextTokens, capacityPages } = tierCase
@@ -207,15 +207,8 @@ describe.skipIf(!isHere)('rows in pinned host memory, some of them on the device
   test('an aborted run leaves an arena that works on', { timeout: 60_000 }, async () => {
     const kernels = await loading
     const arena = kernels.createArena({ ...shape, capacityPages, tier: { lower: host, hotBytes: 60_000 } })
-    await prefillOnce(kernels, arena, seededRandom(1), 0, contextTokens)
-    const whole = await decodeOnce(kernels, arena, seededRandom(2), contextTokens, [1, 30, 60])
-    for (let i = 0; i < 8; i++) {
-      const stop = new AbortController()
-      const running = decodeOnce(kernels, arena, seededRandom(2), contextTokens, [2, i, 61], stop.signal)
-      setImmediate(() => stop.abort())
-      await running.catch(() => undefined)
-    }
-    assertSameBits(await decodeOnce(kernels, arena, seededRandom(2), contextTokens, [1, 30, 60]), whole, 'afterwards')
+    const [before, after] = await aroundAborted(kernels, arena, 8)
+    assertSameBits(after, before, 'afterwards')
     arena.dispose()
   })
 
