@@ -92,10 +92,13 @@ describe.each(backends)('$backend', ({ backend }) => {
     expect(listeners).toBe(0)
   })
 
-  test('the event loop stays free during a long run', async () => {
+  test('the event loop stays free during long runs', async () => {
     const { program } = await long
     const controller = new AbortController()
-    const run = program.run({ tokens: 64, signal: controller.signal })
+    // How long one run takes depends on the machine: they follow each other until the signal refuses the next one.
+    const runs = (async () => {
+      for (;;) await program.run({ tokens: 64, signal: controller.signal })
+    })()
     await setTimeout(20)
     // Other processes delay us too: the best of a few windows is ours.
     const delaysMs: number[] = []
@@ -107,7 +110,7 @@ describe.each(backends)('$backend', ({ backend }) => {
       delaysMs.push(histogram.percentile(99) / 1e6)
     }
     controller.abort()
-    await expect(run).rejects.toThrow('aborted')
+    await expect(runs).rejects.toThrow('aborted')
     expect(Math.min(...delaysMs)).toBeLessThan(20)
   })
 
