@@ -115,7 +115,7 @@ test('what is too far is no match, by vectors and by codes', async () => {
 
 test('misuse is refused, and aborted calls reject with the reason', async () => {
   const hasher = createHasher({ kernels, secret, scope, dim: 64 })
-  const [queries, rows] = [new Float32Array(64), new Float32Array(64 * 40_000)]
+  const [queries, rows] = [new Float32Array(64), new Float32Array(64 * 150_000)]
   await expect(nearestVectors({ hasher, queries, rows, candidates: 0 })).rejects.toThrow(OptionError)
   await expect(nearestVectors({ hasher, queries: new Float32Array(65), rows })).rejects.toThrow(ShapeError)
   await expect(nearestVectors({ hasher, queries, rows, candidate: 3 } as never)).rejects.toThrow('candidates?')
