@@ -93,9 +93,10 @@ async function buildTypeScript() {
 
 async function buildAddon() {
   const { addonPath, buildNative, missingTool } = await import('./build-native.mjs')
+  const sources = readManifest('native').files.map((path) => `native/${path}`)
   const key = fileKey(
-    ['native', 'tools/build-native.mjs', 'pnpm-lock.yaml'],
-    (path) => !path.startsWith('native/build/') && !path.startsWith('native/gpu'),
+    [...sources, 'native/package.json', 'tools/build-native.mjs', 'pnpm-lock.yaml'],
+    (path) => !path.startsWith('native/build/'),
   )
   if (readStamp('addon') === key && existsSync(addonPath)) return
   const missing = missingTool()

@@ -59,7 +59,6 @@ typedef struct KvasirDeviceInfo {
   int32_t multiprocessors;
   int32_t sharedBytesPerBlock;
   uint64_t memoryBytes;
-  uint64_t freeBytes;
 } KvasirDeviceInfo;
 
 typedef struct KvasirCopy {
@@ -78,6 +77,7 @@ typedef struct KvasirGpuV1 {
   const char* (*lastError)(void);
 
   int (*deviceCount)(int32_t* count);
+  /* Takes nothing of the device: it may be another's. */
   int (*deviceInfo)(int32_t index, KvasirDeviceInfo* info);
   int (*openDevice)(int32_t index, KvasirDevice** device);
   /* Streams, events, graphs and memory of a device are given back before it is closed. */
@@ -86,6 +86,7 @@ typedef struct KvasirGpuV1 {
   /* Device memory, aligned to 256 bytes, not cleared. 0 bytes give an address that nothing may read. */
   int (*allocate)(KvasirDevice* device, size_t bytes, void** address);
   int (*release)(KvasirDevice* device, void* address);
+  int (*freeMemory)(KvasirDevice* device, uint64_t* bytes);
   /* Pinned host memory that kernels may read and write as well, at `mapped`. */
   int (*allocateHost)(KvasirDevice* device, size_t bytes, void** host, void** mapped);
   int (*releaseHost)(KvasirDevice* device, void* host);

@@ -15,7 +15,7 @@ void steps::facts(Bench& bench) {
   bench.rows.fact("multiprocessors", info.multiprocessors);
   bench.rows.fact("shared KiB a block", info.sharedBytesPerBlock / 1024.0);
   bench.rows.fact("memory GiB", static_cast<double>(info.memoryBytes) / (1u << 30));
-  bench.rows.fact("free GiB", static_cast<double>(info.freeBytes) / (1u << 30));
+  bench.rows.fact("free GiB", static_cast<double>(bench.gpu.freeBytes()) / (1u << 30));
 }
 
 namespace {

@@ -43,9 +43,9 @@ void Gpu::check(int status, const char* what) const {
 }
 
 std::size_t Gpu::freeBytes() const {
-  KvasirDeviceInfo now;
-  check(table_->deviceInfo(0, &now), "deviceInfo");
-  return now.freeBytes;
+  std::uint64_t bytes = 0;
+  check(table_->freeMemory(device_, &bytes), "freeMemory");
+  return bytes;
 }
 
 Memory Memory::onDevice(const Gpu& gpu, std::size_t bytes) {

@@ -58,8 +58,9 @@ double microsOf(const Gpu& gpu, const Repeated& repeated) {
 // As many calls as fill a slice, whole turns of the inputs where they fit.
 int callsFor(const Gpu& gpu, const Job& job, const Pace& pace) {
   if (pace.maxCalls == 1) return 1;
+  if (job.captured) job.work(gpu.stream(), 0);  // loads kernels, which a capture need not allow
   const Repeated once(gpu, job, std::min(job.turns, pace.maxCalls));
-  microsOf(gpu, once);  // loads modules and raises clocks
+  microsOf(gpu, once);  // raises clocks
   const double micros = std::max(0.5, microsOf(gpu, once) / once.calls());
   const double wanted = pace.sliceMicros / micros;
   const int turns = static_cast<int>(std::min(wanted, static_cast<double>(pace.maxCalls)) / job.turns + 1.0);

@@ -82,7 +82,7 @@ int deviceCount(int32_t* count) {
 
 int deviceInfo(int32_t index, KvasirDeviceInfo* info) {
   cudaDeviceProp properties;
-  int status = check(cudaGetDeviceProperties(&properties, index), "deviceInfo");
+  const int status = check(cudaGetDeviceProperties(&properties, index), "deviceInfo");
   if (status != KVASIR_GPU_OK) return status;
   *info = KvasirDeviceInfo{};
   std::snprintf(info->name, sizeof(info->name), "%.127s", properties.name);
@@ -90,12 +90,8 @@ int deviceInfo(int32_t index, KvasirDeviceInfo* info) {
   info->minor = properties.minor;
   info->multiprocessors = properties.multiProcessorCount;
   info->sharedBytesPerBlock = static_cast<int32_t>(properties.sharedMemPerBlockOptin);
-  std::size_t available = 0, total = 0;
-  status = check(cudaSetDevice(index), "cudaSetDevice");
-  if (status == KVASIR_GPU_OK) status = check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo");
-  info->memoryBytes = total;
-  info->freeBytes = available;
-  return status;
+  info->memoryBytes = properties.totalGlobalMem;
+  return KVASIR_GPU_OK;
 }
 
 int openDevice(int32_t index, KvasirDevice** device) {
@@ -124,6 +120,14 @@ int allocate(KvasirDevice* device, std::size_t bytes, void** address) {
 int release(KvasirDevice* device, void* address) {
   const int status = use(device);
   return status != KVASIR_GPU_OK ? status : check(cudaFree(address), "release");
+}
+
+int freeMemory(KvasirDevice* device, uint64_t* bytes) {
+  std::size_t available = 0, total = 0;
+  int status = use(device);
+  if (status == KVASIR_GPU_OK) status = check(cudaMemGetInfo(&available, &total), "freeMemory");
+  *bytes = available;
+  return status;
 }
 
 int allocateHost(KvasirDevice* device, std::size_t bytes, void** host, void** mapped) {
@@ -306,6 +310,7 @@ void fillMachine(KvasirGpuV1& table) {
   table.closeDevice = closeDevice;
   table.allocate = allocate;
   table.release = release;
+  table.freeMemory = freeMemory;
   table.allocateHost = allocateHost;
   table.releaseHost = releaseHost;
   table.createStream = createStream;

@@ -1,4 +1,4 @@
-// The device that is this machine: memory is host memory, streams are queues, kernels run when somebody waits.
+// The device that is this machine: memory is host memory, streams are queues, kernels run on one core.
 #include "../machine.h"
 
 #include <chrono>
@@ -33,6 +33,14 @@ using kvasir::gpu::fail;
 using kvasir::gpu::emulated::everything;
 using Lock = std::lock_guard<std::recursive_mutex>;
 
+void KvasirStream::push(std::function<void()> task) {
+  static const bool isEager = std::getenv("KVASIR_GPU_EAGER") != nullptr;
+  if (capture != nullptr) return capture->tasks.push_back(std::move(task));
+  tasks.push_back(std::move(task));
+  while (isEager && runOne()) {
+  }
+}
+
 bool KvasirStream::runOne() {
   if (tasks.empty()) return false;
   const std::function<void()> task = std::move(tasks.front());
@@ -64,6 +72,7 @@ std::recursive_mutex& everything() {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+constexpr std::uint64_t kMemoryBytes = std::uint64_t{1} << 32;
 
 // What the device knows of: its own memory, and pinned memory. Address to bytes.
 std::map<const char*, std::size_t>& memories() {
@@ -114,7 +123,7 @@ int deviceInfo(int32_t index, KvasirDeviceInfo* info) {
   std::strncpy(info->name, "emulated", sizeof(info->name) - 1);
   info->multiprocessors = 4;
   info->sharedBytesPerBlock = static_cast<int32_t>(kMostSharedBytes);
-  info->memoryBytes = info->freeBytes = std::uint64_t{1} << 32;
+  info->memoryBytes = kMemoryBytes;
   return KVASIR_GPU_OK;
 }
 
@@ -145,6 +154,11 @@ int release(KvasirDevice*, void* address) {
   if (isCapturing()) return refuseCapture("release");
   memories().erase(static_cast<const char*>(address));
   std::free(address);
+  return KVASIR_GPU_OK;
+}
+
+int freeMemory(KvasirDevice*, std::uint64_t* bytes) {
+  *bytes = kMemoryBytes;
   return KVASIR_GPU_OK;
 }
 
@@ -337,6 +351,7 @@ void fillMachine(KvasirGpuV1& table) {
   table.closeDevice = emulated::closeDevice;
   table.allocate = emulated::allocate;
   table.release = emulated::release;
+  table.freeMemory = emulated::freeMemory;
   table.allocateHost = emulated::allocateHost;
   table.releaseHost = emulated::release;
   table.createStream = emulated::createStream;

@@ -1,4 +1,5 @@
-// A queue that runs in order, and only once somebody waits: a caller that forgets to wait reads poison.
+// A queue that runs in order, and as late as may be: once somebody waits, so that a caller that forgets to wait reads poison.
+// With KVASIR_GPU_EAGER set as early as may be, so that a caller that writes what queued work still reads is found as well.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +22,7 @@ struct KvasirStream {
   KvasirGraph* capture = nullptr;
   std::string fault;  // of a task since somebody last waited: what followed it was dropped
 
-  void push(std::function<void()> task) {
-    if (capture != nullptr) capture->tasks.push_back(std::move(task));
-    else tasks.push_back(std::move(task));
-  }
+  void push(std::function<void()> task);
   bool runOne();
   int drain();
 };

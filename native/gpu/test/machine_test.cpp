@@ -173,6 +173,9 @@ void refusals(Case& c) {
   KvasirDeviceInfo info;
   c.check(c.gpu.deviceInfo(1000, &info) == KVASIR_GPU_INVALID, "a device that is not there is refused");
   c.ok(c.gpu.deviceInfo(0, &info), "deviceInfo");
+  std::uint64_t free = 0;
+  c.ok(c.gpu.freeMemory(c.suite.device, &free), "freeMemory");
+  c.check(free > 0 && free <= info.memoryBytes, "free memory is part of the device's");
   c.check(info.memoryBytes > 0 && info.multiprocessors > 0 && info.name[0] != 0, "a device is described");
 }
 

@@ -33,6 +33,10 @@ describe('a GPU that is not there', () => {
   })
 })
 
+test.skipIf(!process.env.KVASIR_GPU_LIBRARY)('the library that tests are to run on is there', () => {
+  expect(cuda?.missing).toBeUndefined()
+})
+
 describe.skipIf(!isHere)('buffers of programs on a GPU', () => {
   const loaded = loadKernels({ backend: isHere ? 'cuda' : 'reference' })
   afterAll(async () => (await loaded).dispose())
