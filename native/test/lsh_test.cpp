@@ -114,8 +114,26 @@ void testHashes(Isa isa, const std::vector<Bytes>* others, std::vector<Bytes>& a
 }
 
 struct Case {
-  int rows, words, queries, count, maxDistance, levels;
+  int rows, words, queries, count, maxDistance;
+  int levels;  // of random bytes; 0: rows that come ever nearer to every second query and go ever farther from the others
 };
+
+Bytes codesOf(Random& random, const Case& at) {
+  const std::size_t bytes = static_cast<std::size_t>(at.words) * 8;
+  if (at.levels > 0) return drawBytes(random, at.rows * bytes, at.levels);
+  Bytes codes(at.rows * bytes, 0);
+  for (std::size_t row = 0; row < static_cast<std::size_t>(at.rows); ++row)
+    std::fill_n(codes.begin() + static_cast<std::ptrdiff_t>(row * bytes), bytes * (static_cast<std::size_t>(at.rows) - row) / at.rows, 255);
+  return codes;
+}
+
+Bytes queriesOf(Random& random, const Case& at) {
+  const std::size_t bytes = static_cast<std::size_t>(at.words) * 8;
+  if (at.levels > 0) return drawBytes(random, at.queries * bytes, at.levels);
+  Bytes queries(at.queries * bytes, 0);
+  for (std::size_t i = 0; i < queries.size(); ++i) queries[i] = i / bytes % 2 == 0 ? 0 : 255;
+  return queries;
+}
 
 void checkNearest(const char* isa, CodeDistance distance, const Case& at, const Bytes& codes, const Bytes& queries,
                   const std::vector<std::int32_t>& indices, const std::vector<std::int32_t>& distances) {
@@ -153,9 +171,18 @@ void testNearest(Isa isa) {
     for (int words : {1, 2, 3, 4, 8, 33}) cases.push_back({rows, words, drawInt(random, 0, 9), drawInt(random, 1, 30), far, drawInt(random, 2, 5)});
     cases.push_back({rows, 2, 5, 256, drawInt(random, 0, 20), 3});
   }
+  // Around the ends of what is measured at once, and lists short and long in comparison.
+  for (int rows : {63, 64, 65, 1023, 1024, 1025, 1032, 2049, 5000}) {
+    for (int count : {1, 16, 32, 33, 256}) {
+      const int words = drawInt(random, 1, 5);
+      cases.push_back({rows, words, 5, count, far, 256});
+      cases.push_back({rows, words, 5, count, far, 2});
+      cases.push_back({rows, words, 5, count, drawInt(random, 0, words * 40), 256});
+      cases.push_back({rows, 8 * words, 5, count, far, 0});
+    }
+  }
   for (const Case& at : cases) {
-    const Bytes codes = drawBytes(random, static_cast<std::size_t>(at.rows) * at.words * 8, at.levels),
-                queries = drawBytes(random, static_cast<std::size_t>(at.queries) * at.words * 8, at.levels);
+    const Bytes codes = codesOf(random, at), queries = queriesOf(random, at);
     std::vector<std::uint64_t> blocks(blockWordsOf(at.rows, at.words), ~std::uint64_t{0});
     packCodes(codes.data(), at.rows, at.words, blocks.data());
     for (CodeDistance distance : {CodeDistance::hamming, CodeDistance::l1}) {

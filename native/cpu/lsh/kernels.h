@@ -1,6 +1,8 @@
 // What an instruction set supplies for hashing.
 #pragma once
 
+#include <limits>
+
 #include "kvasir/lsh.h"
 
 namespace kvasir::lsh {
@@ -13,6 +15,7 @@ constexpr int kScanQueries = 4;
 // Distance above, index below: the order of nearest rows is the order of these numbers, as signed ones too.
 using Ranked = std::uint64_t;
 constexpr Ranked kNone = ~Ranked{0} >> 1;
+constexpr std::int32_t kFarthest = std::numeric_limits<std::int32_t>::max();
 // Lists of ranks are handled by this many.
 constexpr int kRanks = 8;
 
@@ -22,7 +25,7 @@ inline int paddedRanks(int count) { return (count + kRanks - 1) / kRanks * kRank
 struct Nearest {
   Ranked* best;  // [paddedRanks(count)], ascending, 64-byte aligned; kNone where there is none yet
   int count;
-  std::uint64_t limit;  // only lower distances change anything
+  std::int32_t limit;  // only lower distances change anything
 };
 
 struct ScanTask {

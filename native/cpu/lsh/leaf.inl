@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels.h"
+#include "scan.inl"
 
 namespace kvasir::lsh {
 namespace {
@@ -68,103 +69,6 @@ void hash(const HashPlanes& planes, HashKind kind, const float* x, int rows, voi
       each(hashTile<1>, 1);
     }
   }
-}
-
-// Puts a row into the list: each place takes what was before it if that is larger, else the smaller of its own and the row.
-inline void offer(Nearest& nearest, std::uint64_t distance, int index) {
-  using V = Words::V;
-  constexpr int kLanes = static_cast<int>(sizeof(V) / sizeof(Ranked));
-  const V offered = Words::set(distance << 32 | static_cast<std::uint32_t>(index));
-  V previous = Words::zero();
-  for (int at = 0; at < paddedRanks(nearest.count); at += kLanes) {
-    const V own = Words::load(nearest.best + at);
-    Words::store(nearest.best + at, Words::larger(Words::shifted(previous, own), Words::smaller(own, offered)));
-    previous = own;
-  }
-  const std::uint64_t last = nearest.best[nearest.count - 1] >> 32;
-  if (last < nearest.limit) nearest.limit = last;
-}
-
-// Distances of the 8 rows of a block from kQueries queries. Counts of bits are kept in bytes as long as they fit: 31 words.
-template <class Distance, int kQueries, int kWords>
-inline void scanBlocks(const ScanTask& task) {
-  using V = Words::V;
-  constexpr int kVectors = kBlockRows * 8 / static_cast<int>(sizeof(V));
-  constexpr int kLanes = kBlockRows / kVectors, kBatch = 31;
-  const int words = kWords > 0 ? kWords : task.table.words, rows = task.table.rows;
-  // Queries of few words stay in registers, where there are enough.
-  V fixed[kQueries][kWords > 0 ? kWords : 1];
-  const std::uint64_t* queries[kQueries];
-  V limits[kQueries];
-  for (int q = 0; q < kQueries; ++q) {
-    queries[q] = task.queries[q];
-    limits[q] = Words::set(task.nearest[q]->limit);
-    for (int w = 0; w < kWords; ++w) fixed[q][w] = Words::set(queries[q][w]);
-  }
-  const std::uint64_t* block = task.table.blocks + blockWordsOf(task.firstBlock * kBlockRows, words);
-  for (int b = task.firstBlock; b < task.endBlock; ++b, block += words * kBlockRows) {
-    V sums[kQueries][kVectors];
-    for (int q = 0; q < kQueries; ++q) {
-      for (int v = 0; v < kVectors; ++v) sums[q][v] = Words::zero();
-    }
-    for (int first = 0; first < words; first += kBatch) {
-      const int end = first + kBatch < words ? first + kBatch : words;
-      V parts[kQueries][kVectors];
-      for (int q = 0; q < kQueries; ++q) {
-        for (int v = 0; v < kVectors; ++v) parts[q][v] = Words::zero();
-      }
-      for (int w = first; w < end; ++w) {
-        V codes[kVectors];
-        for (int v = 0; v < kVectors; ++v) codes[v] = Words::load(block + w * kBlockRows + v * kLanes);
-        for (int q = 0; q < kQueries; ++q) {
-          const V query = kWords > 0 ? fixed[q][w] : Words::set(queries[q][w]);
-          for (int v = 0; v < kVectors; ++v) parts[q][v] = Distance::add(parts[q][v], codes[v], query);
-        }
-      }
-      for (int q = 0; q < kQueries; ++q) {
-        for (int v = 0; v < kVectors; ++v) sums[q][v] = Words::addWords(sums[q][v], Distance::total(parts[q][v]));
-      }
-    }
-    for (int q = 0; q < kQueries; ++q) {
-      unsigned below = 0;
-      for (int v = 0; v < kVectors; ++v) below |= Words::below(sums[q][v], limits[q]) << (v * kLanes);
-      if (below == 0) continue;
-      alignas(64) std::uint64_t distances[kBlockRows];
-      for (int v = 0; v < kVectors; ++v) Words::store(distances + v * kLanes, sums[q][v]);
-      Nearest& nearest = *task.nearest[q];
-      for (; below != 0; below &= below - 1) {
-        const int i = __builtin_ctz(below);
-        if (distances[i] < nearest.limit && b * kBlockRows + i < rows) offer(nearest, distances[i], b * kBlockRows + i);
-      }
-      limits[q] = Words::set(nearest.limit);
-    }
-  }
-}
-
-template <class Distance, int kQueries>
-void scanWords(const ScanTask& task) {
-  switch (task.table.words) {
-    case 1: return scanBlocks<Distance, kQueries, 1>(task);
-    case 2: return scanBlocks<Distance, kQueries, 2>(task);
-    case 4: return scanBlocks<Distance, kQueries, 4>(task);
-    case 8: return scanBlocks<Distance, kQueries, 8>(task);
-    default: return scanBlocks<Distance, kQueries, 0>(task);
-  }
-}
-
-template <class Distance>
-void scanQueries(ScanTask task) {
-  if (task.numQueries == kScanQueries) return scanWords<Distance, kScanQueries>(task);
-  for (int q = 0; q < task.numQueries; ++q) {
-    task.queries[0] = task.queries[q];
-    task.nearest[0] = task.nearest[q];
-    scanWords<Distance, 1>(task);
-  }
-}
-
-void scan(const ScanTask& task) {
-  if (task.table.distance == CodeDistance::hamming) scanQueries<Words::Hamming>(task);
-  else scanQueries<Words::L1>(task);
 }
 
 // body(i, n, chain) over vectors of [0, dim), the last of them perhaps short; four chains hide the latency of additions.

@@ -33,8 +33,10 @@ struct Search {
   const std::uint64_t* queries;
   int numQueries;
   int count;
-  std::uint64_t limit;
+  std::int32_t limit;
 };
+
+std::int32_t farthest(const CodeTable& table) { return table.words * 8 * (table.distance == CodeDistance::hamming ? 8 : 255); }
 
 // The nearest rows of one slice of the table for some queries: best [queries][count].
 void searchSlice(Context& context, int worker, const Search& search, int firstQuery, int endQuery, int firstBlock,
@@ -114,7 +116,7 @@ void nearestCodes(Context& context, const CodeTable& table, const std::uint8_t* 
   auto* aligned = reinterpret_cast<std::uint64_t*>(context.shared((queryWords + slices * sliceStride) * sizeof(std::uint64_t)));
   std::memcpy(aligned, queries, queryWords * 8);
   Ranked* best = aligned + queryWords;
-  const Search search = {table, aligned, numQueries, count, static_cast<std::uint64_t>(maxDistance) + 1};
+  const Search search = {table, aligned, numQueries, count, std::min(maxDistance, farthest(table)) + 1};
   context.forEach(slices * groups, [&](int task, int worker) {
     const int slice = task / groups, firstQuery = task % groups * kScanTaskQueries;
     const int firstBlock = slice * (kScanTaskRows / kBlockRows);

@@ -29,22 +29,22 @@ void hash(const HashPlanes& planes, HashKind kind, const float* x, int rows, voi
   }
 }
 
-std::uint64_t distanceOf(CodeDistance kind, std::uint64_t a, std::uint64_t b) {
-  if (kind == CodeDistance::hamming) return static_cast<std::uint64_t>(__builtin_popcountll(a ^ b));
-  std::uint64_t sum = 0;
+std::int32_t distanceOf(CodeDistance kind, std::uint64_t a, std::uint64_t b) {
+  if (kind == CodeDistance::hamming) return __builtin_popcountll(a ^ b);
+  std::int32_t sum = 0;
   for (int byte = 0; byte < 8; ++byte) {
     const int left = static_cast<int>(a >> (8 * byte) & 255), right = static_cast<int>(b >> (8 * byte) & 255);
-    sum += static_cast<std::uint64_t>(left < right ? right - left : left - right);
+    sum += left < right ? right - left : left - right;
   }
   return sum;
 }
 
-void offer(Nearest& nearest, std::uint64_t distance, int index) {
-  const Ranked offered = distance << 32 | static_cast<std::uint32_t>(index);
+void offer(Nearest& nearest, std::int32_t distance, int index) {
+  const Ranked offered = static_cast<Ranked>(distance) << 32 | static_cast<std::uint32_t>(index);
   int at = nearest.count - 1;
   for (; at > 0 && nearest.best[at - 1] > offered; --at) nearest.best[at] = nearest.best[at - 1];
   nearest.best[at] = offered;
-  const std::uint64_t last = nearest.best[nearest.count - 1] >> 32;
+  const auto last = static_cast<std::int32_t>(nearest.best[nearest.count - 1] >> 32);
   if (last < nearest.limit) nearest.limit = last;
 }
 
@@ -54,7 +54,7 @@ void scan(const ScanTask& task) {
     const std::uint64_t* words = table.blocks + blockWordsOf(block * kBlockRows, table.words);
     for (int q = 0; q < task.numQueries; ++q) {
       for (int i = 0; i < kBlockRows && block * kBlockRows + i < table.rows; ++i) {
-        std::uint64_t distance = 0;
+        std::int32_t distance = 0;
         for (int w = 0; w < table.words; ++w)
           distance += distanceOf(table.distance, words[w * kBlockRows + i], task.queries[q][w]);
         if (distance < task.nearest[q]->limit) offer(*task.nearest[q], distance, block * kBlockRows + i);

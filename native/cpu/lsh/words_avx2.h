@@ -25,9 +25,17 @@ struct Words {
   static V smaller(V a, V b) { return _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(a, b)); }
   static V larger(V a, V b) { return _mm256_blendv_epi8(b, a, _mm256_cmpgt_epi64(a, b)); }
   static V shifted(V previous, V own) { return _mm256_alignr_epi8(own, _mm256_permute2x128_si256(previous, own, 0x21), 8); }
-  static unsigned below(V a, V limit) {
-    return static_cast<unsigned>(_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(limit, a))));
+  static V upper(V a) { return _mm256_slli_epi64(a, 32); }
+
+  // As eight 32-bit numbers.
+  static V setInts(std::int32_t x) { return _mm256_set1_epi32(x); }
+  static V loadInts(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const V*>(p)); }
+  static void storeInts(std::int32_t* p, V x) { _mm256_storeu_si256(reinterpret_cast<V*>(p), x); }
+  static V smallerInts(V a, V b) { return _mm256_min_epi32(a, b); }
+  static unsigned belowInts(V a, V limit) {
+    return static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(limit, a))));
   }
+  static V countBelow(V counts, V a, V limit) { return _mm256_sub_epi32(counts, _mm256_cmpgt_epi32(limit, a)); }
 
   struct Hamming {
     static V add(V sum, V a, V b) {

@@ -35,7 +35,17 @@ struct Words {
   static V larger(V a, V b) { return _mm512_max_epu64(a, b); }
   // The last lane of `previous`, then all of `own` but the last.
   static V shifted(V previous, V own) { return _mm512_alignr_epi64(own, previous, 7); }
-  static unsigned below(V a, V limit) { return bitsOf(_mm512_cmplt_epu64_mask(a, limit)); }
+  static V upper(V a) { return _mm512_slli_epi64(a, 32); }
+
+  // As sixteen 32-bit numbers.
+  static V setInts(std::int32_t x) { return _mm512_set1_epi32(x); }
+  static V loadInts(const std::int32_t* p) { return _mm512_loadu_si512(p); }
+  static void storeInts(std::int32_t* p, V x) { _mm512_storeu_si512(p, x); }
+  static V smallerInts(V a, V b) { return _mm512_min_epi32(a, b); }
+  static unsigned belowInts(V a, V limit) { return bitsOf(_mm512_cmplt_epi32_mask(a, limit)); }
+  static V countBelow(V counts, V a, V limit) {
+    return _mm512_mask_sub_epi32(counts, _mm512_cmplt_epi32_mask(a, limit), counts, _mm512_set1_epi32(-1));
+  }
 
 #if defined(__AVX512VPOPCNTDQ__)
   struct Hamming {

@@ -25,9 +25,21 @@ struct Words {
   static V smaller(V a, V b) { return vbslq_u64(vcltq_u64(a, b), a, b); }
   static V larger(V a, V b) { return vbslq_u64(vcltq_u64(a, b), b, a); }
   static V shifted(V previous, V own) { return vextq_u64(previous, own, 1); }
-  static unsigned below(V a, V limit) {
-    const V less = vcltq_u64(a, limit);
-    return static_cast<unsigned>((vgetq_lane_u64(less, 0) & 1) | (vgetq_lane_u64(less, 1) & 2));
+  static V upper(V a) { return vshlq_n_u64(a, 32); }
+
+  // As four 32-bit numbers.
+  static int32x4_t ints(V x) { return vreinterpretq_s32_u64(x); }
+  static V words(int32x4_t x) { return vreinterpretq_u64_s32(x); }
+  static V setInts(std::int32_t x) { return words(vdupq_n_s32(x)); }
+  static V loadInts(const std::int32_t* p) { return words(vld1q_s32(p)); }
+  static void storeInts(std::int32_t* p, V x) { vst1q_s32(p, ints(x)); }
+  static V smallerInts(V a, V b) { return words(vminq_s32(ints(a), ints(b))); }
+  static unsigned belowInts(V a, V limit) {
+    const std::uint32_t places[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vcltq_s32(ints(a), ints(limit)), vld1q_u32(places)));
+  }
+  static V countBelow(V counts, V a, V limit) {
+    return words(vsubq_s32(ints(counts), vreinterpretq_s32_u32(vcltq_s32(ints(a), ints(limit)))));
   }
 
   static uint8x16_t bytes(V x) { return vreinterpretq_u8_u64(x); }
