@@ -49,11 +49,23 @@ Shadow& DeviceProgram::addUse(const float* data, std::size_t rowValues, RowCount
   const auto [at, isNew] = numbers_.try_emplace(data, shadows_.size());
   if (isNew) shadows_.push_back(session_->shadow(const_cast<float*>(data), lengths_.at(data) * sizeof(float)));
   uses_.push_back({at->second, rowValues * sizeof(float), rows, writes});
+  if (writes) handed_.writes(at->second, rowValues * sizeof(float), rows.kind == RowCount::extent ? &rows.rows : nullptr);
+  else handed_.reads(at->second);
   return *shadows_[at->second];
 }
 
+HandedRowsPtr DeviceProgram::takesHalves(const float* x, int cols, Extent rows) {
+  const auto at = numbers_.find(x);
+  return at == numbers_.end() ? nullptr : handed_.take(at->second, cols, rows);
+}
+
+void DeviceProgram::finish() {
+  refuseOverlaps();
+  handed_.finish([&](std::size_t shadow) { return scratch_.count(shadows_[shadow]->host()) == 0; });
+}
+
 // Two shadows of one piece of memory drift apart once one is written.
-void DeviceProgram::finish() const {
+void DeviceProgram::refuseOverlaps() const {
   const auto bytesAt = [](const float* data) { return reinterpret_cast<const std::uint8_t*>(data); };
   for (const Use& use : uses_) {
     const Shadow& own = *shadows_[use.shadow];

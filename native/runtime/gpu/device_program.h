@@ -15,6 +15,7 @@
 #include "../arena.h"
 #include "../program.h"
 #include "../run_lists.h"
+#include "handed_rows.h"
 #include "held_launches.h"
 #include "session.h"
 
@@ -44,10 +45,14 @@ class DeviceProgram final : public Program {
   void buffer(const float* data, std::size_t length) override;
   float* reads(const float* data, std::size_t rowValues, RowCount rows);
   float* writes(float* data, std::size_t rowValues, RowCount rows);
+  // The op has told that it writes all of `out`, and could give it in halves too.
+  HandedRowsPtr offersHalves(const float* out, int cols, Extent rows) { return handed_.offer(numbers_.at(out), cols, rows); }
+  // In place of reads(x): an op before this one gives all of x in halves. Null: none does.
+  HandedRowsPtr takesHalves(const float* x, int cols, Extent rows);
   // An op is about rows of this layer.
   void touches(Arena& arena, int layer) { layers_.insert({&arena, layer}); }
   // Once all ops have told. Throws a Failure for buffers that a device cannot follow.
-  void finish() const;
+  void finish();
   // What it holds after a run is nobody's business.
   void scratch(const float* data) override { scratch_.insert(data); }
 
@@ -79,6 +84,7 @@ class DeviceProgram final : public Program {
 
   Shadow& addUse(const float* data, std::size_t rowValues, RowCount rows, bool writes);
   std::vector<Traffic> trafficOf(const Run& run) const;
+  void refuseOverlaps() const;
   void runSteps(Context& context, Run& run) const;
 
   SessionPtr session_;
@@ -87,6 +93,7 @@ class DeviceProgram final : public Program {
   std::unordered_set<const float*> scratch_;
   std::vector<std::shared_ptr<Shadow>> shadows_;
   std::vector<Use> uses_;
+  HandedRowsOfProgram handed_;
   std::set<std::pair<Arena*, int>> layers_;
   struct SentLists {
     bool sent = false;

@@ -14,8 +14,9 @@ KvasirWeight weightOf(const Weight& weight) {
 // Parts that share x go KVASIR_LINEAR_PARTS at a time.
 class LinearOnDevice final : public Step {
  public:
-  LinearOnDevice(const DeviceProgram& program, std::vector<KvasirLinearArgs> launches, Extent rows)
-      : program_(program), launches_(std::move(launches)), rows_(rows) {}
+  // `handed` holds x in halves; null: the fast mode makes them.
+  LinearOnDevice(const DeviceProgram& program, std::vector<KvasirLinearArgs> launches, Extent rows, HandedRowsPtr handed)
+      : program_(program), launches_(std::move(launches)), rows_(rows), handed_(std::move(handed)) {}
 
   void execute(Context&, Run& run) const override {
     Session& session = program_.session();
@@ -23,8 +24,10 @@ class LinearOnDevice final : public Step {
     for (std::size_t i = 0; i < launches_.size(); ++i) {
       KvasirLinearArgs args = launches_[i];
       args.rows = rows;
-      if (args.mode == KVASIR_LINEAR_FAST) {
-        args.prepared = preparedRows(session, rows, args.parts[0].weight.cols);
+      if (handed_ != nullptr) {
+        args.prepared = handed_->in(session, run);
+      } else if (args.mode == KVASIR_LINEAR_FAST) {
+        args.prepared = halfRowsIn(session.linearWorkspace, session.stream, rows, args.parts[0].weight.cols);
         // The first one prepares x for all.
         if (i > 0) args.x = nullptr;
       }
@@ -33,23 +36,33 @@ class LinearOnDevice final : public Step {
   }
 
  private:
-  static KvasirHalfRows preparedRows(Session& session, int rows, int cols) {
-    const auto count = static_cast<std::size_t>(rows);
-    const std::size_t halves = count * static_cast<std::size_t>(kvasirHalfCols(cols)) * sizeof(std::uint16_t);
-    std::uint8_t* memory = session.linearWorkspace.reserve(session.stream, halves + count * sizeof(float), 0);
-    return {reinterpret_cast<std::uint16_t*>(memory), reinterpret_cast<float*>(memory + halves)};
-  }
-
   const DeviceProgram& program_;
   std::vector<KvasirLinearArgs> launches_;
   Extent rows_;
+  HandedRowsPtr handed_;
 };
+
+// A step that writes rows of one vector each, which linear ops may take in halves.
+template <class Args>
+std::unique_ptr<Step> handingStep(const DeviceProgram& program, int (*KvasirGpuV1::*op)(KvasirStream*, const Args*), const char* name,
+                                  const Args& args, Extent rows, HandedRowsPtr handed) {
+  return launchStep(program, op, name, [&program, args, rows, handed](const Run& run) {
+    Args own = args;
+    own.rows = run.counts.of(rows);
+    if (handed == nullptr || !handed->halves) return own;
+    own.prepared = handed->in(program.session(), run);
+    if (!handed->floats) own.out = nullptr;
+    return own;
+  });
+}
 
 }  // namespace
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const LinearStep& step) {
   const auto cols = static_cast<std::size_t>(step.parts[0].weight->cols);
-  const float* x = program.reads(step.x, cols, rowsOf(step.rows));
+  const bool fast = step.mode == LinearMode::fast;
+  HandedRowsPtr handed = fast ? program.takesHalves(step.x, step.parts[0].weight->cols, step.rows) : nullptr;
+  const float* x = handed != nullptr ? nullptr : program.reads(step.x, cols, rowsOf(step.rows));
   std::vector<KvasirLinearArgs> launches;
   for (const LinearPart& part : step.parts) {
     if (launches.empty() || launches.back().numParts == KVASIR_LINEAR_PARTS) {
@@ -57,7 +70,7 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const LinearStep& step) {
       args.x = x;
       args.xStride = cols;
       args.path = step.path == LinearPath::decode ? KVASIR_LINEAR_DECODE : KVASIR_LINEAR_PREFILL;
-      args.mode = step.mode == LinearMode::exact ? KVASIR_LINEAR_EXACT : KVASIR_LINEAR_FAST;
+      args.mode = fast ? KVASIR_LINEAR_FAST : KVASIR_LINEAR_EXACT;
       launches.push_back(args);
     }
     if (part.weight->rows == 0) continue;
@@ -73,7 +86,7 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const LinearStep& step) {
   }
   const auto isEmpty = [](const KvasirLinearArgs& args) { return args.numParts == 0; };
   launches.erase(std::remove_if(launches.begin(), launches.end(), isEmpty), launches.end());
-  return std::make_unique<LinearOnDevice>(program, std::move(launches), step.rows);
+  return std::make_unique<LinearOnDevice>(program, std::move(launches), step.rows, std::move(handed));
 }
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const EmbedRowsStep& step) {
@@ -101,11 +114,8 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const RmsNormStep& step) 
   args.eps = step.eps;
   args.groups = step.groups;
   args.dim = step.dim;
-  return launchStep(program, &KvasirGpuV1::rmsNorm, "rmsNorm", [args, rows = step.rows](const Run& run) {
-    KvasirRmsNormArgs own = args;
-    own.rows = run.counts.of(rows);
-    return own;
-  });
+  HandedRowsPtr handed = step.groups == 1 ? program.offersHalves(step.out, step.dim, step.rows) : nullptr;
+  return handingStep(program, &KvasirGpuV1::rmsNorm, "rmsNorm", args, step.rows, std::move(handed));
 }
 
 std::unique_ptr<Step> onDevice(DeviceProgram& program, const SiluGateStep& step) {
@@ -115,11 +125,8 @@ std::unique_ptr<Step> onDevice(DeviceProgram& program, const SiluGateStep& step)
   args.up = program.reads(step.up, dim, rowsOf(step.rows));
   args.out = program.writes(step.out, dim, rowsOf(step.rows));
   args.dim = step.dim;
-  return launchStep(program, &KvasirGpuV1::siluGate, "siluGate", [args, rows = step.rows](const Run& run) {
-    KvasirSiluGateArgs own = args;
-    own.rows = run.counts.of(rows);
-    return own;
-  });
+  HandedRowsPtr handed = program.offersHalves(step.out, step.dim, step.rows);
+  return handingStep(program, &KvasirGpuV1::siluGate, "siluGate", args, step.rows, std::move(handed));
 }
 
 }  // namespace kvasir::gpu

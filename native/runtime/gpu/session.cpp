@@ -26,7 +26,8 @@ Session::~Session() {
 }
 
 void Session::forgetWorkspaces() {
-  for (Workspace* workspace : {&attendWorkspace, &prefillWorkspace, &massWorkspace, &linearWorkspace, &selectWorkspace}) workspace->forget();
+  Workspace* const all[] = {&attendWorkspace, &prefillWorkspace, &massWorkspace, &linearWorkspace, &handedWorkspace, &selectWorkspace};
+  for (Workspace* workspace : all) workspace->forget();
 }
 
 std::shared_ptr<Shadow> Session::shadow(float* host, std::size_t bytes) {

@@ -60,6 +60,7 @@ class Session {
   Workspace prefillWorkspace;
   Workspace massWorkspace;
   Workspace linearWorkspace;
+  Workspace handedWorkspace;
   Workspace selectWorkspace;
   SessionCounts counts;
 

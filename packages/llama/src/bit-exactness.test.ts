@@ -8,7 +8,11 @@ const scope = { tenant: 'tests', group: 'bits', model: 'm', layout: 'l', policy:
 const ids = Array.from({ length: 110 }, (_, i) => (i * 7919 + 13) % 512)
 
 const hasGpu = availableBackends().some(({ backend, missing }) => backend === 'cuda' && missing === undefined)
-const targets = [['exact', 'the host'], ['fast', 'the host'], ...(hasGpu ? [['exact', 'a GPU'] as const] : [])] as const
+const targets = [
+  ['exact', 'the host'],
+  ['fast', 'the host'],
+  ...(hasGpu ? [['exact', 'a GPU'] as const, ['fast', 'a GPU'] as const] : []),
+] as const
 
 describe.each(targets)('%s mode on %s never changes a bit', { timeout: 120_000 }, (mode, where) => {
   const onGpu = where === 'a GPU'

@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { availableBackends, type Kernels, loadKernels } from '@kvasir/kernels'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { rowsOf } from '../test-fixtures/engine.ts'
@@ -8,19 +11,26 @@ const isHere = availableBackends().some(({ backend, missing }) => backend === 'c
 const ids = Array.from({ length: 60 }, (_, i) => (i * 7919 + 13) % 512)
 
 describe.skipIf(!isHere)('the engine on a GPU', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvasir-cuda-'))
+  const trace = join(folder, 'trace')
   let cpu: Kernels
   let gpu: Kernels
   beforeAll(async () => {
     cpu = await loadKernels({ backend: 'cpu' })
+    process.env.KVASIR_GPU_TRACE = trace
     gpu = await loadKernels({ backend: 'cuda' })
+    delete process.env.KVASIR_GPU_TRACE
   })
-  afterAll(() => Promise.all([cpu.dispose(), gpu.dispose()]))
+  afterAll(async () => {
+    await Promise.all([cpu.dispose(), gpu.dispose()])
+    rmSync(folder, { recursive: true })
+  })
 
-  const open = (kernels: Kernels) =>
+  const open = (kernels: Kernels, mode: 'exact' | 'fast' = 'exact') =>
     loadLlama({
       model: fixturePath('gguf/llama-Q4_1.gguf'),
       kernels,
-      mode: 'exact',
+      mode,
       contextTokens: 128,
       chunkTokens: 32,
     })
@@ -52,6 +62,29 @@ describe.skipIf(!isHere)('the engine on a GPU', () => {
     expect(largestDifference(got.logits, wanted.logits)).toBeLessThan(2e-2)
     expect(got.tokens).toEqual(wanted.tokens)
   })
+
+  test.for([
+    ['exact', 11, 0],
+    ['fast', 12, 1],
+  ] as const)(
+    'a layer of a decode step is so many launches: %s %i',
+    async ([mode, launches, preparations], context) => {
+      if (gpu.isa !== 'emulated') context.skip('the emulated device tells what it is given')
+      await using model = await open(gpu, mode)
+      await using sequence = model.createSequence()
+      await sequence.prefill(ids.slice(0, 40))
+      const before = readFileSync(trace, 'utf8').length
+      await sequence.decode(7)
+      const lines =
+        readFileSync(trace, 'utf8')
+          .slice(before)
+          .match(/launch .*/g) ?? []
+      const { numLayers } = model.config
+      // Around them: the embedding; rows of the residual stream, their norm, the logits.
+      expect(lines.length).toBe(launches * numLayers + 4)
+      expect(lines.filter((line) => line.includes('ScaleRows')).length).toBe(preparations * numLayers)
+    },
+  )
 })
 
 function largestDifference(got: readonly Float32Array[], wanted: readonly Float32Array[]): number {
