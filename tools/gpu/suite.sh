@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # suite.sh SUITE LIBRARY SECONDS OPTION...: the suite with a process for each op, so that one which breaks the device's context, or
 # hangs, leaves the others. Ops that SECONDS leave no time for are named, and are no failure; one that takes longer than
-# KVASIR_GPU_OP_SECONDS hangs. KVASIR_GPU_UNDER is a command to run each under, such as compute-sanitizer. Last line: the sums.
+# KVASIR_GPU_OP_SECONDS, where they are given, hangs. KVASIR_GPU_UNDER is a command to run each under, such as compute-sanitizer. Last line: the sums.
 # Ends with 1 where something failed, with 3 where nothing ran.
 set -u -o pipefail
 suite=$1 library=$2 ends=$(($(date +%s) + $3))
@@ -16,7 +16,7 @@ one() { # OP
     echo "left out: $1" >"$LOGS/$1.late"
     return 0
   fi
-  [ "$KVASIR_GPU_OP_SECONDS" -le "$left" ] && hangs=yes left=$KVASIR_GPU_OP_SECONDS
+  [ -n "$KVASIR_GPU_OP_SECONDS" ] && [ "$KVASIR_GPU_OP_SECONDS" -le "$left" ] && hangs=yes left=$KVASIR_GPU_OP_SECONDS
   # In the group that a limit on all of this would end.
   timeout --foreground -k 3 "$left" $KVASIR_GPU_UNDER "$SUITE" "$LIBRARY" --op "$1" "${OPTIONS[@]}" >"$LOGS/$1.log" 2>&1
   code=$?
@@ -33,7 +33,7 @@ run_one() { # OP OPTION...: as xargs calls it
   one "$1"
 }
 export -f one run_one
-export SUITE=$suite LIBRARY=$library ENDS=$ends LOGS=$logs KVASIR_GPU_UNDER=${KVASIR_GPU_UNDER:-} KVASIR_GPU_OP_SECONDS=${KVASIR_GPU_OP_SECONDS:-60}
+export SUITE=$suite LIBRARY=$library ENDS=$ends LOGS=$logs KVASIR_GPU_UNDER=${KVASIR_GPU_UNDER:-} KVASIR_GPU_OP_SECONDS=${KVASIR_GPU_OP_SECONDS:-}
 "$suite" --list | xargs -P "$lanes" -I {} bash -c 'run_one "$@"' bash {} "$@"
 
 sum() { cat "$logs"/*.log 2>/dev/null | sed -nE "s/^[0-9]+ passed, [0-9]+ failed\$/&/p" | awk -v column="$1" '{ sum += $column } END { print sum + 0 }'; }
@@ -43,8 +43,8 @@ if grep -qsiE 'device not supported|no attachable process' "$logs"/*.log; then
 fi
 broken=$(cat "$logs"/*.code 2>/dev/null | grep -cvE '^[03]$')
 late=$(ls "$logs" | grep -c '\.late$')
-if ! cat "$logs"/*.code 2>/dev/null | grep -qx 0 && [ "$broken" = 0 ] && [ "$late" = 0 ]; then
-  cat "$logs"/*.log | grep -m 1 '^not run' || echo 'not run (no op)'
+if ! grep -qsx 0 "$logs"/*.code && [ "$broken" = 0 ] && [ "$late" = 0 ]; then
+  awk '/^not run/ { why = $0; exit } END { print why != "" ? why : "not run (no op)" }' "$logs"/*.log
   exit 3
 fi
 [ "$late" = 0 ] || cat "$logs"/*.late
