@@ -44,6 +44,9 @@ console.log(`${folder}: ${megabytes(folder).toFixed(1)} MB, ${built}. There: bas
 
 /** What engine.mjs needs, beside it. */
 async function addEngine(to) {
+  // The addon must be of the same arguments as the library.
+  const addon = spawnSync(process.execPath, [join(root, 'tools', 'bootstrap.mjs'), 'build'], { stdio: 'inherit' })
+  if (addon.status !== 0) fail('the addon was not built')
   mkdirSync(join(to, 'build', 'Release'), { recursive: true })
   const fixtures = join('packages', 'llama', 'test-fixtures')
   for (const name of ['greedy.json', 'logits.json']) copy(join(fixtures, name), join('engine', 'goldens', name))
