@@ -1,5 +1,6 @@
 import { privateScope, type ReuseAudit } from '@kvasir/core'
 import type { EngineParts } from './engine-parts.ts'
+import { KvCapacityError } from './page-pool.ts'
 import { type PrefillRun, prefill } from './prefill.ts'
 import { newState, releasePagesAfter, type SequenceState, shareRows } from './sequence-state.ts'
 
@@ -8,7 +9,7 @@ const replyTokens = 8
 
 /**
  * Computes the prompt that waits for an audit in full, and the first tokens of the reply behind it and behind the borrowed
- * rows, all beside the sequence; tells the session what came out.
+ * rows, all beside the sequence; tells the session what came out. Where there is no room for that it stays to be done.
  */
 export async function auditReuse(
   parts: EngineParts,
@@ -34,6 +35,7 @@ export async function auditReuse(
     return audit
   } catch (error) {
     state.audit = asked
+    if (error instanceof KvCapacityError) return null
     throw error
   } finally {
     for (const beside of [full, borrowed]) {

@@ -1,4 +1,4 @@
-import { type DonorKv, IntegrityError } from '@kvasir/core'
+import { DisposedError, type DonorKv, IntegrityError } from '@kvasir/core'
 import type { AdoptOptions } from '@kvasir/kernels'
 import { expect, test } from 'vitest'
 import type { EngineParts } from './engine-parts.ts'
@@ -31,7 +31,7 @@ function world(readLayer: (layer: number) => Promise<Uint8Array> = async () => n
   const rows = { sourceRows: Int32Array.of(0), slots: Int32Array.of(0), turns }
   const failures: LendingFailure[] = []
   const borrower: Borrower = {
-    lent: { donors: [{ kv, ...rows }], lent: Uint8Array.of(1), close: () => {} },
+    lent: { donors: [{ kv, ...rows }], lent: Uint8Array.of(1), exactTokens: 0, close: () => {} },
     wanted: () => failures.length === 0,
     fail: (failure) => failures.push(failure),
   }
@@ -93,7 +93,7 @@ test('a load that fails is told when all have arrived, and when its layer is nee
   await lending.settle()
 })
 
-test('a damaged donor is read no further, another error is thrown', async () => {
+test('a donor that is damaged, or cannot be read, is read no further; misuse is thrown', async () => {
   const damaged = world(async (layer) => {
     if (layer === 1) throw new IntegrityError({ parameter: 'layer', expected: 'whole bytes', got: 'cut short' })
     return new Uint8Array(4)
@@ -103,6 +103,9 @@ test('a damaged donor is read no further, another error is thrown', async () => 
   damaged.standing[0]?.()
   await damaged.lending.begin(numLayers)
   expect(damaged.log).toEqual(['read 0', 'adopt 0', 'read 1'])
-  const broken = world(() => Promise.reject(new Error('disk')))
-  await expect(broken.lending.begin(0)).rejects.toThrow('disk')
+  const broken = world(() => Promise.reject(new Error('EIO: i/o error')))
+  await broken.lending.begin(numLayers)
+  expect(broken.failures).toMatchObject([{ reason: 'a donor could not be read: EIO: i/o error' }])
+  const misused = world(() => Promise.reject(new DisposedError({ parameter: 'kv', expected: 'open', got: 'closed' })))
+  await expect(misused.lending.begin(0)).rejects.toThrow(DisposedError)
 })

@@ -1,6 +1,12 @@
-import { IntegrityError } from '@kvasir/core'
 import type { EngineParts } from './engine-parts.ts'
-import { adoptFetched, type FetchedRows, fetchLayer, LendingFailure, type LentRows } from './lent-rows.ts'
+import {
+  adoptFetched,
+  type FetchedRows,
+  fetchLayer,
+  LendingFailure,
+  type LentRows,
+  lendingFailureOf,
+} from './lent-rows.ts'
 
 /** A prompt that borrows. */
 export interface Borrower {
@@ -93,7 +99,6 @@ async function fetchOrFail(
   try {
     return await fetchLayer(lent, layer, signal)
   } catch (error) {
-    if (error instanceof IntegrityError) return new LendingFailure(`a donor is damaged: ${error.message}`)
-    throw error
+    return lendingFailureOf(error, 'a donor', signal)
   }
 }

@@ -3,6 +3,7 @@ import {
   type DonorKv,
   formatDifference,
   IntegrityError,
+  KvasirError,
   type ReusePlan,
   type RowSet,
 } from '@kvasir/core'
@@ -16,6 +17,8 @@ export interface LentRows {
   readonly donors: readonly LentDonor[]
   /** [numTokens]: 1 for rows of the prompt that somebody lends. */
   readonly lent: Uint8Array
+  /** Rows from 0 on that are as a full prefill would have them. */
+  readonly exactTokens: number
   close(): void
 }
 
@@ -61,7 +64,7 @@ export async function openLent(
     if (failure) return closed(close, failure)
     const lent = lentMask(plan.pieces, tokens.length, state.tokens.length, skip)
     const donors = [...open].map(([id, kv]) => rowsOfDonor(parts, state, plan, { id, kv, lent }))
-    return { donors, lent, close }
+    return { donors, lent, exactTokens: exactRows(plan, tokens, state.tokens.length, open), close }
   } catch (error) {
     close()
     throw error
@@ -82,9 +85,15 @@ async function openDonor(
     donor.close()
     return new LendingFailure(`donor ${id} is of another kind: ${difference}`)
   } catch (error) {
-    if (error instanceof IntegrityError) return new LendingFailure(`donor ${id} is damaged: ${error.message}`)
-    throw error
+    return lendingFailureOf(error, `donor ${id}`, signal)
   }
+}
+
+/** What a store throws fails the loan, not the prompt; an abort and what the caller got wrong is thrown on. */
+export function lendingFailureOf(error: unknown, donor: string, signal?: AbortSignal): LendingFailure {
+  if (error instanceof IntegrityError) return new LendingFailure(`${donor} is damaged: ${error.message}`)
+  if (signal?.aborted || error instanceof KvasirError || !(error instanceof Error)) throw error
+  return new LendingFailure(`${donor} could not be read: ${error.message}`)
 }
 
 function closed(close: () => void, failure: LendingFailure): LendingFailure {
@@ -108,6 +117,24 @@ function checkPieces(
     }
   }
   return null
+}
+
+/** Those before the first that is lent from elsewhere, or from a donor that has read another token up to there. */
+function exactRows(
+  { pieces }: ReusePlan,
+  tokens: Int32Array,
+  standingTokens: number,
+  open: ReadonlyMap<string, DonorKv>,
+): number {
+  let exact = tokens.length
+  for (const { donor, donorStart, start, end } of pieces) {
+    if (end <= standingTokens) continue
+    const lent = (open.get(donor) as DonorKv).tokens
+    let same = start
+    while (start === 0 && donorStart === 0 && same < end && tokens[same] === lent[same]) same++
+    if (same < end) exact = Math.min(exact, same)
+  }
+  return Math.max(standingTokens, exact)
 }
 
 /** Which rows are taken over: those of the pieces that do not stand yet and that `skip` does not hold. */

@@ -6,8 +6,10 @@ import {
   IntegrityError,
   type LayerReport,
   type PromptView,
+  ProvenanceError,
   type QuarantineEvent,
   type ReuseAudit,
+  withLoss,
 } from '@kvasir/core'
 import { assertSameBits, memoryDonors, probePolicy } from '@kvasir/core/testing'
 import { describe, expect, test } from 'vitest'
@@ -40,8 +42,32 @@ describe('borrowing rows for a prompt', () => {
       recomputedPairs: 31 * model.config.numLayers,
       recomputedShare: 31 / 90,
       donors: [donor],
+      provenance: withLoss(exact, 'moved'),
     })
     expect(sequence.report().reusedTokens).toBe(59)
+  })
+
+  test('rows of a donor that has read another token are no exact prefix, wherever they lie', async () => {
+    await using model = await openModel()
+    const donor = await publish(model)
+    const other = document.slice()
+    other[35] = 7
+    const plan = {
+      ...planFor(donor),
+      pieces: [{ start: 0, end: 89, donor, donorStart: 0 }],
+      recompute: { rows: Int32Array.of(35, 89) },
+    }
+    const publishes = { publish: publisher.open({} as never).publish! }
+    const { effects, ...policy } = borrower(plan, publishes)
+    const lossy = { ...policy, effects: { ...effects, slots: ['reuse', 'publish'] as const } }
+    await using sequence = model.createSequence({ policy: lossy, scope })
+    await sequence.prefill(other)
+    expect(sequence.report().reuse).toMatchObject({ accepted: true, borrowedTokens: 89 })
+    await expect(sequence.publish()).rejects.toThrow(ProvenanceError)
+    await using reader = model.createSequence({ scope })
+    const logits = await reader.prefill(other)
+    expect(reader.report().reusedTokens).toBe(32)
+    assertSameBits(logits, await prefillOf(model, other))
   })
 
   test.each(['nothing', 'distances', 'attention'])(
@@ -329,12 +355,26 @@ describe('auditing', () => {
     expect(found[0].klNats).not.toBe(atFirst.klNats)
   })
 
-  test('is forgotten when the prompt is cut', async () => {
+  test('waits where the KV memory has no room for a second prompt', async () => {
+    await using model = await openModel({ kvCapacityTokens: 192 })
+    const donor = await publish(model)
+    await using sequence = model.createSequence({ policy: borrower({ ...planFor(donor), audit: true }), scope })
+    await sequence.prefill(reordered)
+    const other = model.createSequence()
+    await other.prefill(document.subarray(0, 60))
+    expect(await sequence.audit()).toBeNull()
+    await other.dispose()
+    expect((await sequence.audit())?.klNats).toBeGreaterThan(1e-9)
+  })
+
+  test('is forgotten when the prompt is cut, and another one read', async () => {
     await using model = await openModel()
     const donor = await publish(model)
     await using sequence = model.createSequence({ policy: borrower({ ...planFor(donor), audit: true }), scope })
     await sequence.prefill(reordered)
     await sequence.rewind(40)
+    expect(await sequence.audit()).toBeNull()
+    await sequence.prefill(document.subarray(0, 60))
     expect(await sequence.audit()).toBeNull()
   })
 

@@ -1,4 +1,4 @@
-import type { PromptView, ReusePlan } from '@kvasir/core'
+import type { PromptView, Provenance, ReusePlan } from '@kvasir/core'
 import { commitBatch, makeRoom } from './batch.ts'
 import type { EngineParts } from './engine-parts.ts'
 import { LendingFailure, openLent } from './lent-rows.ts'
@@ -21,6 +21,8 @@ export interface ReuseReport {
   /** The same as a share of all pairs of the prompt. */
   readonly recomputedShare: number
   readonly donors: readonly string[]
+  /** Whether the rows are those of a full prefill, or what they approximate; null: nothing was borrowed. */
+  readonly provenance: Provenance | null
 }
 
 /** A borrowed prompt that is to be compared with a full prefill. */
@@ -113,7 +115,7 @@ function declined(parts: EngineParts, state: SequenceState, tokens: Int32Array, 
 /** Commits a prompt that came through; one that did not is left as it was. */
 function settle(
   parts: EngineParts,
-  { state, tokens, plan }: PartialRequest,
+  { state, tokens, plan, lent }: PartialRequest,
   { outcome, computedPairs }: PartialResult,
 ): Float32Array | null {
   const accepted = outcome instanceof Float32Array
@@ -121,18 +123,11 @@ function settle(
   state.reuse = reportOf(parts, state, { tokens, reason, accepted, computedPairs, plan })
   if (!accepted) return null
   const rest = tokens.subarray(state.tokens.length)
-  const exactTokens = exactRows(plan, tokens.length, state.tokens.length)
   commitBatch([{ state, tokens: rest }], false)
-  state.exactTokens = exactTokens
+  state.exactTokens = lent.exactTokens
   state.counts.reusedTokens += tokens.length - plan.recompute.rows.length - state.reuse.standingTokens
   if (plan.audit) state.audit = { tokens, logits: outcome.slice() }
   return outcome
-}
-
-/** Rows from 0 on that are as a full prefill would have them: those before the first that is lent from elsewhere. */
-function exactRows({ pieces }: ReusePlan, numTokens: number, standingTokens: number): number {
-  const moved = pieces.find(({ start, end, donorStart }) => end > standingTokens && (start !== 0 || donorStart !== 0))
-  return moved ? Math.max(standingTokens, moved.start) : numTokens
 }
 
 function reportOf(
@@ -159,6 +154,7 @@ function reportOf(
     recomputedPairs,
     recomputedShare: recomputedPairs / (tokens.length * config.numLayers),
     donors: [...new Set(pieces.map(({ donor }) => donor))],
+    provenance: accepted && plan && pieces.length > 0 ? plan.provenance : null,
   }
 }
 

@@ -137,6 +137,7 @@ export class Sequence implements AsyncDisposable {
       state.session?.rewind(numTokens)
       state.tokens.length = numTokens
       state.exactTokens = Math.min(state.exactTokens, numTokens)
+      if (numTokens < (state.audit?.tokens.length ?? 0)) state.audit = null
       state.text?.resume(state.tokens)
       state.observed = cutObserved(state.observed, numTokens)
       state.kept = cutKept(state.kept, numTokens)
@@ -154,7 +155,9 @@ export class Sequence implements AsyncDisposable {
 
   /**
    * Where the plan by which the prompt borrowed rows asked for it: computes the prompt in full on the side, which takes as
-   * long as a full prefill, tells the policy how far off the borrowed one was, and returns that; else null.
+   * long as a full prefill, tells the policy how far off the borrowed one was, and returns that; else null, and where the KV
+   * memory has no room for a second prompt: it can be done later. `generate` does it behind a whole reply; who calls
+   * `prefill` and `decode` has to ask.
    */
   audit(options: { readonly signal?: AbortSignal } = {}): Promise<ReuseAudit | null> {
     return this.#host.turnstile.pass(() => auditReuse(this.#host.parts, this.#alive(), options.signal))

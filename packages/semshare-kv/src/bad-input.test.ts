@@ -25,13 +25,14 @@ async function libraryOf(...donors: DonorKv[]) {
   return library
 }
 
-/** An engine that has published `text`, and who may ask for it again. */
+/** An engine that has published `text`, and who may ask for it again, moved or as it was. */
 async function teach(options: Partial<KvasirOptions> = {}) {
   const { engine, library } = await toyWorld()
   const policy = semShareKv({ donors: library, ...easy, ...options })
   await engine.generate(text, { policy, scope, maxTokens: 0 })
   const open = () => policy.open({ id: 's', profile: engine.profile, scope })
-  return { policy, open, view: { tokens: toyTokens(text), pieces: [...text] } }
+  const viewOf = (prompt: string) => ({ tokens: toyTokens(prompt), pieces: [...prompt] })
+  return { policy, open, view: viewOf(shifted), same: viewOf(text) }
 }
 
 /** Computes `shifted` on an engine whose store lends by `open`. */
@@ -78,7 +79,7 @@ describe('declines, with the reason', () => {
     const library = await libraryOf(tokenDonor('a', text))
     const reasonOf = async (prompt: string, options: object) => {
       const plan = await ask(library, prompt, options)
-      return plan.kind === 'decline' ? plan.reason : plan.reason
+      return plan.reason
     }
     expect(await reasonOf(text, { minPromptTokens: 301 })).toBe('300 tokens are to be read, and 301 are worth a search')
     const mixed = `#${text.slice(0, 60)}${'0123456789'.repeat(20)}`
@@ -93,7 +94,7 @@ describe('declines, with the reason', () => {
 
   test('an open breaker, until a trial is good', async () => {
     let nowMs = 0
-    const { policy, open, view } = await teach({ breakerAudits: 1, breakerMs: 50, now: () => nowMs })
+    const { policy, open, view } = await teach({ breakerAudits: 1, breakerMs: 50, auditShare: 0, now: () => nowMs })
     const use = async (klNats: number | null) => {
       const session = open()
       const plan = await session.reuse!(view)
@@ -107,6 +108,22 @@ describe('declines, with the reason', () => {
     nowMs = 50
     expect(await use(0)).toMatchObject({ kind: 'reuse', audit: true })
     expect(await use(null)).toMatchObject({ kind: 'reuse', audit: false })
+  })
+
+  test('what is exact is not audited, and takes no trial of an open breaker', async () => {
+    let nowMs = 0
+    const { open, view, same } = await teach({ breakerAudits: 1, breakerMs: 50, auditShare: 1, now: () => nowMs })
+    expect(await open().reuse!(same)).toMatchObject({ kind: 'reuse', audit: false })
+    const first = open()
+    expect(await first.reuse!(view)).toMatchObject({ kind: 'reuse', audit: true })
+    first.audit!({ klNats: 0, sameTop: true })
+    const second = open()
+    await second.reuse!(view)
+    second.audit!({ klNats: 3, sameTop: false })
+    expect(await open().reuse!(view)).toMatchObject({ kind: 'decline' })
+    nowMs = 50
+    expect(await open().reuse!(same)).toMatchObject({ kind: 'reuse', audit: false })
+    expect(await open().reuse!(view)).toMatchObject({ kind: 'reuse', audit: true })
   })
 
   test('a donor whose first audit was bad is lent no more', async () => {

@@ -33,9 +33,20 @@ describe('a breaker', () => {
     expect(all.pass('a')).toBe('open')
     clock.nowMs = 200
     expect(all.pass('a')).toBe('trial')
-    all.tell('a', false)
+    all.tell('a', false, true)
     expect(all.pass('a')).toBe('closed')
     expect(all.numOpen).toBe(0)
+  })
+
+  test('does not close at a good audit of a use from before it opened', () => {
+    const { all, clock } = breakers(1)
+    all.tell('a', true)
+    all.tell('a', false)
+    expect(all.pass('a')).toBe('open')
+    clock.nowMs = 100
+    expect(all.pass('a')).toBe('trial')
+    all.tell('a', false)
+    expect(all.pass('a')).toBe('open')
   })
 
   test('gives the next trial where one was never audited', () => {

@@ -41,11 +41,12 @@ export class Breakers {
     return 'trial'
   }
 
-  tell(key: string, isBad: boolean): void {
+  /** Audits of uses from before it opened may still come in: only that of a trial closes. */
+  tell(key: string, isBad: boolean, isTrial = false): void {
     const state = this.#states.get(key) ?? { recent: [], nextTrialMs: null }
     this.#states.set(key, state)
     if (state.nextTrialMs !== null && !isBad) {
-      this.#states.delete(key)
+      if (isTrial) this.#states.delete(key)
       return
     }
     state.recent.push(isBad)

@@ -58,7 +58,7 @@ export class Ledger {
   }
 
   /** Takes the outcome of an audit; donors that fail at their first are lent no more. */
-  takeAudit(workload: string, donors: readonly DonorTokens[], klNats: number): void {
+  takeAudit(workload: string, donors: readonly DonorTokens[], klNats: number, isTrial = false): void {
     const isBad = !(klNats <= this.#options.auditKlNats)
     this.#counts.audits++
     if (isBad) this.#counts.badAudits++
@@ -69,7 +69,7 @@ export class Ledger {
       }
       this.#audited.add(donor)
     }
-    this.breakers.tell(workload, isBad)
+    this.breakers.tell(workload, isBad, isTrial)
   }
 }
 

@@ -45,6 +45,8 @@ interface State {
   next: Offer['next']
   retain: Offer['retain']
   audited: readonly DonorTokens[]
+  /** The audit is that of a breaker's trial. */
+  isTrial: boolean
 }
 
 export function openSession(policy: ReusePolicy, sequence: SequenceContext): PolicySession {
@@ -52,7 +54,7 @@ export function openSession(policy: ReusePolicy, sequence: SequenceContext): Pol
 }
 
 function newState(promptTokens: number): State {
-  return { promptTokens, isExact: true, next: undefined, retain: undefined, audited: [] }
+  return { promptTokens, isExact: true, next: undefined, retain: undefined, audited: [], isTrial: false }
 }
 
 function sessionOf(policy: ReusePolicy, sequence: SequenceContext, state: State): PolicySession {
@@ -82,17 +84,19 @@ async function reuse(
   const workload = workloadOf(policy, sequence)
   const offer = ledger.breakers.isOpen(workload) ? openBreaker : await offerOf(policy, sequence, prompt)
   prompt.signal?.throwIfAborted()
-  const passed = 'kind' in offer ? 'open' : ledger.breakers.pass(workload)
+  // What is exact teaches an audit nothing, and would use up the trial of a breaker.
+  const isPlanExact = 'plan' in offer && isExact(offer.plan.provenance)
+  const passed = 'kind' in offer ? 'open' : isPlanExact ? 'closed' : ledger.breakers.pass(workload)
   if ('kind' in offer || passed === 'open') {
     ledger.count('declined')
     return 'kind' in offer ? offer : openBreaker
   }
-  const { plan, donors } = offer
-  const audit = passed === 'trial' || ledger.wantsAudit(donors)
+  const { plan, donors, next, retain } = offer
+  const isTrial = passed === 'trial'
+  const audit = !isPlanExact && (isTrial || ledger.wantsAudit(donors))
   ledger.count('offered')
-  if (isExact(plan.provenance)) ledger.count('exact')
-  const { next, retain } = offer
-  Object.assign(state, { isExact: isExact(plan.provenance), next, retain, audited: audit ? donors : [] })
+  if (isPlanExact) ledger.count('exact')
+  Object.assign(state, { isExact: isPlanExact, next, retain, audited: audit ? donors : [], isTrial })
   return { ...plan, audit }
 }
 
@@ -143,7 +147,7 @@ function publish({ scope, profile }: SequenceContext, state: State, { tokens, kv
 }
 
 function takeAudit(policy: ReusePolicy, sequence: SequenceContext, state: State, { klNats }: ReuseAudit): void {
-  policy.ledger.takeAudit(workloadOf(policy, sequence), state.audited, klNats)
+  policy.ledger.takeAudit(workloadOf(policy, sequence), state.audited, klNats, state.isTrial)
   state.audited = []
 }
 

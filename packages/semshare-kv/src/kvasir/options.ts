@@ -23,7 +23,7 @@ export interface KvasirOptions extends Partial<Dials> {
   /** A donor that lends fewer tokens is left out: the opening of a chat template alone is not worth it. @default 64 */
   readonly minDonorTokens?: number
   /**
-   * Share of the tokens between runs that may take the row of another token, never of one that carries facts. Costs more
+   * Share of the tokens between runs that may take the row of another token; those of the prompt that carry facts never do. Costs more
    * fidelity than anything else here; needs `observe.embeddings`. @default 0
    */
   readonly fuzzyShare?: number

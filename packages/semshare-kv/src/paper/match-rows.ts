@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import type { Scope } from '@kvasir/core'
 import type { Kernels } from '@kvasir/kernels'
 import { createHasher, nearestVectors } from '@kvasir/lsh'
@@ -11,10 +11,12 @@ export type NearestRows = (
   signal?: AbortSignal,
 ) => Int32Array | Promise<Int32Array>
 
-/** The nearest by cosine among those of the nearest hyperplane codes; off the calling thread. */
-export function nearestByCodes(kernels: Kernels, scope: Scope): NearestRows {
+/** The nearest by cosine among those of the nearest hyperplane codes, the same ones for a seed; off the calling thread. */
+export function nearestByCodes(kernels: Kernels, scope: Scope, seed: number): NearestRows {
+  // Nobody sees these codes, so that a seed may be their key.
+  const secret = createHash('sha256').update(`rows ${seed}`).digest()
   return async (queries, rows, dim, signal) => {
-    const hasher = createHasher({ kernels, secret: randomBytes(32), scope, dim })
+    const hasher = createHasher({ kernels, secret, scope, dim })
     try {
       return (await nearestVectors({ hasher, queries, rows, ...(signal && { signal }) })).indices
     } finally {

@@ -23,7 +23,8 @@ export function offerMatched(options: ResolvedPaper): OfferReuse {
       )
     }
     const { tokens, standingTokens = 0 } = prompt
-    const nearest = profile.kernels === undefined ? nearestRows : nearestByCodes(kernelsOf(profile), scope)
+    const nearest =
+      profile.kernels === undefined ? nearestRows : nearestByCodes(kernelsOf(profile), scope, options.seed)
     const numRows = tokens.length - standingTokens
     const pieces = piecesOf(await matchTokens(prompt, donor, options, nearest), standingTokens, donor.id)
     const attention: Float32Array[] = []
