@@ -190,6 +190,7 @@ if takes rivals; then
     skip rivals 'there is no python3'
   fi
 fi
+
 echo
 echo '== table'
 grep -E '^(ceiling|fact) ' "$log"

@@ -1,4 +1,4 @@
-// The device that is this machine: memory is host memory, streams are queues, kernels run on one core.
+// The device that is this machine: memory is host memory, streams are queues.
 #include "../machine.h"
 
 #include <chrono>

@@ -131,7 +131,7 @@ function exactRows(
     if (end <= standingTokens) continue
     const lent = (open.get(donor) as DonorKv).tokens
     let same = start
-    while (start === 0 && donorStart === 0 && same < end && tokens[same] === lent[same]) same++
+    if (start === 0 && donorStart === 0) while (same < end && tokens[same] === lent[same]) same++
     if (same < end) exact = Math.min(exact, same)
   }
   return Math.max(standingTokens, exact)
